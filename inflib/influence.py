@@ -1,0 +1,46 @@
+"""Influence and flip effect of labels. Pure tensor math.
+
+    c  comparisons     n  labels     k  entries of a sketch     q  query vectors
+
+Influence of label i on query set j is -v_j^T H^-1 g_i: positive when up-weighting the
+label raises the query loss, so that it is harmful (Koh & Liang, ICML 2017,
+arXiv:1703.04730, Eq. (2)). The flip effect is influence of the flipped label minus
+influence as labelled: negative when the flip lowers the query loss.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def query_vector(
+    sketches: Float[Tensor, "c k"],
+    weights: Float[Tensor, " n"],
+    rows: Int[Tensor, " n"],
+) -> Float[Tensor, " k"]:
+    """Sum over labels of their loss gradients w s; divide by n for the mean."""
+    sums = torch.zeros(len(sketches), dtype=weights.dtype)
+    sums.index_add_(0, rows, weights)
+    return sums.to(sketches.dtype) @ sketches
+
+
+def influence(
+    alignments: Float[Tensor, "c q"],
+    weights: Float[Tensor, " n"],
+    rows: Int[Tensor, " n"],
+) -> Float[Tensor, "n q"]:
+    """Influence of each label; alignments are s_c . H^-1 v_j."""
+    return -weights[:, None] * alignments[rows]
+
+
+def flip_effect(
+    alignments: Float[Tensor, "c q"],
+    signs: Float[Tensor, " n"],
+    rows: Int[Tensor, " n"],
+) -> Float[Tensor, "n q"]:
+    """Influence of the flipped label minus influence as labelled: -z s . H^-1 v.
+
+    The two loss gradients are sigmoid(z m) z s and -sigmoid(-z m) z s; they differ by
+    z s, whatever the margin.
+    """
+    return -signs[:, None] * alignments[rows]

@@ -1,0 +1,236 @@
+"""One input file to rows ready for sharding; sorted rows to the tables of a shard."""
+
+import functools
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+
+from inflib.bias import plant, selected, unit_hash
+from inflib.config import PrepareConfig, Recipe, SourceConfig
+from inflib.pairs import Message, Pair, Render, to_pair
+from inflib.pairs_folder import COMPARISONS, EXCLUDED, LABELS
+from inflib.readers import BadRow, read_rows
+from inflib.tokenizer import load_tokenizer
+from inflib.tokens import Tokens, tokenize
+
+USED, BAD, TOO_LONG, OUTSIDE = "used", "bad", "too long", "outside"
+"""State of a row. OUTSIDE rows were not asked for (part, select)."""
+
+ROWS = pa.schema(
+    [
+        ("pairs", pa.string()),
+        ("state", pa.string()),
+        ("file", pa.string()),
+        ("file_row", pa.int64()),
+        ("problem", pa.string()),
+        ("pair_id", pa.string()),
+        ("sign", pa.int8()),
+        ("length", pa.int32()),
+        ("total", pa.int32()),
+        ("length_difference", pa.int32()),
+        ("extra", pa.string()),
+        ("kinds", pa.string()),
+        *COMPARISONS,
+    ]
+)
+_OUTPUT = {"margin", "loss", "gradient_norm", "status", *LABELS.names}
+_OUTPUT_GROUPS = ("influence_", "flip_effect_", "rank_")
+
+
+def read_file(
+    pairs: str, file: str, file_name: str, recipe: Recipe
+) -> Iterator[pa.Table]:
+    """Tables of ROWS for one file of the named pair set.
+
+    file_name starts the ids of rows that have none of their own.
+    """
+    source = recipe.prepare.sources[pairs]
+    model = recipe.model
+    tokenizer = _tokenizer(model.base, model.revision, model.trust_remote_code)
+    raw = read_rows(file, source.split)
+    while part := list(islice(raw, 512)):
+        rows: list[dict[str, Any]] = []
+        usable: list[Pair] = []
+        for item in part:
+            if not isinstance(item, BadRow):
+                found = to_pair(item, source.columns, _renderer(tokenizer))
+                if isinstance(found, Pair):
+                    usable.append(found)
+                    continue
+                item = found
+            rows.append(_unused(BAD, item.file, item.row, item.problem))
+        rows += _tokenized(usable, file_name, source, recipe.prepare, tokenizer)
+        yield pa.Table.from_pylist([r | {"pairs": pairs} for r in rows], schema=ROWS)
+
+
+def _tokenized(
+    pairs: list[Pair],
+    file_name: str,
+    source: SourceConfig,
+    config: PrepareConfig,
+    tokenizer: Any,
+) -> Iterator[dict[str, Any]]:
+    start, stop = source.part
+    inside = [p for p in pairs if start <= unit_hash(0, p.prompt) < stop]
+    taken = {id(p) for p in inside}
+    for pair in pairs:
+        if id(pair) not in taken:
+            yield _unused(OUTSIDE, pair.file, pair.row, None)
+    if not inside:
+        return
+    tokens = tokenize(inside, tokenizer, config.max_length, config.append_eos)
+    for pair, found in zip(inside, tokens, strict=True):
+        if isinstance(found, str):
+            state = BAD if found.startswith("identical") else TOO_LONG
+            yield _unused(state, pair.file, pair.row, found)
+        else:
+            yield _row(pair, found, f"{file_name}:{pair.row}", source)
+
+
+def _row(
+    pair: Pair, tokens: Tokens, fallback_id: str, source: SourceConfig
+) -> dict[str, Any]:
+    pair_id = pair.pair_id if pair.pair_id is not None else fallback_id
+    sign, extra = pair.sign, dict(pair.extra)
+    if source.plant is not None:
+        sign, extra["planted"], extra["planted_flip"] = plant(
+            source.plant, pair_id, sign, len(tokens.tail_a), len(tokens.tail_b)
+        )
+    difference = sign * (len(tokens.tail_a) - len(tokens.tail_b))
+    if not selected(source.select, difference):
+        return _unused(OUTSIDE, pair.file, pair.row, None)
+    extra = {_free_name(name): value for name, value in extra.items()}
+    a, b = pair.responses
+    return {
+        "state": USED,
+        "file": pair.file,
+        "file_row": pair.row,
+        "pair_id": pair_id,
+        "sign": sign,
+        "length": tokens.length,
+        "total": tokens.total,
+        "length_difference": difference,
+        "extra": json.dumps(extra),
+        "kinds": json.dumps({n: _kind(v) for n, v in extra.items()}),
+        "comparison_id": pair.comparison_id,
+        "prefix": tokens.prefix,
+        "a": tokens.tail_a,
+        "b": tokens.tail_b,
+        "num_cut": tokens.num_cut,
+        "prompt": pair.prompt,
+        "response_a": a,
+        "response_b": b,
+    }
+
+
+def _unused(state: str, file: str, row: int, problem: str | None) -> dict[str, Any]:
+    return {"state": state, "file": file, "file_row": row, "problem": problem}
+
+
+def used_rows(rows: pa.Table, dropped: set[tuple[str, str, int]]) -> pa.Table:
+    """The rows that are used and whose (pair set, file, row) is not dropped."""
+    names = ("state", "pairs", "file", "file_row")
+    columns = [rows[name].to_pylist() for name in names]
+    keep = [
+        state == USED and place not in dropped
+        for state, *where in zip(*columns, strict=True)
+        for place in [tuple(where)]
+    ]
+    return rows.filter(pa.array(keep, pa.bool_()))
+
+
+def shard_tables(
+    rows: pa.Table, kept: dict[str, pa.DataType]
+) -> tuple[pa.Table, pa.Table]:
+    """(comparisons, labels) of a shard, from its rows sorted by comparison."""
+    comparisons: list[dict[str, Any]] = []
+    labels: list[dict[str, Any]] = []
+    for row in rows.to_pylist():
+        if not comparisons or comparisons[-1]["comparison_id"] != row["comparison_id"]:
+            comparisons.append({name: row[name] for name in COMPARISONS.names})
+        extra = json.loads(row["extra"])
+        label = {name: row[name] for name in LABELS.names if name != "row"}
+        label |= {name: _cast(extra.get(name), kind) for name, kind in kept.items()}
+        labels.append(label | {"row": len(comparisons) - 1})
+    schema = pa.schema([*LABELS, *kept.items()])
+    return (
+        pa.Table.from_pylist(comparisons, schema=COMPARISONS),
+        pa.Table.from_pylist(labels, schema=schema),
+    )
+
+
+def kept_columns(kinds: set[str]) -> dict[str, pa.DataType]:
+    """Types of the kept extra columns, over all rows; mixed ones become text."""
+    found: dict[str, set[str]] = {}
+    for text in sorted(kinds):
+        for name, kind in json.loads(text).items():
+            found.setdefault(name, set()).add(kind)
+    types = {
+        frozenset({"bool"}): pa.bool_(),
+        frozenset({"int"}): pa.int64(),
+        frozenset({"float"}): pa.float64(),
+        frozenset({"int", "float"}): pa.float64(),
+    }
+    return {
+        name: types.get(frozenset(kinds - {"null"}), pa.string())
+        for name, kinds in sorted(found.items())
+    }
+
+
+def plan_shards(totals: list[int], shard_rows: int) -> list[int]:
+    """First comparison of every shard but the first, for about equal token counts.
+
+    totals: tokens per comparison, in order. No shard has more than shard_rows.
+    """
+    target = sum(totals) / max(1, -(-len(totals) // shard_rows))
+    cuts, rows, tokens = [], 0, 0
+    for i, total in enumerate(totals):
+        if rows and (rows == shard_rows or tokens + total / 2 > target):
+            cuts.append(i)
+            rows, tokens = 0, 0
+        rows, tokens = rows + 1, tokens + total
+    return cuts
+
+
+def excluded_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """EXCLUDED table in file and row order."""
+    rows = sorted(rows, key=lambda row: (row["file"], row["row"]))
+    return pa.Table.from_pylist(rows, schema=EXCLUDED)
+
+
+def _free_name(name: str) -> str:
+    taken = name in _OUTPUT or name.startswith(_OUTPUT_GROUPS)
+    return f"input_{name}" if taken else name
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else type(value).__name__
+
+
+def _cast(value: Any, kind: pa.DataType) -> Any:
+    if value is None:
+        return None
+    if pa.types.is_string(kind):
+        return value if isinstance(value, str) else json.dumps(value)
+    return float(value) if pa.types.is_floating(kind) else value
+
+
+@functools.lru_cache(maxsize=1)
+def _tokenizer(base: str, revision: str | None, trust_remote_code: bool) -> Any:
+    return load_tokenizer(base, revision, trust_remote_code)
+
+
+def _renderer(tokenizer: Any) -> Render:
+    def render(messages: list[Message], add_generation_prompt: bool) -> str:
+        try:
+            return tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        except jinja2.TemplateError as error:
+            raise ValueError(f"the chat template refuses it: {error}") from None
+
+    return render

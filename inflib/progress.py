@@ -1,0 +1,42 @@
+"""Progress of a stage: one line in place on a terminal, one line a minute elsewhere."""
+
+import sys
+import time
+
+
+class Progress:
+    """Counts finished work and prints rate and time left."""
+
+    def __init__(self, stage: str, total: int, unit: str) -> None:
+        self.stage, self.total, self.unit = stage, total, unit
+        self.done = 0
+        self._started = time.monotonic()
+        self._printed = self._started
+        self._in_place = sys.stderr.isatty()
+
+    def advance(self, amount: int) -> None:
+        self.done += amount
+        now = time.monotonic()
+        if now - self._printed < (0.5 if self._in_place else 60):
+            return
+        self._printed = now
+        rate = self.done / (now - self._started)
+        left = (self.total - self.done) / rate if rate else 0.0
+        line = (
+            f"{self.stage}: {self.done}/{self.total} {self.unit}, "
+            f"{rate:.1f} {self.unit}/s, {_clock(left)} left"
+        )
+        print(f"\r\x1b[K{line}" if self._in_place else line, end="", file=sys.stderr)
+        print("" if not self._in_place else "\r", end="", file=sys.stderr, flush=True)
+        if not self._in_place:
+            print(file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._in_place:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

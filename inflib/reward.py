@@ -1,0 +1,155 @@
+"""The reward model: base + LoRA + score head, loaded so that nothing is lost.
+
+The known traps, each refused or avoided here: a PEFT adapter without its score head
+(rewards would be random), padding side, a pad token equal to EOS (the reward would be
+read one token early), dropout left on.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from peft import PeftModel
+from safetensors import safe_open
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
+
+from inflib.packing import Batch
+from inflib.tokenizer import resolve_base
+
+HEADS = ("score", "classifier")
+_HASHED_WHOLE = 256 * 2**20
+
+
+def load_base(
+    base: str,
+    revision: str | None,
+    dtype: torch.dtype,
+    attention: str,
+    trust_remote_code: bool,
+    pad_id: int,
+) -> nn.Module:
+    """Base model with a score head of one output (random until trained)."""
+    path = resolve_base(base)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        path,
+        revision=revision,
+        num_labels=1,
+        dtype=dtype,
+        attn_implementation=attention,
+        trust_remote_code=trust_remote_code,
+    )
+    model.config.pad_token_id = pad_id
+    model.config.get_text_config().pad_token_id = pad_id
+    return model
+
+
+def load_adapter(base: nn.Module, adapter: str) -> nn.Module:
+    """Base model with a trained LoRA adapter and its score head, frozen, in eval mode.
+
+    Raises ValueError when the adapter has no score head or is not a LoRA reward model.
+    """
+    check_adapter(adapter)
+    model = PeftModel.from_pretrained(base, adapter, is_trainable=True)
+    for module in trained_linears(model).values():
+        module.float()
+    return model.eval()
+
+
+def check_adapter(adapter: str) -> None:
+    """Refuse an adapter folder whose rewards would be wrong, saying why."""
+    folder = Path(adapter)
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text())
+    except FileNotFoundError:
+        raise ValueError(
+            f"{adapter}: no adapter_config.json; not a PEFT adapter"
+        ) from None
+    if config.get("peft_type") != "LORA" or config.get("task_type") != "SEQ_CLS":
+        raise ValueError(
+            f"{adapter}: peft_type {config.get('peft_type')}, task_type "
+            f"{config.get('task_type')}; a LoRA reward model is LORA and SEQ_CLS"
+        )
+    weights = folder / "adapter_model.safetensors"
+    if not weights.exists():
+        raise ValueError(
+            f"{adapter}: no adapter_model.safetensors (pickles are refused)"
+        )
+    with safe_open(weights, "pt") as file:
+        names = list(file.keys())
+    if not any(re.search(rf"\.({'|'.join(HEADS)})\.", name) for name in names):
+        raise ValueError(
+            f"{adapter}: it holds no score head, so its rewards would be random. Save "
+            f"it with modules_to_save set to the head's name ({' or '.join(HEADS)})"
+        )
+
+
+def trained_linears(model: nn.Module) -> dict[str, nn.Linear]:
+    """Every linear map with trainable weights, by PEFT's name, in the model's order.
+
+    These are the blocks of theta: each lora_A, each lora_B, the score head. Raises
+    ValueError for a trainable parameter that is not one of a plain nn.Linear.
+    """
+    linears: dict[str, nn.Linear] = {}
+    for name, module in model.named_modules():
+        own = [n for n, p in module.named_parameters(recurse=False) if p.requires_grad]
+        if not own:
+            continue
+        if type(module) is not nn.Linear:
+            raise ValueError(
+                f"the adapter trains {name}.{own[0]} ({type(module).__name__}): only "
+                "LoRA on linear layers and a linear score head are supported"
+            )
+        linears[name] = module
+    if not linears:
+        raise ValueError("the adapter has no trainable parameters")
+    return linears
+
+
+def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " rows"]:
+    """Reward of each sequence, read at its true last token (encoders: at [CLS])."""
+    classifier = model.get_base_model() if isinstance(model, PeftModel) else model
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    head = getattr(classifier, "score", None)
+    if head is None:
+        return classifier(**inputs).logits[:, 0]
+    backbone = getattr(classifier, classifier.base_model_prefix)
+    hidden = backbone(**inputs, use_cache=False).last_hidden_state
+    rows = torch.arange(len(batch.last), device=hidden.device)
+    at_last = hidden[rows, batch.last]
+    return head(at_last.to(next(head.parameters()).dtype))[:, 0]
+
+
+def margins(model: nn.Module, batch: Batch) -> Float[Tensor, " b"]:
+    """r(a) - r(b) of each comparison."""
+    a, b = rewards(model, batch).chunk(2)
+    return a - b
+
+
+def digest_folder(folder: str, names: tuple[str, ...] = ()) -> str:
+    """SHA-256 over a local folder's files: names and contents (of weight files over
+    256 MiB: size, first and last MiB). With `names`, over these files alone."""
+    total = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.is_file() and (not names or path.name in names):
+            total.update(path.name.encode() + b"\0")
+            for chunk in _contents(path):
+                total.update(chunk)
+    return total.hexdigest()
+
+
+def _contents(path: Path) -> Iterator[bytes]:
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if size <= _HASHED_WHOLE:
+            while chunk := file.read(2**20):
+                yield chunk
+            return
+        yield str(size).encode()
+        yield file.read(2**20)
+        file.seek(-(2**20), 2)
+        yield file.read()

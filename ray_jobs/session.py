@@ -1,0 +1,100 @@
+"""What the entry points share: command line to recipe, Ray, stage records, errors."""
+
+import functools
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from inflib.cli import parse
+from inflib.config import Recipe, bind
+from inflib.folder import Folder
+
+QUIET = {
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # thousands of junk log lines otherwise
+    "TOKENIZERS_PARALLELISM": "false",  # workers fork after tokenising
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",  # a new score head is reported as missing
+    "PYTHONWARNINGS": "ignore::FutureWarning,ignore::UserWarning",
+}
+
+
+def exit_on_bad_input(job: Callable[..., None]) -> Callable[..., None]:
+    """Print an error in the input as one line and exit with 2."""
+
+    @functools.wraps(job)
+    def guarded(*arguments: Any) -> None:
+        try:
+            job(*arguments)
+        except (ValueError, OSError) as error:
+            cause = error.cause if isinstance(error, RayTaskError) else error
+            print(f"error: {cause}", file=sys.stderr)
+            sys.exit(2)
+
+    return guarded
+
+
+@exit_on_bad_input
+def main(doc: str | None, stages: list[Callable[[Recipe], None]]) -> None:
+    """Run stages on the recipe of the command line."""
+    run_stages(parse(doc or "", sys.argv[1:]), stages)
+
+
+def run_stages(recipe: Recipe, stages: list[Callable[[Recipe], None]]) -> None:
+    """Bind the run folder to the recipe, then run the stages on Ray."""
+    bind(recipe)
+    start_ray(recipe)
+    try:
+        for stage in stages:
+            stage(recipe)
+    finally:
+        ray.shutdown()
+
+
+def start_ray(recipe: Recipe) -> None:
+    """Connect to RAY_ADDRESS or the recipe's cluster, or start an embedded Ray."""
+    os.environ.update(QUIET)
+    address = os.environ.get("RAY_ADDRESS") or recipe.cluster.address
+    embedded = address == "local"
+    if embedded:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(
+        address=address,
+        num_cpus=recipe.cluster.num_cpus if embedded else None,
+        include_dashboard=True if embedded else None,
+        # An embedded Ray inherits the environment; asking for it again would make
+        # Ray start fresh worker processes.
+        runtime_env=None if embedded else {"env_vars": QUIET},
+        logging_level=logging.ERROR,
+        log_to_driver=True,
+    )
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+class Stage:
+    """A stage's record in its output folder: complete when `done.json` is there."""
+
+    def __init__(self, name: str, folder: Folder) -> None:
+        self.name, self.folder = name, folder
+        self._started = time.monotonic()
+
+    def skip(self, why: str = "complete, nothing to do") -> None:
+        print(f"{self.name}: {why}", flush=True)
+
+    def done(self, facts: dict[str, Any]) -> None:
+        """Record what the stage did, with its wall seconds, and say so."""
+        facts = {"seconds": round(time.monotonic() - self._started, 2), **facts}
+        self.folder.write_json("done.json", facts)
+        said = ", ".join(
+            f"{k} {v}" for k, v in facts.items() if not isinstance(v, dict)
+        )
+        print(f"{self.name}: {said}", flush=True)

@@ -1,0 +1,94 @@
+"""Stage 3 of 5: pairs -> sketches of margin gradients, one file per shard. Rerun to
+resume: only shards without a commit record are computed.
+
+    python -m ray_jobs.sketch --run runs/demo
+    ray job submit --working-dir . -- python -m ray_jobs.sketch --run s3://bucket/run
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+
+from inflib import store
+from inflib.config import Recipe
+from inflib.folder import Folder
+from inflib.pairs_folder import PairsFolder
+from inflib.progress import Progress
+from inflib.sketching import Receipt, ShardSketcher, bind_sketches
+from ray_jobs.session import Stage, main
+
+
+def sketch(recipe: Recipe) -> None:
+    """Write sketches/ of a run: every shard of every pair set, then the indexes."""
+    run = Folder(recipe.run)
+    stage = Stage("sketch", run / "sketches")
+    plans = {
+        pairs: PairsFolder(run / "pairs" / pairs).plan()
+        for pairs in recipe.prepare.sources
+    }
+    bind_sketches(recipe)
+    todo = []
+    for pairs, shards in plans.items():
+        complete = store.completed(stage.folder / pairs)
+        todo += [(pairs, s) for s in shards if s.name not in complete]
+    if not todo and stage.folder.exists("done.json"):
+        return stage.skip()
+    num_shards = sum(map(len, plans.values()))
+    print(f"sketch: {len(todo)} of {num_shards} shards to compute", flush=True)
+    progress = Progress("sketch", sum(s.num_comparisons for _, s in todo), "pairs")
+    receipts = []
+    for receipt in _compute(recipe, [(pairs, s.name) for pairs, s in todo]):
+        receipts.append(receipt)
+        progress.advance(receipt.num_pairs)
+    progress.close()
+    if len(receipts) != len(todo):
+        raise RuntimeError(f"{len(todo)} shards asked for, {len(receipts)} came back")
+    for pairs, shards in plans.items():
+        store.write_index(stage.folder / pairs, [shard.name for shard in shards])
+    seconds = sum(receipt.seconds for receipt in receipts)
+    num_pairs = sum(receipt.num_pairs for receipt in receipts)
+    stage.done(
+        {
+            "shards": len(todo),
+            "pairs": num_pairs,
+            "tokens": sum(receipt.num_tokens for receipt in receipts),
+            "bytes": sum(receipt.num_bytes for receipt in receipts),
+            "unusable": sum(receipt.num_unusable for receipt in receipts),
+            "pairs_per_worker_second": round(num_pairs / seconds, 2)
+            if seconds
+            else None,
+        }
+    )
+
+
+def _compute(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Receipt]:
+    if not todo:
+        return
+    config = recipe.sketch
+    items = [{"pairs": pairs, "shard": shard} for pairs, shard in todo]
+    rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        SketchActor,
+        fn_constructor_args=(recipe,),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=min(config.workers, len(items))),
+        num_cpus=config.cpus_per_worker,
+        num_gpus=config.gpus_per_worker or None,
+    )
+    for row in rows.iter_rows():
+        yield Receipt(**row)
+
+
+class SketchActor:
+    """One worker of the pool: a shard's name in, its receipt out."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.sketcher = ShardSketcher(recipe)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        receipt = self.sketcher(str(batch["pairs"][0]), str(batch["shard"][0]))
+        return {name: [value] for name, value in vars(receipt).items()}
+
+
+if __name__ == "__main__":
+    main(__doc__, [sketch])

@@ -1,0 +1,96 @@
+"""Stage 2 of 5: labels -> LoRA reward model, by TRL on Ray Train. Rerun to resume.
+
+python -m ray_jobs.train --run runs/demo
+ray job submit --working-dir . -- python -m ray_jobs.train --run s3://bucket/run
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray.train
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.huggingface.transformers import RayTrainReportCallback
+from ray.train.torch import TorchTrainer
+
+from inflib.config import Recipe
+from inflib.folder import Folder
+from inflib.reward import check_adapter
+from ray_jobs.session import Stage, main
+
+
+def train(recipe: Recipe) -> None:
+    """Write reward_model/ of a run, unless it is complete or the user brings one."""
+    stage = Stage("train", Folder(recipe.run) / "reward_model")
+    if recipe.model.adapter is not None:
+        check_adapter(recipe.model.adapter)
+        return stage.skip(f"skipped, the adapter is {recipe.model.adapter}")
+    if stage.folder.exists("done.json"):
+        return stage.skip()
+    config = recipe.train
+    result = TorchTrainer(
+        train_worker,
+        train_loop_config={"recipe": recipe.model_dump(mode="json")},
+        scaling_config=ScalingConfig(
+            num_workers=config.workers,
+            use_gpu=config.gpus_per_worker > 0,
+            resources_per_worker={
+                "CPU": config.cpus_per_worker,
+                **({"GPU": config.gpus_per_worker} if config.gpus_per_worker else {}),
+            },
+        ),
+        run_config=RunConfig(
+            name="checkpoints",
+            storage_path=stage.folder.url,
+            failure_config=FailureConfig(
+                max_failures=config.max_failures,
+                controller_failure_limit=config.max_failures,
+            ),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+        ),
+    ).fit()
+    if result.error is not None:
+        raise result.error
+    stage.done(stage.folder.read_json("metrics.json"))
+
+
+def train_worker(config: dict[str, Any]) -> None:
+    """What every training worker runs; rank 0 writes the result."""
+    from inflib.training import build_trainer, save_reward_model
+
+    recipe = Recipe.model_validate(config["recipe"])
+    scratch = tempfile.mkdtemp(prefix="train-")  # fresh for each rank and attempt
+    trainer = build_trainer(recipe, scratch, [RayTrainReportCallback()])
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        trainer.train()
+    else:
+        with checkpoint.as_directory() as local:
+            trainer.train(
+                resume_from_checkpoint=str(
+                    Path(local) / RayTrainReportCallback.CHECKPOINT_NAME
+                )
+            )
+    accuracy = {
+        name: trainer.evaluate(eval_dataset=name)["eval_accuracy"]
+        for name in recipe.prepare.queries
+    }
+    target = Folder(recipe.run) / "reward_model"
+    if ray.train.get_context().get_world_rank() == 0:
+        final = str(Path(scratch) / "final")
+        save_reward_model(trainer, final, target)
+        target.write_json("log.json", trainer.state.log_history)
+        target.write_json(
+            "metrics.json",
+            {
+                "pairs": round(len(trainer.train_dataset) * recipe.train.epochs),
+                "steps": trainer.state.global_step,
+                "accuracy": accuracy,
+            },
+        )
+    shutil.rmtree(scratch)
+
+
+if __name__ == "__main__":
+    main(__doc__, [train])
