@@ -17,7 +17,7 @@ Departure: inner products come from sketches, |g_i|^2 is the exact norm.
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -40,20 +40,15 @@ def damping(
 
 
 def datainf_coefficients(
-    weights: Float[Tensor, " n"],
-    sq_norms: Float[Tensor, " n"],
-    rows: Int[Tensor, " n"],
-    num_comparisons: int,
-    lam: float,
-) -> Float[Tensor, " c"]:
-    """Per comparison, the sum over its labels of w^2 / (lambda + w^2 |s|^2).
+    weights: Float[Tensor, " n"], sq_norms: Float[Tensor, " n"], lam: float
+) -> Float[Tensor, " n"]:
+    """w^2 / (lambda + w^2 |s|^2) of each label.
 
-    rows: the comparison of each label. With it, sum_i g_i (g_i . v) / (lambda +
-    |g_i|^2) over labels is sum_c coefficient_c s_c (s_c . v).
+    Summed by comparison, sum_i g_i (g_i . v) / (lambda + |g_i|^2) over labels is
+    sum_c coefficient_c s_c (s_c . v).
     """
     squares = weights.square()
-    terms = squares / (lam + squares * sq_norms)
-    return torch.zeros(num_comparisons, dtype=terms.dtype).index_add_(0, rows, terms)
+    return squares / (lam + squares * sq_norms)
 
 
 def weighted_products(

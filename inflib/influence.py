@@ -13,15 +13,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def query_vector(
-    sketches: Float[Tensor, "c k"],
-    weights: Float[Tensor, " n"],
-    rows: Int[Tensor, " n"],
-) -> Float[Tensor, " k"]:
-    """Sum over labels of their loss gradients w s; divide by n for the mean."""
-    sums = torch.zeros(len(sketches), dtype=weights.dtype)
-    sums.index_add_(0, rows, weights)
-    return sums.to(sketches.dtype) @ sketches
+def by_comparison(
+    terms: Float[Tensor, " n"], rows: Int[Tensor, " n"], num_comparisons: int
+) -> Float[Tensor, " c"]:
+    """Sum of the labels' terms, for each comparison.
+
+    Of loss weights: then `sums @ sketches` is the sum of all loss gradients, n times
+    the query vector v.
+    """
+    return torch.zeros(num_comparisons, dtype=terms.dtype).index_add_(0, rows, terms)
 
 
 def influence(

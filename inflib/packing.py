@@ -18,9 +18,9 @@ from torch import Tensor
 class Batch:
     """Both responses of b comparisons."""
 
-    input_ids: Int[Tensor, "2*b t"]
-    attention_mask: Int[Tensor, "2*b t"]
-    last: Int[Tensor, " 2*b"]
+    input_ids: Int[Tensor, "rows t"]
+    attention_mask: Int[Tensor, "rows t"]
+    last: Int[Tensor, " rows"]
     """Index of each sequence's true last token, whatever the pad id is."""
 
     def to(self, device: torch.device) -> "Batch":

@@ -130,7 +130,9 @@ def _read_dataset(file: str, split: str) -> Iterator[RawRow]:
     import datasets
 
     if file.startswith(HUB):
-        data = datasets.load_dataset(file.removeprefix(HUB), split=split)
+        parts = file.removeprefix(HUB).split("/")
+        name, inside = "/".join(parts[:2]), "/".join(parts[2:])
+        data = datasets.load_dataset(name, data_dir=inside or None, split=split)
     else:
         data = datasets.load_from_disk(file)
         if isinstance(data, datasets.DatasetDict):

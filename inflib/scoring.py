@@ -44,6 +44,10 @@ class Labels:
         weights = curvature.loss_weights(self.margins, self.signs)
         return torch.where(self.usable, weights, 0.0)
 
+    def by_comparison(self, terms: Tensor) -> Tensor:
+        """Sum of the labels' terms, for each comparison of the shard."""
+        return influence.by_comparison(terms, self.rows, self.num_comparisons)
+
     @property
     def usable(self) -> Tensor:
         return self.margins.isfinite()
@@ -81,8 +85,7 @@ def query_sums(run: Folder, pairs: str, shards: list[str]) -> np.ndarray:
     total: Tensor | None = None
     for shard in shards:
         labels = read_labels(run, pairs, shard)
-        sums = torch.zeros(labels.num_comparisons, dtype=torch.float64)
-        sums.index_add_(0, labels.rows, labels.weights)
+        sums = labels.by_comparison(labels.weights)
         for part, sketches in store.read_sketches(run / "sketches" / pairs, shard):
             found = (sums[part].float() @ sketches).double()
             total = found if total is None else total + found
@@ -99,8 +102,8 @@ def datainf_sums(
     for shard in shards:
         labels = read_labels(run, pairs, shard)
         norms = torch.where(labels.usable, labels.sq_norms, 0.0)
-        coefficients = curvature.datainf_coefficients(
-            labels.weights, norms, labels.rows, labels.num_comparisons, lam
+        coefficients = labels.by_comparison(
+            curvature.datainf_coefficients(labels.weights, norms, lam)
         )
         for part, sketches in store.read_sketches(run / "sketches" / pairs, shard):
             total += curvature.weighted_products(

@@ -49,12 +49,15 @@ def main(doc: str | None, stages: list[Callable[[Recipe], None]]) -> None:
 def run_stages(recipe: Recipe, stages: list[Callable[[Recipe], None]]) -> None:
     """Bind the run folder to the recipe, then run the stages on Ray."""
     bind(recipe)
-    start_ray(recipe)
+    ours = not ray.is_initialized()
+    if ours:
+        start_ray(recipe)
     try:
         for stage in stages:
             stage(recipe)
     finally:
-        ray.shutdown()
+        if ours:
+            ray.shutdown()
 
 
 def start_ray(recipe: Recipe) -> None:

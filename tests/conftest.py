@@ -1,0 +1,104 @@
+"""Tiny real models and tokenizers, built in code; a Ray shared by the Ray tests."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from inflib.demo_topics import QUESTIONS, SENTENCES
+
+FAMILIES = ("llama", "qwen", "bert")
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def build_tokenizer(pad: str | None = "<pad>") -> PreTrainedTokenizerFast:
+    """Byte-level BPE over the demo's sentences; `pad` may be the EOS token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    texts = [t for group in (QUESTIONS, SENTENCES) for ts in group.values() for t in ts]
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<pad>", "<unk>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token=pad,
+        chat_template=TEMPLATE,
+    )
+
+
+def build_model(family: str, seed: int = 0, pad_id: int = 0) -> nn.Module:
+    """A small sequence classifier with one output, random weights, float32."""
+    torch.manual_seed(seed)
+    size: dict[str, Any] = {
+        "vocab_size": 512,
+        "hidden_size": 24,
+        "intermediate_size": 40,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 256,
+        "pad_token_id": pad_id,
+        "num_labels": 1,
+    }
+    config: Any = {
+        "llama": lambda: LlamaConfig(num_key_value_heads=2, **size),
+        "qwen": lambda: Qwen2Config(num_key_value_heads=2, **size),
+        "bert": lambda: BertConfig(**size),
+    }[family]()
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def with_lora(base: nn.Module, seed: int = 1) -> Any:
+    """LoRA on all linear layers and a trained score head, all entries random."""
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS, r=3, lora_alpha=6, target_modules="all-linear"
+    )
+    model = get_peft_model(base, config)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # lora_B starts at 0 and would hide errors
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.data = 0.2 * noise.to(parameter.dtype)
+    return model.eval()
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return build_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder with a tiny Llama and its tokenizer, as a hub download would leave it."""
+    folder = tmp_path_factory.mktemp("llama")
+    build_model("llama").save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)
+    return str(folder)

@@ -1,0 +1,94 @@
+"""DataInf against its explicit dense formula; labels of one comparison; shards."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inflib import curvature, influence
+
+C, N, K, Q = 9, 13, 7, 3  # distinct sizes: a transposed result cannot pass
+GENERATOR = torch.Generator().manual_seed(0)
+SKETCHES = torch.randn(C, K, generator=GENERATOR, dtype=torch.float64)
+MARGINS = torch.randn(C, generator=GENERATOR, dtype=torch.float64)
+VECTORS = torch.randn(K, Q, generator=GENERATOR, dtype=torch.float64)
+ROWS = torch.tensor([0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 8])
+SIGNS = torch.tensor([1, -1, 1, 1, -1, 1, 1, -1, 1, -1, 1, 1, -1], dtype=torch.float64)
+SQ_NORMS = SKETCHES.square().sum(1)
+WEIGHTS = curvature.loss_weights(MARGINS[ROWS], SIGNS)
+GRADS = WEIGHTS[:, None] * SKETCHES[ROWS]
+
+
+def test_loss_weights_are_the_derivative_of_the_loss():
+    margins = MARGINS[ROWS].clone().requires_grad_(True)
+    torch.nn.functional.softplus(-SIGNS * margins).sum().backward()
+    torch.testing.assert_close(WEIGHTS, margins.grad)
+
+
+def ihvp(lam):
+    terms = curvature.datainf_coefficients(WEIGHTS, SQ_NORMS[ROWS], lam)
+    coefficients = influence.by_comparison(terms, ROWS, C)
+    products = curvature.weighted_products(SKETCHES, coefficients, VECTORS)
+    return curvature.datainf_ihvp(VECTORS, products, N, lam)
+
+
+@pytest.mark.parametrize("lam", [1e-3, 1.0, 1e3])
+def test_datainf_equals_the_mean_of_dense_inverses(lam):
+    eye = torch.eye(K, dtype=torch.float64)
+    inverses = [torch.linalg.inv(torch.outer(g, g) + lam * eye) for g in GRADS]
+    dense = sum(inverses) / N @ VECTORS
+    torch.testing.assert_close(ihvp(lam), dense)
+    scores = influence.influence(SKETCHES @ ihvp(lam), WEIGHTS, ROWS)
+    torch.testing.assert_close(scores, -(GRADS @ dense))
+
+
+@given(cut=st.integers(0, C))
+def test_shard_boundaries_do_not_matter(cut):
+    coefficients = torch.linspace(0.1, 1.0, C, dtype=torch.float64)
+    parts = [
+        curvature.weighted_products(SKETCHES[p], coefficients[p], VECTORS)
+        for p in (slice(0, cut), slice(cut, C))
+    ]
+    whole = curvature.weighted_products(SKETCHES, coefficients, VECTORS)
+    torch.testing.assert_close(parts[0] + parts[1], whole)
+
+
+def test_weights_by_comparison_give_the_sum_of_loss_gradients():
+    sums = influence.by_comparison(WEIGHTS, ROWS, C)
+    torch.testing.assert_close(sums @ SKETCHES, GRADS.sum(0))
+
+
+def test_flip_effect_is_influence_of_the_flipped_label_minus_as_labelled():
+    aligned = SKETCHES @ ihvp(0.5)
+    flipped = influence.influence(
+        aligned, curvature.loss_weights(MARGINS[ROWS], -SIGNS), ROWS
+    )
+    as_labelled = influence.influence(aligned, WEIGHTS, ROWS)
+    effect = influence.flip_effect(aligned, SIGNS, ROWS)
+    torch.testing.assert_close(effect, flipped - as_labelled)
+
+
+def test_positive_influence_means_that_a_step_on_the_label_raises_the_query_loss():
+    # Linear reward: margin = theta . s. One gradient step on each label alone.
+    theta = torch.randn(K, generator=GENERATOR, dtype=torch.float64)
+    margins = SKETCHES @ theta
+    weights = curvature.loss_weights(margins[ROWS], SIGNS)
+    query = torch.randn(4, K, generator=GENERATOR, dtype=torch.float64)
+
+    def query_loss(at):
+        return torch.nn.functional.softplus(-(query @ at)).mean()
+
+    ones = torch.ones(4, dtype=torch.float64)
+    v = curvature.loss_weights(query @ theta, ones) @ query / 4
+    scores = influence.influence(SKETCHES @ v[:, None], weights, ROWS)[:, 0]
+    step = 1e-6
+    for i in range(N):
+        grad = weights[i] * SKETCHES[ROWS[i]]
+        change = (query_loss(theta - step * grad) - query_loss(theta)) / step
+        torch.testing.assert_close(scores[i], change, rtol=1e-4, atol=1e-7)
+
+
+def test_damping_divides_by_parameters_not_by_sketch_entries():
+    found = curvature.damping(WEIGHTS, SQ_NORMS[ROWS], 1000, 0.1)
+    expected = 0.1 * float(GRADS.square().sum()) / (N * 1000)
+    assert found == pytest.approx(expected, rel=1e-12)

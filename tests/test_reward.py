@@ -1,0 +1,114 @@
+"""Loading and reading a reward model: the traps that public trackers are full of."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import FAMILIES, build_model, build_tokenizer, with_lora
+from peft import LoraConfig, TaskType, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from inflib.packing import pad
+from inflib.reward import (
+    check_adapter,
+    load_adapter,
+    load_base,
+    margins,
+    rewards,
+    trained_linears,
+)
+from inflib.tokenizer import load_tokenizer, resolve_base
+
+PAIRS = [([2, 50, 51, 52, 3], [2, 50, 90, 3]), ([2, 7, 3], [2, 9, 10, 11, 12, 3])]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_margins_equal_transformers_forward(family):
+    model = with_lora(build_model(family)).double()
+    batch = pad(PAIRS, pad_id=0)
+    with torch.no_grad():
+        logits = model(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask
+        ).logits[:, 0]
+        torch.testing.assert_close(margins(model, batch), logits[:2] - logits[2:])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_reward_model_comes_back_head_and_all(family, tmp_path):
+    model = with_lora(build_model(family))
+    model.get_base_model().save_pretrained(tmp_path / "unused")
+    build_model(family).save_pretrained(tmp_path / "base")
+    model.save_pretrained(tmp_path / "adapter")
+    for seed in (5, 6):  # whatever random head the base comes with
+        torch.manual_seed(seed)
+        base = load_base(
+            str(tmp_path / "base"), None, torch.float32, "sdpa", False, pad_id=0
+        )
+        loaded = load_adapter(base, str(tmp_path / "adapter"))
+        batch = pad(PAIRS, pad_id=0)
+        torch.testing.assert_close(rewards(loaded, batch), rewards(model, batch))
+        assert not loaded.training
+
+
+def test_rewards_do_not_depend_on_the_padding(tmp_path):
+    model = with_lora(build_model("llama")).double()
+    batch = pad(PAIRS, pad_id=0)
+    wide = pad([*PAIRS, ([2] * 30, [2] * 30)], pad_id=7)
+    found = rewards(model, wide)
+    torch.testing.assert_close(found[[0, 1, 3, 4]], rewards(model, batch))
+
+
+def test_an_adapter_without_its_score_head_is_refused(tmp_path):
+    with_lora(build_model("llama")).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "adapter_model.safetensors")
+    kept = {name: w for name, w in weights.items() if "score" not in name}
+    assert len(kept) < len(weights)
+    save_file(kept, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(ValueError, match="no score head"):
+        check_adapter(str(tmp_path))
+
+
+def test_a_folder_that_is_no_adapter_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="not a PEFT adapter"):
+        check_adapter(str(tmp_path))
+
+
+def test_a_causal_lm_adapter_is_refused(tmp_path):
+    with_lora(build_model("llama")).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_config.json"
+    config = json.loads(path.read_text()) | {"task_type": "CAUSAL_LM"}
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="CAUSAL_LM"):
+        check_adapter(str(tmp_path))
+
+
+def test_an_adapter_in_a_pickle_is_refused(tmp_path):
+    with_lora(build_model("llama")).save_pretrained(tmp_path)
+    Path(tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
+    with pytest.raises(ValueError, match="safetensors"):
+        check_adapter(str(tmp_path))
+
+
+def test_trained_parameters_that_are_not_linear_are_refused():
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS, r=2, target_modules=["q_proj"], use_dora=True
+    )
+    model = get_peft_model(build_model("llama"), config)
+    with pytest.raises(ValueError, match=re.escape("lora_magnitude_vector")):
+        trained_linears(model)
+
+
+@pytest.mark.parametrize("pad_token", [None, "</s>"])
+def test_the_tokenizer_never_pads_with_eos(tmp_path, pad_token):
+    build_tokenizer(pad_token).save_pretrained(tmp_path)
+    build_model("llama").config.save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(str(tmp_path), None, False)
+    assert tokenizer.pad_token_id not in (None, tokenizer.eos_token_id)
+    assert tokenizer.padding_side == "right"
+
+
+def test_a_package_that_is_not_installed_is_named():
+    with pytest.raises(ValueError, match="pip install no-such-weights"):
+        resolve_base("package:no_such_weights/model")
