@@ -1,29 +1,35 @@
 """Influence of preference labels on a reward model. File order is data flow:
 
-config        recipe: one frozen model per stage, YAML and command line
-cli           command line of every entry point
-folder        a run's folder, local or S3: whole reads, atomic writes
-readers       1 preference files -> raw rows, bad ones by file and row
-pairs         1 raw row -> prompt, chosen, rejected
-tokens        1 pair -> token ids: shared prefix, two tails
-bias          1 known biases planted into labels; query sets by purpose
-preparing     1 rows ready for sharding; tables of a shard
-census        1 duplicates, kept columns, data report
-pairs_folder  1 the folder pairs/<set>/
-training      2 LoRA reward model with TRL
-packing       3 comparisons -> padded batches under a token budget
-reward        3 base + LoRA + score head; margins of a batch
-reward_folder 3 the folder reward_model/
-gradients     3 margin gradient of every pair, block by block, from hooks
-sketch        3 OPORP
-store         3 sketch shards: payload, commit record, index
-sketching     3 shard of pairs -> shard of sketches
-curvature     4 identity, DataInf: sums over shards
-influence     4 influence and flip effect of labels
-scoring       4 partials of a pass; scores of a shard; ranks
-metrics       5 AUC and other figures of a ranking
-summary       5 tables of the terminal report, summary.json
-progress      one line per stage while it runs
+config_data    sources, planted biases, preparation
+config         one frozen model per stage
+recipe         YAML and overrides to a config; binds a run folder to it
+cli            command line of every entry point
+folder         a run's folder, local or S3: whole reads, atomic writes
+readers        1 preference files -> raw rows, bad ones by file and row
+pairs          1 raw row -> prompt, chosen, rejected
+tokenizer      1 the base model's tokenizer, padded safely
+tokens         1 pair -> token ids: shared prefix, two tails
+bias           1 known biases planted into labels; query sets by purpose
+preparing      1 rows ready for sharding; tables of a shard
+census         1 duplicates, kept columns, data report
+pairs_folder   1 the folder pairs/<set>/
+training       2 LoRA reward model with TRL
+packing        3 comparisons -> padded batches under a token budget
+reward         3 base + LoRA + score head; margins of a batch
+reward_folder  3 the folder reward_model/
+gradients      3 margin gradient of every pair, block by block, from hooks
+sketch         3 OPORP
+store          3 sketch shards: payload, commit record, index
+sketching      3 shard of pairs -> shard of sketches
+curvature      4 identity, DataInf: sums over shards
+influence      4 influence and flip effect of labels
+scoring        4 partials of a pass; scores of a shard; ranks
+assembling     4 scored shards -> influence.parquet, with ranks
+metrics        5 AUC and other figures of a ranking
+summary        5 tables of the terminal report, summary.json
+demo_topics    hand-written questions and sentences
+demo_data      generated pairs with one biased labeler
+progress       one line per stage while it runs
 
 Importing any of them needs neither ray, trl nor datasets.
 """

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from inflib.config import PlantConfig
+from inflib.config_data import PlantConfig
 
 
 def unit_hash(seed: int, text: str) -> float:

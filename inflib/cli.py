@@ -11,8 +11,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from inflib.config import Recipe, read_recipe
+from inflib.config import Recipe
 from inflib.folder import Folder
+from inflib.recipe import read_recipe
 
 
 def parse(doc: str, arguments: list[str]) -> Recipe:

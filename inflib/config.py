@@ -1,135 +1,19 @@
-"""The recipe: one frozen model per stage, read from YAML and the command line.
+"""The recipe: one frozen model per stage. Every field's docstring is its help text."""
 
-Every field's docstring is its help text. Fields marked *bound* decide what the
-numbers of a run are; a run folder refuses another value for them (`bind`). The
-others (workers, batch sizes, report options) may change between two calls.
-"""
-
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from inflib.folder import Folder
-
-
-class Frozen(BaseModel):
-    """Immutable, and strict about names: a misspelt option is an error."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
-
-
-class PlantConfig(Frozen):
-    """A known bias put into labels, to see whether an audit finds it."""
-
-    kind: Literal["longer_chosen"] = "longer_chosen"
-    """longer_chosen: the response with more tokens is made the chosen one."""
-
-    share: float = Field(0.2, gt=0, le=1)
-    """Share of the labels made biased, picked by a hash of pair_id and seed. Those
-    already agreeing with the bias stay as they are; the others are flipped."""
-
-    seed: int = 0
-    """Fixes which labels are picked."""
-
-
-class SourceConfig(Frozen):
-    """One set of preference labels: where it is and which of it to take."""
-
-    path: str | tuple[str, ...]
-    """Files (JSONL, Parquet, CSV; globs, .gz and s3:// allowed), a `datasets` folder,
-    or a hub name written hub:owner/name, with a folder of it as hub:owner/name/dir."""
-
-    split: str = "train"
-    """Split of a hub name or of a `datasets` dictionary folder."""
-
-    columns: dict[str, str] = {}
-    """Renames: our name (prompt, chosen, rejected, pair_id) to the column's name."""
-
-    part: tuple[float, float] = (0.0, 1.0)
-    """Takes the pairs whose prompt hashes into [from, to) of [0, 1): two sources on
-    the same files with disjoint parts never share a prompt."""
-
-    select: Literal["all", "chosen_shorter", "chosen_longer"] = "all"
-    """Keeps the labels whose chosen response has fewer (more) tokens than the
-    rejected one; ties are in neither."""
-
-    plant: PlantConfig | None = None
-    """Known bias put into these labels (adds columns planted, planted_flip)."""
-
-    @field_validator("columns")
-    @classmethod
-    def _known_names(cls, columns: dict[str, str]) -> dict[str, str]:
-        unknown = set(columns) - {"prompt", "chosen", "rejected", "pair_id"}
-        if unknown:
-            raise ValueError(
-                f"cannot map {sorted(unknown)}: our names are prompt, chosen, "
-                "rejected and pair_id (other columns are kept under their own names)"
-            )
-        return columns
-
-    @field_validator("part")
-    @classmethod
-    def _ordered(cls, part: tuple[float, float]) -> tuple[float, float]:
-        if not 0 <= part[0] < part[1] <= 1:
-            raise ValueError(f"part must be 0 <= from < to <= 1, not {list(part)}")
-        return part
-
-
-class PrepareConfig(Frozen):
-    """Stage 1: preference data to tokenised comparisons and labels, in shards."""
-
-    train: SourceConfig
-    """Labels to audit (and to train the reward model on)."""
-
-    queries: dict[str, SourceConfig]
-    """Trusted query sets by name; each gets its own influence column."""
-
-    max_length: PositiveInt = 1024
-    """Tokens per sequence; longer ones lose tokens at the left of the prompt, never
-    of a response."""
-
-    append_eos: bool = True
-    """End text pairs (not chat) with the tokenizer's EOS, as TRL does. Set to false
-    for an adapter whose training read the reward before EOS (pad == eos)."""
-
-    shard_rows: PositiveInt = 1024
-    """Most comparisons in a shard. Shards have about equal token counts."""
-
-    on_bad_rows: Literal["exclude", "stop"] = "exclude"
-    """exclude: list bad rows and go on. stop: list them and stop."""
-
-    @property
-    def sources(self) -> dict[str, SourceConfig]:
-        """All pair sets by name: train, then the query sets."""
-        return {"train": self.train, **self.queries}
-
-    @field_validator("queries")
-    @classmethod
-    def _names(cls, queries: dict[str, SourceConfig]) -> dict[str, SourceConfig]:
-        if not queries:
-            raise ValueError("at least one query set is needed")
-        for name in queries:
-            if name == "train" or not name.isidentifier():
-                raise ValueError(
-                    f"query set name {name!r}: use letters, digits and _, not 'train'"
-                )
-        return queries
+from inflib.config_data import Frozen, PrepareConfig
 
 
 class ModelConfig(Frozen):
@@ -167,7 +51,7 @@ class TrainConfig(Frozen):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """Learning-rate schedule."""
 
-    warmup_share: float = Field(0.03, ge=0, lt=1)
+    warmup_share: float = Field(default=0.03, ge=0, lt=1)
     """Share of the steps used for linear warm-up."""
 
     weight_decay: NonNegativeFloat = 0.0
@@ -185,7 +69,7 @@ class TrainConfig(Frozen):
     lora_alpha: PositiveFloat = 32.0
     """LoRA alpha; the update is scaled by alpha / r."""
 
-    lora_dropout: float = Field(0.1, ge=0, lt=1)
+    lora_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout on LoRA inputs. 0 also turns the base model's own dropout off."""
 
     target_modules: str | tuple[str, ...] = "all-linear"
@@ -314,70 +198,3 @@ class Recipe(Frozen):
     @classmethod
     def _absolute(cls, run: str) -> str:
         return run if "://" in run else str(Path(run).absolute())
-
-
-FREE = {
-    "run",
-    "score",
-    "report",
-    "cluster",
-    "prepare.on_bad_rows",
-    "train.max_failures",
-    "train.cpus_per_worker",
-    "sketch.workers",
-}
-"""Fields that may differ between two calls on one run folder."""
-
-
-def read_recipe(text: str, overrides: dict[str, str], origin: str) -> Recipe:
-    """Recipe from YAML text and {dotted field: YAML value}; errors name `origin`."""
-    try:
-        fields = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{origin}: not valid YAML: {error}") from None
-    if not isinstance(fields, dict):
-        raise ValueError(f"{origin}: a recipe is a YAML mapping")
-    for name, value in overrides.items():
-        *parents, last = name.split(".")
-        place = fields
-        for parent in parents:
-            if place.get(parent) is None:
-                place[parent] = {}
-            place = place[parent]
-            if not isinstance(place, dict):
-                raise ValueError(f"--{name}: {parent} has no fields of its own")
-        place[last] = yaml.safe_load(value)
-    try:
-        return Recipe.model_validate(fields)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, p['loc'])) or 'recipe'}: {p['msg']}"
-            for p in error.errors()
-        ]
-        raise ValueError(f"{origin}: " + "; ".join(problems)) from None
-
-
-def bind(recipe: Recipe) -> None:
-    """Record the recipe in the run folder; refuse one that changes its numbers."""
-    run = Folder(recipe.run)
-    if run.exists("config.json"):
-        stored = _flat(json.loads(run.read_bytes("config.json")))
-        asked = _flat(recipe.model_dump(mode="json"))
-        for name in sorted(stored.keys() | asked.keys()):
-            free = any(name == f or name.startswith(f + ".") for f in FREE)
-            if not free and stored.get(name) != asked.get(name):
-                raise ValueError(
-                    f"{run.url} was made with {name} = {stored.get(name)!r}, not "
-                    f"{asked.get(name)!r}: choose another --run, or set it back"
-                )
-    run.write("config.json", recipe.model_dump_json(indent=1).encode())
-
-
-def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in fields.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

@@ -10,7 +10,8 @@ import jinja2
 import pyarrow as pa
 
 from inflib.bias import plant, selected, unit_hash
-from inflib.config import PrepareConfig, Recipe, SourceConfig
+from inflib.config import Recipe
+from inflib.config_data import PrepareConfig, SourceConfig
 from inflib.pairs import Message, Pair, Render, to_pair
 from inflib.pairs_folder import COMPARISONS, EXCLUDED, LABELS
 from inflib.readers import BadRow, read_rows

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -112,7 +113,7 @@ def trained_linears(model: nn.Module) -> dict[str, nn.Linear]:
 
 def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " rows"]:
     """Reward of each sequence, read at its true last token (encoders: at [CLS])."""
-    classifier = model.get_base_model() if isinstance(model, PeftModel) else model
+    classifier: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
     head = getattr(classifier, "score", None)
     if head is None:

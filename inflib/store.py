@@ -137,7 +137,8 @@ def read_sketches(
 
 def write_index(folder: Folder, shards: list[str]) -> str:
     """Gather all records in index.parquet; returns the digest of the whole store."""
-    digest, columns = hashlib.sha256(), {name: [] for name in ("shard", *FIELDS)}
+    digest = hashlib.sha256()
+    columns: dict[str, list[Any]] = {name: [] for name in ("shard", *FIELDS)}
     for shard in shards:
         record = read_record(folder, shard)
         digest.update(record["sha256"].encode() + record["pairs_sha256"].encode())

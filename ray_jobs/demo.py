@@ -13,9 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from inflib.cli import options
-from inflib.config import Recipe, read_recipe
+from inflib.config import Recipe
 from inflib.demo_data import generate
 from inflib.folder import Folder
+from inflib.recipe import read_recipe
 from ray_jobs.audit import STAGES
 from ray_jobs.session import exit_on_bad_input, run_stages
 

@@ -39,7 +39,7 @@ def score(recipe: Recipe) -> None:
         if stage.folder.read_json("done.json")["inputs"] == inputs:
             return stage.skip()
         print("score: labels, sketches or settings changed; scoring again", flush=True)
-    reducer = Reducer.remote(recipe, inputs)
+    reducer = Reducer.remote(recipe, inputs)  # type: ignore[attr-defined]
     facts = ray.get(reducer.run.remote())
     stage.done({**facts, "inputs": inputs})
     partials = stage.folder / "partials"

@@ -12,8 +12,9 @@ import ray
 from ray.exceptions import RayTaskError
 
 from inflib.cli import parse
-from inflib.config import Recipe, bind
+from inflib.config import Recipe
 from inflib.folder import Folder
+from inflib.recipe import bind
 
 QUIET = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # thousands of junk log lines otherwise

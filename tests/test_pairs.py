@@ -91,7 +91,7 @@ def test_both_orders_are_one_comparison_with_opposite_signs():
     assert pair(prompt="R", chosen="a", rejected="b").comparison_id != one.comparison_id
 
 
-BAD = {
+BAD: dict[str, dict] = {
     "no field 'rejected'": {"prompt": "Q", "chosen": "a"},
     "no field 'chosen'": {"chosen": None, "rejected": "b"},
     "empty response in 'rejected'": {"prompt": "Q", "chosen": "a", "rejected": " \n"},

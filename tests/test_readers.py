@@ -87,7 +87,7 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path):
 
 def test_an_unknown_format_says_what_to_do(tmp_path):
     (tmp_path / "x.txt").write_text("a")
-    with pytest.raises(ValueError, match="name it .jsonl, .csv or .parquet"):
+    with pytest.raises(ValueError, match=r"name it \.jsonl, \.csv or \.parquet"):
         read(tmp_path / "x.txt")
 
 

@@ -1,0 +1,110 @@
+"""Configuration of the data: sources, planted biases, preparation."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+
+
+class Frozen(BaseModel):
+    """Immutable, and strict about names: a misspelt option is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+
+class PlantConfig(Frozen):
+    """A known bias put into labels, to see whether an audit finds it."""
+
+    kind: Literal["longer_chosen"] = "longer_chosen"
+    """longer_chosen: the response with more tokens is made the chosen one."""
+
+    share: float = Field(default=0.2, gt=0, le=1)
+    """Share of the labels made biased, picked by a hash of pair_id and seed. Those
+    already agreeing with the bias stay as they are; the others are flipped."""
+
+    seed: int = 0
+    """Fixes which labels are picked."""
+
+
+class SourceConfig(Frozen):
+    """One set of preference labels: where it is and which of it to take."""
+
+    path: str | tuple[str, ...]
+    """Files (JSONL, Parquet, CSV; globs, .gz and s3:// allowed), a `datasets` folder,
+    or a hub name written hub:owner/name, with a folder of it as hub:owner/name/dir."""
+
+    split: str = "train"
+    """Split of a hub name or of a `datasets` dictionary folder."""
+
+    columns: dict[str, str] = {}
+    """Renames: our name (prompt, chosen, rejected, pair_id) to the column's name."""
+
+    part: tuple[float, float] = (0.0, 1.0)
+    """Takes the pairs whose prompt hashes into [from, to) of [0, 1): two sources on
+    the same files with disjoint parts never share a prompt."""
+
+    select: Literal["all", "chosen_shorter", "chosen_longer"] = "all"
+    """Keeps the labels whose chosen response has fewer (more) tokens than the
+    rejected one; ties are in neither."""
+
+    plant: PlantConfig | None = None
+    """Known bias put into these labels (adds columns planted, planted_flip)."""
+
+    @field_validator("columns")
+    @classmethod
+    def _known_names(cls, columns: dict[str, str]) -> dict[str, str]:
+        if unknown := set(columns) - {"prompt", "chosen", "rejected", "pair_id"}:
+            raise ValueError(
+                f"cannot map {sorted(unknown)}: our names are prompt, chosen, "
+                "rejected and pair_id (other columns are kept under their own names)"
+            )
+        return columns
+
+    @field_validator("part")
+    @classmethod
+    def _ordered(cls, part: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= part[0] < part[1] <= 1:
+            raise ValueError(f"part must be 0 <= from < to <= 1, not {list(part)}")
+        return part
+
+
+class PrepareConfig(Frozen):
+    """Stage 1: preference data to tokenised comparisons and labels, in shards."""
+
+    train: SourceConfig
+    """Labels to audit (and to train the reward model on)."""
+
+    queries: dict[str, SourceConfig]
+    """Trusted query sets by name; each gets its own influence column."""
+
+    max_length: PositiveInt = 1024
+    """Tokens per sequence; longer ones lose tokens at the left of the prompt, never
+    of a response."""
+
+    append_eos: bool = True
+    """End text pairs (not chat) with the tokenizer's EOS, as TRL does. Set to false
+    for an adapter whose training read the reward before EOS (pad == eos)."""
+
+    shard_rows: PositiveInt = 1024
+    """Most comparisons in a shard. Shards have about equal token counts."""
+
+    on_bad_rows: Literal["exclude", "stop"] = "exclude"
+    """exclude: list bad rows and go on. stop: list them and stop."""
+
+    @property
+    def sources(self) -> dict[str, SourceConfig]:
+        """All pair sets by name: train, then the query sets."""
+        return {"train": self.train, **self.queries}
+
+    @field_validator("queries")
+    @classmethod
+    def _names(cls, queries: dict[str, SourceConfig]) -> dict[str, SourceConfig]:
+        if not queries:
+            raise ValueError("at least one query set is needed")
+        for name in queries:
+            if name == "train" or not name.isidentifier():
+                raise ValueError(
+                    f"query set name {name!r}: use letters, digits and _, not 'train'"
+                )
+        return queries

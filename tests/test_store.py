@@ -1,0 +1,94 @@
+"""Sketch shards: encoding error, commit order, digests, the index."""
+
+import numpy as np
+import pytest
+import torch
+
+from inflib import store
+from inflib.folder import Folder
+
+N, K = 5, 32
+
+
+def sketches():
+    rows = torch.randn(N, K, generator=torch.Generator().manual_seed(0))
+    rows *= torch.tensor([1e-6, 1.0, 1e6, 0.0, 3.0])[:, None]
+    return rows
+
+
+def rows(scale, margin=0.5):
+    return store.Rows(
+        [f"c{i}" for i in range(N)],
+        np.array([margin, 1.0, np.nan, 0.0, -2.0]),
+        np.array([1.0, 2.0, np.nan, 0.0, 5.0]),
+        scale,
+        ["ok", "ok", "not_finite", "zero_gradient", "ok"],
+    )
+
+
+def commit(folder, shard="00000", **changes):
+    payload, scale = store.encode(sketches(), "float16")
+    store.commit(folder, shard, payload, rows(scale.numpy(), **changes), "pairs-digest")
+
+
+@pytest.mark.parametrize(("dtype", "step"), [("float16", 2.0**-11), ("int8", 1 / 254)])
+def test_encoding_is_within_half_a_step_of_the_largest_entry(dtype, step):
+    payload, scale = store.encode(sketches(), dtype)
+    assert payload.dtype == dtype
+    found = store.decode(payload, scale.numpy())
+    largest = sketches().abs().amax(dim=1, keepdim=True)
+    assert ((found - sketches()).abs() <= step * largest * (1 + 1e-5)).all()
+    assert (found[3] == 0).all()  # an all-zero row, not NaN
+
+
+def test_a_shard_comes_back(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder)
+    assert store.completed(folder) == {"00000"}
+    found = store.read_rows(store.read_record(folder, "00000"))
+    _, scale = store.encode(sketches(), "float16")
+    np.testing.assert_array_equal(found.margin, rows(scale.numpy()).margin)
+    np.testing.assert_array_equal(found.scale, scale.numpy())
+    parts = list(store.read_sketches(folder, "00000", rows_at_once=2))
+    assert [part for part, _ in parts] == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    whole = torch.cat([part for _, part in parts])
+    assert (whole - sketches()).abs().max() < 1e6 * 2.0**-9
+
+
+def test_without_its_record_or_its_payload_a_shard_is_not_complete(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder)
+    folder.delete("00000.npy")
+    assert store.completed(folder) == set()
+    commit(folder, "00001")
+    folder.delete("00001.json")
+    assert store.completed(folder) == set()
+
+
+def test_a_second_writer_is_compared(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder)
+    commit(folder)
+    with pytest.raises(ValueError, match="another writer left different contents"):
+        commit(folder, margin=0.25)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder)
+    data = bytearray(folder.read_bytes("00000.npy"))
+    data[-3] ^= 1
+    folder.write("00000.npy", bytes(data))
+    with pytest.raises(ValueError, match=r"00000\.npy does not match"):
+        list(store.read_sketches(folder, "00000"))
+
+
+def test_the_index_holds_all_rows_in_order(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder, "00000")
+    commit(folder, "00001", margin=0.75)
+    store.write_index(folder, ["00000", "00001"])
+    index = folder.read_table("index.parquet")
+    assert index["shard"].to_pylist() == ["00000"] * N + ["00001"] * N
+    assert index["margin"].to_pylist()[:3] == [0.5, 1.0, None]
+    assert index["margin"].to_pylist()[N] == 0.75
