@@ -70,12 +70,11 @@ def to_pair(raw: RawRow, columns: dict[str, str], render: Render) -> Pair | BadR
                 raise ValueError(f"no field {names[ours]!r}")
         if fields["chosen"] == fields["rejected"]:
             raise ValueError("identical responses")
-        if isinstance(fields["chosen"], str):
-            prompt, chosen, rejected = _split_text(fields, names)
-            is_chat = False
-        else:
+        is_chat = isinstance(fields["chosen"], list)
+        if is_chat:
             prompt, chosen, rejected = _split_chat(fields, names, render)
-            is_chat = True
+        else:
+            prompt, chosen, rejected = _split_text(fields, names)
         if not chosen.strip() or not rejected.strip():
             empty = "chosen" if not chosen.strip() else "rejected"
             raise ValueError(f"empty response in {names[empty]!r}")
@@ -133,8 +132,8 @@ def _split_chat(
         value = fields[ours] if fields[ours] is not None else []
         if not isinstance(value, list) or not all(map(_is_message, value)):
             raise ValueError(
-                f"{names[ours]!r} is neither text nor a list of "
-                "{role, content} messages"
+                f"{names[ours]!r} is not a list of {{role, content}} messages, as "
+                f"{names['chosen']!r} is"
             )
         messages[ours] = value
     for ours in ("chosen", "rejected"):

@@ -29,7 +29,7 @@ from inflib.preparing import (
 )
 from inflib.readers import find_files
 from inflib.tokenizer import max_positions
-from ray_jobs.session import Stage, main
+from ray_jobs.session import Stage, main, start_ray
 
 
 def prepare(recipe: Recipe) -> None:
@@ -44,6 +44,7 @@ def prepare(recipe: Recipe) -> None:
             f"prepare.max_length {recipe.prepare.max_length} is more than the "
             f"{longest} positions of {model.base}"
         )
+    start_ray(recipe)
     files = [
         {"pairs": pairs, "file": file, "name": name}
         for pairs, source in recipe.prepare.sources.items()

@@ -21,7 +21,7 @@ from inflib.assembling import assemble
 from inflib.config import Recipe
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
-from ray_jobs.session import Stage, main
+from ray_jobs.session import Stage, main, start_ray
 
 Group = tuple[str, list[str]]
 """(pair set, names of some of its shards)."""
@@ -39,6 +39,7 @@ def score(recipe: Recipe) -> None:
         if stage.folder.read_json("done.json")["inputs"] == inputs:
             return stage.skip()
         print("score: labels, sketches or settings changed; scoring again", flush=True)
+    start_ray(recipe)
     reducer = Reducer.remote(recipe, inputs)  # type: ignore[attr-defined]
     facts = ray.get(reducer.run.remote())
     stage.done({**facts, "inputs": inputs})

@@ -48,11 +48,9 @@ def main(doc: str | None, stages: list[Callable[[Recipe], None]]) -> None:
 
 
 def run_stages(recipe: Recipe, stages: list[Callable[[Recipe], None]]) -> None:
-    """Bind the run folder to the recipe, then run the stages on Ray."""
+    """Bind the run folder to the recipe, then run the stages; stop Ray if started."""
     bind(recipe)
     ours = not ray.is_initialized()
-    if ours:
-        start_ray(recipe)
     try:
         for stage in stages:
             stage(recipe)
@@ -62,7 +60,12 @@ def run_stages(recipe: Recipe, stages: list[Callable[[Recipe], None]]) -> None:
 
 
 def start_ray(recipe: Recipe) -> None:
-    """Connect to RAY_ADDRESS or the recipe's cluster, or start an embedded Ray."""
+    """Connect to RAY_ADDRESS or the recipe's cluster, or start an embedded Ray.
+
+    Stages call it once they know that there is work; it does nothing the second time.
+    """
+    if ray.is_initialized():
+        return
     os.environ.update(QUIET)
     address = os.environ.get("RAY_ADDRESS") or recipe.cluster.address
     embedded = address == "local"

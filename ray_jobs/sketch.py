@@ -16,7 +16,7 @@ from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
 from inflib.progress import Progress
 from inflib.sketching import Receipt, ShardSketcher, bind_sketches
-from ray_jobs.session import Stage, main
+from ray_jobs.session import Stage, main, start_ray
 
 
 def sketch(recipe: Recipe) -> None:
@@ -65,6 +65,7 @@ def sketch(recipe: Recipe) -> None:
 def _compute(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Receipt]:
     if not todo:
         return
+    start_ray(recipe)
     config = recipe.sketch
     items = [{"pairs": pairs, "shard": shard} for pairs, shard in todo]
     rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(

@@ -17,7 +17,7 @@ from ray.train.torch import TorchTrainer
 from inflib.config import Recipe
 from inflib.folder import Folder
 from inflib.reward import check_adapter
-from ray_jobs.session import Stage, main
+from ray_jobs.session import Stage, main, start_ray
 
 
 def train(recipe: Recipe) -> None:
@@ -28,6 +28,7 @@ def train(recipe: Recipe) -> None:
         return stage.skip(f"skipped, the adapter is {recipe.model.adapter}")
     if stage.folder.exists("done.json"):
         return stage.skip()
+    start_ray(recipe)
     config = recipe.train
     result = TorchTrainer(
         train_worker,

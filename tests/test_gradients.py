@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from conftest import FAMILIES, build_model, with_lora
 
 from inflib.gradients import MarginGradients, block_sizes
 from inflib.packing import pad
 from inflib.reward import trained_linears
+from tests.conftest import FAMILIES, build_model, with_lora
 
 PAD = 0
 EOS = 3

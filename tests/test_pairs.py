@@ -4,11 +4,11 @@ import json
 import re
 
 import pytest
-from conftest import build_tokenizer
 
 from inflib.pairs import Pair, to_pair
 from inflib.preparing import _renderer
 from inflib.readers import BadRow, RawRow
+from tests.conftest import build_tokenizer
 
 RENDER = _renderer(build_tokenizer())
 
@@ -97,7 +97,9 @@ BAD: dict[str, dict] = {
     "empty response in 'rejected'": {"prompt": "Q", "chosen": "a", "rejected": " \n"},
     "'rejected' is int, not text": {"chosen": "a", "rejected": 3},
     "'prompt' is float, not text": {"prompt": 0.5, "chosen": "a", "rejected": "b"},
-    "'chosen' is neither text nor": {"chosen": 5, "rejected": "b"},
+    "'chosen' is int, not text": {"chosen": 5, "rejected": "b"},
+    "'rejected' is not a list of": {"chosen": [assistant("a")], "rejected": "b"},
+    "'chosen' is not a list of": {"chosen": ["a"], "rejected": ["b"]},
     "identical responses": {"prompt": "Q", "chosen": "a", "rejected": "a"},
     "lone surrogate": {"chosen": "a", "rejected": "\ud800"},
     "share no": {"chosen": "\n\nHuman: a", "rejected": "\n\nHuman: b"},

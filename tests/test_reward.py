@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import FAMILIES, build_model, build_tokenizer, with_lora
 from peft import LoraConfig, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
 
@@ -20,6 +19,7 @@ from inflib.reward import (
     trained_linears,
 )
 from inflib.tokenizer import load_tokenizer, resolve_base
+from tests.conftest import FAMILIES, build_model, build_tokenizer, with_lora
 
 PAIRS = [([2, 50, 51, 52, 3], [2, 50, 90, 3]), ([2, 7, 3], [2, 9, 10, 11, 12, 3])]
 

@@ -1,11 +1,11 @@
 """Tokens: prefix and tails are the sequences; truncation never cuts a response."""
 
 import pytest
-from conftest import build_tokenizer
 from transformers import BertTokenizerFast
 
 from inflib.pairs import Pair
 from inflib.tokens import Tokens, tokenize
+from tests.conftest import build_tokenizer
 
 TOKENIZER = build_tokenizer()
 PROMPT = (

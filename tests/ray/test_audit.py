@@ -1,0 +1,226 @@
+"""The whole audit on a real Ray and a real tiny Llama."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from inflib.folder import Folder
+from inflib.packing import pad
+from inflib.reward import margins, trained_linears
+from inflib.reward_folder import load_reward_model
+from ray_jobs.audit import STAGES
+from ray_jobs.report import report
+from ray_jobs.score import score
+from ray_jobs.session import run_stages
+from ray_jobs.sketch import sketch
+from tests.conftest import read_jsonl
+
+
+def files(folder):
+    """{relative path: bytes} of the outputs; records of wall time left out."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file() and path.name not in ("done.json", "summary.json")
+    }
+
+
+def mtimes(folder):
+    return {p: p.stat().st_mtime_ns for p in Path(folder).rglob("*") if p.is_file()}
+
+
+def copied(audited, tmp_path, *parts, **changes):
+    """A new run with some folders of the finished one."""
+    for part in parts:
+        shutil.copytree(Path(audited.run) / part, tmp_path / "run" / part)
+    recipe = audited.model_dump(mode="json") | {"run": str(tmp_path / "run")}
+    for stage, fields in changes.items():
+        recipe[stage] = recipe[stage] | fields
+    return type(audited).model_validate(recipe)
+
+
+def influences(recipe):
+    return pq.read_table(Path(recipe.run) / "influence" / "influence.parquet")
+
+
+def texts_of(recipe, pairs):
+    """(a, b) token ids and labels of a pair set, straight from its files."""
+    folder = Path(recipe.run) / "pairs" / pairs
+    for shard in json.loads((folder / "plan.json").read_text()):
+        rows = pq.read_table(
+            folder / f"comparisons-{shard['name']}.parquet"
+        ).to_pylist()
+        for label in pq.read_table(
+            folder / f"labels-{shard['name']}.parquet"
+        ).to_pylist():
+            row = rows[label["row"]]
+            yield label, (row["prefix"] + row["a"], row["prefix"] + row["b"])
+
+
+def whole_gradients(recipe, pairs):
+    """(loss gradients, margins, pair ids) by plain autograd, one label at a time."""
+    model, tokenizer = load_reward_model(recipe, torch.device("cpu"))
+    model.double()
+    parameters = [
+        p for linear in trained_linears(model).values() for p in linear.parameters()
+    ]
+    grads, found, ids = [], [], []
+    for label, responses in texts_of(recipe, pairs):
+        margin = (
+            label["sign"] * margins(model, pad([responses], tokenizer.pad_token_id))[0]
+        )
+        loss = torch.nn.functional.softplus(-margin)
+        grad = torch.autograd.grad(loss, parameters)
+        grads.append(torch.cat([g.flatten() for g in grad]))
+        found.append(float(margin.detach()))
+        ids.append(label["pair_id"])
+    return torch.stack(grads), np.array(found), ids
+
+
+@pytest.mark.parametrize("query", ["expert", "concise"])
+def test_scores_equal_datainf_on_whole_gradients(audited, query):
+    grads, expected_margins, ids = whole_gradients(audited, "train")
+    v = whole_gradients(audited, query)[0].mean(0)
+    squares = grads.square().sum(1)
+    lam = audited.score.damping * squares.mean() / grads.shape[1]
+    terms = (v - grads * ((grads @ v) / (lam + squares))[:, None]) / lam
+    expected = {"datainf": -(grads @ terms.mean(0)), "identity": -(grads @ v)}
+    table = influences(audited)
+    assert table["pair_id"].to_pylist() == ids
+    np.testing.assert_allclose(table["margin"], expected_margins, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        table["gradient_norm"], squares.sqrt(), rtol=1e-4, atol=1e-6
+    )
+    for kind, exact in expected.items():
+        found = table[f"influence_{kind}_{query}"].to_numpy()
+        # float16 entries: relative error 2^-11 per entry, averaging out in sums
+        assert np.abs(found - exact.numpy()).max() < 1e-3 * float(exact.abs().max())
+        order = np.argsort(np.argsort(-found, kind="stable")) + 1
+        assert table[f"rank_{kind}_{query}"].to_pylist() == order.tolist()
+
+
+def test_one_row_per_label_with_everything_promised(audited):
+    table = influences(audited)
+    source = read_jsonl(audited.prepare.train.path)
+    assert sorted(table["pair_id"].to_pylist()) == sorted(r["pair_id"] for r in source)
+    kept = {r["pair_id"]: (r["labeler"], r["wrong"]) for r in source}
+    rows = table.to_pylist()
+    assert {r["pair_id"]: (r["labeler"], r["wrong"]) for r in rows} == kept
+    for row in rows:
+        assert row["loss"] == pytest.approx(np.logaddexp(0, -row["margin"]))
+        # influence = sigmoid(-m) z s.u and flip effect = -z s.u
+        weight = 1 / (1 + np.exp(row["margin"]))
+        assert row["influence_datainf_expert"] == pytest.approx(
+            -weight * row["flip_effect_datainf_expert"], rel=1e-6, abs=1e-12
+        )
+
+
+def test_a_comparison_with_several_labels_is_stored_once(audited):
+    table = influences(audited)
+    comparisons = set(table["comparison_id"].to_pylist())
+    assert len(comparisons) == 40 < len(table)
+    index = (Folder(audited.run) / "sketches" / "train").read_table("index.parquet")
+    assert sorted(index["comparison_id"].to_pylist()) == sorted(comparisons)
+
+
+def test_a_finished_run_is_a_no_op_that_says_so(audited, capsys):
+    before = mtimes(audited.run)
+    run_stages(audited, STAGES)
+    changed = {p.name for p, t in mtimes(audited.run).items() if before.get(p) != t}
+    assert changed == {"config.json"}
+    said = capsys.readouterr().out
+    for stage in ("prepare", "train", "sketch", "score", "report"):
+        assert f"{stage}: complete" in said
+
+
+@pytest.mark.parametrize("lost", [[".npy", ".json"], [".npy"]])
+def test_a_lost_shard_alone_is_recomputed_to_the_same_bytes(audited, lost):
+    run = Path(audited.run)
+    before, before_files = mtimes(run / "sketches"), files(run)
+    for ending in lost:
+        (run / "sketches" / "train" / f"00001{ending}").unlink()
+    run_stages(audited, STAGES)
+    assert files(run) == before_files
+    changed = {
+        f"{p.parent.name}/{p.name}"
+        for p, t in mtimes(run / "sketches").items()
+        if before.get(p) != t
+    }
+    indexes = {f"{s}/index.parquet" for s in ("train", "expert", "concise")}
+    sketched = {"train/00001.npy", "train/00001.json"}
+    assert changed - indexes - {"sketches/done.json"} <= sketched
+    assert {f"train/00001{ending}" for ending in lost} <= changed
+
+
+def test_worker_count_and_a_users_own_adapter_change_no_bit(audited, tmp_path, capsys):
+    recipe = copied(
+        audited,
+        tmp_path,
+        "pairs",
+        sketch={"workers": 1},
+        model={"adapter": f"{audited.run}/reward_model"},
+    )
+    run_stages(recipe, STAGES)
+    assert "train: skipped, the adapter is" in capsys.readouterr().out
+    for part in ("sketches", "influence"):
+        assert files(Path(recipe.run) / part) == files(Path(audited.run) / part)
+
+
+def test_sketches_of_another_make_are_refused(audited, tmp_path):
+    recipe = copied(audited, tmp_path, "pairs", "reward_model", "sketches")
+    path = Path(recipe.run) / "reward_model" / "adapter_model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="was made with model_sha256"):
+        run_stages(recipe, [sketch])
+
+
+def test_a_changed_payload_stops_the_scoring_and_is_named(audited, tmp_path):
+    recipe = copied(audited, tmp_path, "pairs", "reward_model", "sketches")
+    path = Path(recipe.run) / "sketches" / "train" / "00000.npy"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"sketches/train/00000\.npy does not match"):
+        run_stages(recipe, [score])
+    assert not (Path(recipe.run) / "influence" / "done.json").exists()
+
+
+def test_new_scoring_settings_score_again(audited, tmp_path, capsys):
+    recipe = copied(
+        audited, tmp_path, "pairs", "sketches", "influence", score={"damping": 5.0}
+    )
+    run_stages(recipe, [score])
+    assert "scoring again" in capsys.readouterr().out
+    name = "influence_datainf_expert"
+    assert influences(recipe)[name] != influences(audited)[name]
+    same = "influence_identity_expert"
+    assert influences(recipe)[same] == influences(audited)[same]
+
+
+def test_the_report_holds_the_figures(audited, tmp_path):
+    summary = json.loads((Path(audited.run) / "report" / "summary.json").read_text())
+    table = influences(audited)
+    scores = table["influence_datainf_expert"].to_numpy()
+    expert = summary["queries"]["expert"]
+    assert expert["harmful_share"] == pytest.approx((scores > 0).mean())
+    assert expert["top"][0]["influence"] == scores.max()
+    assert [t["influence"] for t in expert["top"]] == sorted(scores)[::-1][:3]
+    assert {r["labeler"] for r in expert["labelers"]} == set(
+        table["labeler"].to_pylist()
+    )
+    assert 0 <= expert["detection"]["influence_datainf"] <= 1
+    margins = table["margin"].to_numpy()
+    assert summary["accuracy"]["train"] == pytest.approx((margins > 0).mean(), abs=1e-3)
+    assert set(summary["stages"]) == {"prepare", "train", "sketch", "score"}
+    recipe = copied(
+        audited, tmp_path, "pairs", "sketches", "influence", report={"truth": "labeler"}
+    )
+    with pytest.raises(ValueError, match=r"report\.truth 'labeler' is not a boolean"):
+        run_stages(recipe, [report])

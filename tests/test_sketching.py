@@ -1,0 +1,190 @@
+"""Sketching and scoring of a small run, in this process: batches, groups, bad pairs."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from inflib import scoring, store
+from inflib.assembling import assemble
+from inflib.config import Recipe
+from inflib.folder import Folder
+from inflib.pairs_folder import PairsFolder
+from inflib.preparing import read_file, shard_tables
+from inflib.sketching import ShardSketcher, bind_sketches
+from tests.conftest import build_model, build_tokenizer, with_lora, write_jsonl
+
+ANSWERS = [
+    "Weigh the flour.",
+    "Oil the chain. Check it.",
+    "Castle.",
+    "Run slowly today.",
+]
+ROWS = [
+    {"pair_id": f"p{i}", "prompt": f"Question {i}? ", "chosen": a, "rejected": b}
+    for i, (a, b) in enumerate((a, b) for a in ANSWERS for b in ANSWERS if a != b)
+]
+POISONED = {"pair_id": "bad", "prompt": "Question? ", "chosen": "~", "rejected": "no"}
+
+
+def build(folder, rows, poison=False, **sketch):
+    """A run with one shard per 5 rows, prepared without Ray, and its adapter."""
+    base = folder / "base"
+    build_model("llama").save_pretrained(base)
+    build_tokenizer().save_pretrained(base)
+    with_lora(build_model("llama")).save_pretrained(folder / "adapter")
+    if poison:
+        token = build_tokenizer()("~")["input_ids"][0]
+        weights = load_file(base / "model.safetensors")
+        weights["model.embed_tokens.weight"][token] = torch.inf
+        save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    path = str(write_jsonl(folder / "train.jsonl", rows))
+    recipe = Recipe.model_validate(
+        {
+            "run": str(folder / "run"),
+            "prepare": {
+                "train": {"path": path},
+                "queries": {"q": {"path": path}},
+                "max_length": 128,
+            },
+            "model": {"base": str(base), "adapter": str(folder / "adapter")},
+            "sketch": {"sketch_size": 512, **sketch},
+        }
+    )
+    tables = list(read_file("train", path, "train", recipe))
+    whole = pa.concat_tables(tables)
+    for pairs in ("train", "q"):
+        target = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
+        target.write_plan(
+            [
+                target.write_shard(f"{i:05}", *shard_tables(whole.slice(start, 5), {}))
+                for i, start in enumerate(range(0, len(whole), 5))
+            ]
+        )
+    bind_sketches(recipe)
+    return recipe
+
+
+def names(recipe):
+    return [s.name for s in PairsFolder(Folder(recipe.run) / "pairs" / "train").plan()]
+
+
+def sketched(recipe):
+    """{pair_id of a shard's rows: (margin, |s|^2, status, sketch)} after sketching."""
+    sketcher, run = ShardSketcher(recipe), Folder(recipe.run)
+    found = {}
+    for shard in names(recipe):
+        sketcher("train", shard)
+        rows = store.read_rows(store.read_record(run / "sketches" / "train", shard))
+        parts = store.read_sketches(run / "sketches" / "train", shard)
+        sketches = torch.cat([part for _, part in parts])
+        labels = PairsFolder(run / "pairs" / "train").labels(shard)
+        for label in labels.to_pylist():
+            i = label["row"]
+            found[label["pair_id"]] = (
+                rows.margin[i],
+                rows.sq_norm[i],
+                rows.status[i],
+                sketches[i],
+            )
+    return found
+
+
+def test_token_budget_changes_rounding_only(tmp_path):
+    one = sketched(build(tmp_path / "one", ROWS, token_budget=1))
+    many = sketched(build(tmp_path / "many", ROWS, token_budget=100_000))
+    assert one.keys() == many.keys() == {row["pair_id"] for row in ROWS}
+    for pair_id, (margin, square, status, sketch) in one.items():
+        assert many[pair_id][0] == pytest.approx(margin, rel=1e-5, abs=1e-6)
+        assert many[pair_id][1] == pytest.approx(square, rel=1e-5)
+        assert many[pair_id][2] == status == "ok"
+        largest = float(sketch.abs().max())
+        torch.testing.assert_close(
+            many[pair_id][3], sketch, rtol=0, atol=1e-3 * largest
+        )
+
+
+def test_the_stored_norm_is_of_the_gradient_not_of_its_sketch(tmp_path):
+    recipe = build(tmp_path / "rotation", ROWS, sketch_size=16384)
+    for _, square, _, sketch in sketched(recipe).values():
+        assert float(sketch.double().square().sum()) == pytest.approx(square, rel=1e-3)
+    lossy = build(tmp_path / "lossy", ROWS, sketch_size=64)
+    for pair_id, (_, square, _, _) in sketched(lossy).items():
+        assert square == pytest.approx(sketched(recipe)[pair_id][1], rel=1e-5)
+
+
+def test_a_pair_that_is_not_finite_is_null_and_the_others_keep_their_bits(tmp_path):
+    rows = [*ROWS[:3], POISONED, *ROWS[3:]]
+    good = sketched(build(tmp_path / "good", rows))
+    recipe = build(tmp_path / "bad", rows, poison=True)
+    poisoned = sketched(recipe)
+    assert good["bad"][2] == "ok"
+    margin, square, status, sketch = poisoned.pop("bad")
+    assert np.isnan(margin) and np.isnan(square) and status == "not_finite"
+    assert (sketch == 0).all()
+    for pair_id, (margin, square, status, sketch) in poisoned.items():
+        assert (margin, square, status) == good[pair_id][:3]
+        assert torch.equal(sketch, good[pair_id][3])
+    run = Folder(recipe.run)
+    count, _ = scoring.moments(run, "train", names(recipe))
+    assert count == len(ROWS)
+    ihvps = np.ones((512, 1))
+    partials = run / "influence" / "partials"
+    for shard in names(recipe):
+        table = scoring.score_shard(run, "train", shard, ihvps, ["x"])
+        partials.write_table(f"{shard}.parquet", table)
+    assert (
+        assemble(run / "influence", [f"{s}.parquet" for s in names(recipe)], ["x"])
+        == 13
+    )
+    table = (run / "influence").read_table("influence.parquet").to_pylist()
+    (bad,) = (row for row in table if row["pair_id"] == "bad")
+    assert {bad[n] for n in ("margin", "loss", "influence_x", "rank_x")} == {None}
+    ranks = sorted(row["rank_x"] for row in table if row["pair_id"] != "bad")
+    assert ranks == list(range(1, 13))
+
+
+def test_shard_groups_change_rounding_only(tmp_path):
+    recipe = build(tmp_path, ROWS)
+    sketched(recipe)
+    run, shards = Folder(recipe.run), names(recipe)
+    whole = scoring.query_sums(run, "train", shards)
+    parts = [scoring.query_sums(run, "train", [shard]) for shard in shards]
+    np.testing.assert_allclose(sum(parts), whole, rtol=1e-5, atol=1e-6)
+    products = scoring.datainf_sums(run, "train", shards, whole[:, None], 0.1)
+    parts = [
+        scoring.datainf_sums(run, "train", [s], whole[:, None], 0.1) for s in shards
+    ]
+    scale = np.abs(products).max()
+    np.testing.assert_allclose(sum(parts), products, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_sketches_of_another_setting_are_refused(tmp_path):
+    recipe = build(tmp_path, ROWS)
+    changed = recipe.model_dump(mode="json")
+    changed["sketch"]["seed"] = 4
+    with pytest.raises(ValueError, match="was made with seed = 0, now 4"):
+        bind_sketches(Recipe.model_validate(changed))
+    path = Path(recipe.model.adapter or "") / "adapter_model.safetensors"
+    weights = load_file(path)
+    save_file({name: 2 * tensor for name, tensor in weights.items()}, path)
+    with pytest.raises(ValueError, match="was made with model_sha256"):
+        bind_sketches(recipe)
+
+
+def test_weights_that_the_model_does_not_load_are_noticed(tmp_path):
+    recipe = build(tmp_path, ROWS)
+    path = Path(recipe.model.adapter or "") / "adapter_model.safetensors"
+    weights = load_file(path)
+    weights["base_model.model.model.layers.7.mlp.up_proj.lora_A.weight"] = torch.ones(
+        3, 24
+    )
+    save_file(weights, path)
+    shutil.rmtree(Path(recipe.run) / "sketches")
+    bind_sketches(recipe)
+    with pytest.raises(ValueError, match="was not loaded"):
+        ShardSketcher(recipe)
