@@ -9,9 +9,9 @@ A label is in the shard of its comparison, so scoring a shard needs that shard a
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from inflib.folder import Folder
 
@@ -85,13 +85,16 @@ class PairsFolder:
             name,
             len(comparisons),
             len(labels),
-            sum(num_tokens(row) for row in comparisons.to_pylist()),
+            num_tokens(comparisons),
             self.folder.write_table(f"comparisons-{name}.parquet", comparisons),
             self.folder.write_table(f"labels-{name}.parquet", labels),
         )
 
 
-def num_tokens(comparison: dict[str, Any]) -> int:
-    """Tokens of both full sequences."""
-    prefix, a, b = comparison["prefix"], comparison["a"], comparison["b"]
-    return 2 * len(prefix) + len(a) + len(b)
+def num_tokens(comparisons: pa.Table) -> int:
+    """Tokens of both full sequences of all comparisons."""
+    prefix, a, b = (
+        pc.sum(pc.list_value_length(comparisons[name])).as_py()
+        for name in ("prefix", "a", "b")
+    )
+    return 2 * prefix + a + b

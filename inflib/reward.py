@@ -56,9 +56,15 @@ def load_adapter(base: nn.Module, adapter: str) -> nn.Module:
     """
     check_adapter(adapter)
     model = PeftModel.from_pretrained(base, adapter, is_trainable=True)
-    for module in trained_linears(model).values():
+    for name, module in trained_linears(model).items():
         module.float()
+        if "modules_to_save" in name:  # LoRA casts its inputs itself; the head does not
+            module.register_forward_pre_hook(_to_own_dtype)
     return model.eval()
+
+
+def _to_own_dtype(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+    return (args[0].to(module.weight.dtype),)  # type: ignore[arg-type]
 
 
 def check_adapter(adapter: str) -> None:
@@ -121,8 +127,7 @@ def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " rows"]:
     backbone = getattr(classifier, classifier.base_model_prefix)
     hidden = backbone(**inputs, use_cache=False).last_hidden_state
     rows = torch.arange(len(batch.last), device=hidden.device)
-    at_last = hidden[rows, batch.last]
-    return head(at_last.to(next(head.parameters()).dtype))[:, 0]
+    return head(hidden[rows, batch.last])[:, 0]
 
 
 def margins(model: nn.Module, batch: Batch) -> Float[Tensor, " b"]:

@@ -33,7 +33,7 @@ def score(recipe: Recipe) -> None:
     stage = Stage("score", run / "influence")
     inputs = scoring.key(
         store=scoring.store_digest(run, recipe),
-        score=recipe.score.model_dump(mode="json", exclude={"group_shards"}),
+        score=recipe.score.model_dump(mode="json"),
     )
     if stage.folder.exists("done.json") and stage.folder.exists("influence.parquet"):
         if stage.folder.read_json("done.json")["inputs"] == inputs:

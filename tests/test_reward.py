@@ -52,6 +52,23 @@ def test_a_saved_reward_model_comes_back_head_and_all(family, tmp_path):
         assert not loaded.training
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_bfloat16_base_keeps_lora_and_head_in_float32(family, tmp_path):
+    model = with_lora(build_model(family))
+    build_model(family).save_pretrained(tmp_path / "base")
+    model.save_pretrained(tmp_path / "adapter")
+    base = load_base(
+        str(tmp_path / "base"), None, torch.bfloat16, "sdpa", False, pad_id=0
+    )
+    loaded = load_adapter(base, str(tmp_path / "adapter"))
+    assert {m.weight.dtype for m in trained_linears(loaded).values()} == {torch.float32}
+    batch = pad(PAIRS, pad_id=0)
+    found = rewards(loaded, batch)
+    assert found.dtype == torch.float32
+    # bfloat16 keeps 8 bits; errors of some ten layers of rounding
+    torch.testing.assert_close(found, rewards(model, batch), rtol=0.1, atol=0.05)
+
+
 def test_rewards_do_not_depend_on_the_padding(tmp_path):
     model = with_lora(build_model("llama")).double()
     batch = pad(PAIRS, pad_id=0)

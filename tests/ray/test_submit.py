@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -44,6 +45,8 @@ def head(tmp_path_factory):
             *(RAY, "start", "--head", "--block", "--num-cpus=2"),
             *(f"--port={gcs}", f"--dashboard-port={dashboard}"),
             "--dashboard-host=127.0.0.1",
+            # the usual port may be taken by another Ray of this machine
+            f"--dashboard-agent-listen-port={free_port()}",
             f"--temp-dir={tmp_path_factory.mktemp('r')}",
         ],
         env=environment,
@@ -57,8 +60,10 @@ def head(tmp_path_factory):
             time.sleep(0.2)
         yield f"http://127.0.0.1:{dashboard}", environment
     finally:
-        started.terminate()
-        started.wait(30)
+        for process in psutil.Process(started.pid).children(recursive=True):
+            process.kill()
+        started.kill()
+        started.wait()
 
 
 def test_an_audit_submitted_to_a_cluster(head, data, llama_folder, tmp_path):
@@ -67,16 +72,20 @@ def test_an_audit_submitted_to_a_cluster(head, data, llama_folder, tmp_path):
     config = tmp_path / "recipe.yaml"
     config.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
     command = ["python", "-m", "ray_jobs.audit", "--config", str(config)]
-    submitted = subprocess.run(
-        [
-            *(RAY, "job", "submit", "--address", address, "--working-dir", ".", "--"),
-            *(*command, "--report.top", "2"),
-        ],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    submit = [RAY, "job", "submit", "--address", address, "--working-dir", ".", "--"]
+    end = time.monotonic() + 60
+    while True:
+        submitted = subprocess.run(
+            [*submit, *command, "--report.top", "2"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        # A head's dashboard answers some seconds before its job agent is there.
+        if "No available agent" not in submitted.stderr or time.monotonic() > end:
+            break
+        time.sleep(1)
     assert submitted.returncode == 0, submitted.stdout[-3000:] + submitted.stderr
     summary = yaml.safe_load((tmp_path / "run/report/summary.json").read_text())
     assert summary["labels"] > 40

@@ -1,0 +1,34 @@
+# make setup | demo | demo-seeds | test | test-slow | check | clean
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: setup demo demo-seeds test test-slow check clean
+
+setup: .venv/.done
+
+.venv/.done: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv || python3 -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,test]'
+	touch $@
+
+demo: setup
+	$(BIN)/python -m ray_jobs.demo
+
+demo-seeds: setup
+	for seed in 0 1 2; do \
+	  $(BIN)/python -m ray_jobs.demo --seed $$seed --run runs/demo-seed-$$seed || exit 1; \
+	done
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+test-slow: setup
+	$(BIN)/python -m pytest -q -m slow
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
