@@ -28,15 +28,9 @@ def loss_weights(
     return -torch.sigmoid(-signs * margins) * signs
 
 
-def damping(
-    weights: Float[Tensor, " n"],
-    sq_norms: Float[Tensor, " n"],
-    num_parameters: int,
-    scale: float,
-) -> float:
-    """lambda from each label's weight and its comparison's |s|^2."""
-    mean_square = (weights.square() * sq_norms).mean()
-    return scale * float(mean_square) / num_parameters
+def damping(mean_square: float, num_parameters: int, scale: float) -> float:
+    """lambda, from the mean over labels of |g|^2."""
+    return scale * mean_square / num_parameters
 
 
 def datainf_coefficients(

@@ -111,6 +111,12 @@ class Folder:
         self.write(name, buffer.getvalue())
         return hashlib.sha256(buffer.getvalue()).hexdigest()
 
+    def num_bytes(self) -> int:
+        """Bytes of all files below this folder."""
+        fs, path = self._at("")
+        fs.invalidate_cache()
+        return fs.du(path.rstrip("/"))
+
     def delete(self, name: str) -> None:
         fs, path = self._at(name)
         fs.rm_file(path)

@@ -6,6 +6,7 @@ a CSV or Parquet file, examples of a dataset.
 """
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,21 @@ def find_files(path: str | tuple[str, ...]) -> list[str]:
             raise FileNotFoundError(f"no preference data at {pattern}")
         found += [fs.unstrip_protocol(m) if "://" in pattern else m for m in matches]
     return found
+
+
+def fingerprint(file: str) -> str:
+    """Size and digest of the first MiB of a file, to notice that it was replaced.
+
+    Empty for folders and hub names.
+    """
+    if file.startswith(HUB):
+        return ""
+    fs, path = fsspec.core.url_to_fs(file)
+    if fs.isdir(path):
+        return ""
+    with fs.open(path, "rb") as start:
+        head = start.read(2**20)
+    return f"{fs.size(path)}-{hashlib.sha256(head).hexdigest()[:16]}"
 
 
 def read_rows(file: str, split: str) -> Iterator[RawRow | BadRow]:

@@ -49,6 +49,12 @@ def load_reward_model(recipe: Recipe, device: torch.device) -> tuple[nn.Module, 
     return model.to(device), tokenizer
 
 
+def check_run_adapter(recipe: Recipe) -> None:
+    """Refuse an adapter whose rewards would be wrong, before anything is computed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        check_adapter(_local_copy(adapter_folder(recipe), scratch))
+
+
 def describe_model(recipe: Recipe) -> tuple[str, int]:
     """(digest, D): SHA-256 over base model and adapter, number of trained parameters.
 

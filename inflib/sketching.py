@@ -28,7 +28,6 @@ class Receipt:
     shard: str
     num_pairs: int
     num_tokens: int
-    num_bytes: int
     num_unusable: int
     """Comparisons whose margin or gradient is not finite, or zero."""
 
@@ -71,13 +70,12 @@ class ShardSketcher:
             status(margins, sq_norms),
         )
         target = self.run / "sketches" / pairs
-        num_bytes = store.commit(target, shard, payload, found, folder.digest(shard))
+        store.commit(target, shard, payload, found, folder.digest(shard))
         return Receipt(
             pairs,
             shard,
             len(rows),
             sum(len(a) + len(b) for a, b in responses),
-            num_bytes,
             sum(s != store.OK for s in found.status),
             time.monotonic() - started,
         )

@@ -68,8 +68,8 @@ def decode(payload: np.ndarray, scale: np.ndarray) -> Float[Tensor, "n k"]:
 
 def commit(
     folder: Folder, shard: str, payload: np.ndarray, rows: Rows, pairs_digest: str
-) -> int:
-    """Write a shard: payload, then record. Returns the bytes written."""
+) -> None:
+    """Write a shard: payload, then record."""
     buffer = io.BytesIO()
     np.save(buffer, payload, allow_pickle=False)
     data = buffer.getvalue()
@@ -85,7 +85,6 @@ def commit(
     text = json.dumps(record, separators=(",", ":")).encode()
     folder.write(f"{shard}.npy", data)
     folder.create(f"{shard}.json", text)
-    return len(data) + len(text)
 
 
 def completed(folder: Folder) -> set[str]:

@@ -193,13 +193,9 @@ def show(summary: dict[str, Any], console: Console) -> None:
         {
             "stage": stage,
             "seconds": facts["seconds"],
-            "pairs": facts.get("pairs", facts.get("labels")),
-            "pairs/s": round(
-                facts.get("pairs", facts.get("labels", 0)) / facts["seconds"], 1
-            )
-            if facts["seconds"]
-            else None,
-            "bytes": facts.get("bytes"),
+            "pairs": facts["pairs"],
+            "pairs/s": facts["pairs"] / facts["seconds"],
+            "bytes": facts["bytes"],
         }
         for stage, facts in summary["stages"].items()
     ]

@@ -27,7 +27,7 @@ from inflib.preparing import (
     shard_tables,
     used_rows,
 )
-from inflib.readers import find_files
+from inflib.readers import find_files, fingerprint
 from inflib.tokenizer import max_positions
 from ray_jobs.session import Stage, main, start_ray
 
@@ -35,7 +35,14 @@ from ray_jobs.session import Stage, main, start_ray
 def prepare(recipe: Recipe) -> None:
     """Write pairs/ of a run, unless it is complete."""
     stage = Stage("prepare", Folder(recipe.run) / "pairs")
+    files = [
+        {"pairs": pairs, "file": file, "name": name}
+        for pairs, source in recipe.prepare.sources.items()
+        for file, name in _named(find_files(source.path))
+    ]
+    sources = {item["file"]: fingerprint(item["file"]) for item in files}
     if stage.folder.exists("done.json"):
+        _check_unchanged(stage.folder, sources)
         return stage.skip()
     model = recipe.model
     longest = max_positions(model.base, model.revision, model.trust_remote_code)
@@ -45,11 +52,6 @@ def prepare(recipe: Recipe) -> None:
             f"{longest} positions of {model.base}"
         )
     start_ray(recipe)
-    files = [
-        {"pairs": pairs, "file": file, "name": name}
-        for pairs, source in recipe.prepare.sources.items()
-        for file, name in _named(find_files(source.path))
-    ]
     rows = (
         ray.data.from_items(files, override_num_blocks=len(files))
         .map_batches(_read, batch_size=1, fn_kwargs={"recipe": recipe})
@@ -80,7 +82,19 @@ def prepare(recipe: Recipe) -> None:
         report[pairs]["also_in_train"] = 0 if pairs == "train" else len(both)
         print(f"prepare: {pairs}: {counts}", flush=True)
     stage.folder.write_json("report.json", report)
-    stage.done({"labels": sum(r["labels"] for r in report.values())})
+    stage.folder.write_json("sources.json", sources)
+    stage.done({"pairs": sum(r["labels"] for r in report.values())})
+
+
+def _check_unchanged(folder: Folder, sources: dict[str, str]) -> None:
+    """Raise ValueError if the run was prepared from other contents of its files."""
+    stored = folder.read_json("sources.json")
+    changed = [f for f, mark in sources.items() if stored.get(f) != mark]
+    if changed:
+        raise ValueError(
+            f"{folder.url} was prepared from other contents of {changed[0]}: choose "
+            "another --run, or delete that folder and all later ones"
+        )
 
 
 def _named(files: list[str]) -> list[tuple[str, str]]:

@@ -29,7 +29,7 @@ def report(recipe: Recipe) -> None:
     width = None if sys.stdout.isatty() else 160
     show(summary, Console(width=width))
     stage.folder.write_json("summary.json", summary)
-    stage.done(about)
+    stage.done({}, about)
 
 
 if __name__ == "__main__":

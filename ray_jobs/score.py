@@ -42,7 +42,7 @@ def score(recipe: Recipe) -> None:
     start_ray(recipe)
     reducer = Reducer.remote(recipe, inputs)  # type: ignore[attr-defined]
     facts = ray.get(reducer.run.remote())
-    stage.done({**facts, "inputs": inputs})
+    stage.done(facts, {"inputs": inputs})
     partials = stage.folder / "partials"
     for name in partials.names():
         partials.delete(name)
@@ -84,7 +84,7 @@ class Reducer:
             axis=1,
         )
         manifest = (self.run_folder / "sketches").read_json("manifest.json")
-        lam = config.damping * mean_square / manifest["num_parameters"]
+        lam = curvature.damping(mean_square, manifest["num_parameters"], config.damping)
         ihvps, names = [], []
         for kind in config.curvatures:
             ihvp = vectors
@@ -100,12 +100,7 @@ class Reducer:
             names += [f"{kind}_{query}" for query in queries]
         self._score_shards(np.concatenate(ihvps, axis=1), names)
         table = _assemble.remote(self.run_folder, self._score_names(), names)
-        return {
-            "labels": ray.get(table),
-            "labels_in_mean": num_labels,
-            "lambda": lam,
-            "columns": names,
-        }
+        return {"pairs": ray.get(table), "finite": num_labels, "lambda": lam}
 
     def _sum(self, task: Any, pairs: str, arguments: list[Any]) -> np.ndarray:
         """Partials of all groups of shards, added in plan order."""

@@ -97,11 +97,16 @@ class Stage:
     def skip(self, why: str = "complete, nothing to do") -> None:
         print(f"{self.name}: {why}", flush=True)
 
-    def done(self, facts: dict[str, Any]) -> None:
-        """Record what the stage did, with its wall seconds, and say so."""
-        facts = {"seconds": round(time.monotonic() - self._started, 2), **facts}
-        self.folder.write_json("done.json", facts)
-        said = ", ".join(
-            f"{k} {v}" for k, v in facts.items() if not isinstance(v, dict)
-        )
+    def done(self, facts: dict[str, Any], record: dict[str, Any] | None = None) -> None:
+        """Record facts and say them, with wall seconds and the folder's bytes.
+
+        `record` is kept beside them, unsaid.
+        """
+        facts = {
+            "seconds": round(time.monotonic() - self._started, 2),
+            **facts,
+            "bytes": self.folder.num_bytes(),
+        }
+        self.folder.write_json("done.json", facts | (record or {}))
+        said = ", ".join(f"{name} {value}" for name, value in facts.items())
         print(f"{self.name}: {said}", flush=True)

@@ -53,7 +53,6 @@ def sketch(recipe: Recipe) -> None:
             "shards": len(todo),
             "pairs": num_pairs,
             "tokens": sum(receipt.num_tokens for receipt in receipts),
-            "bytes": sum(receipt.num_bytes for receipt in receipts),
             "unusable": sum(receipt.num_unusable for receipt in receipts),
             "pairs_per_worker_second": round(num_pairs / seconds, 2)
             if seconds

@@ -16,7 +16,7 @@ from ray.train.torch import TorchTrainer
 
 from inflib.config import Recipe
 from inflib.folder import Folder
-from inflib.reward import check_adapter
+from inflib.reward_folder import check_run_adapter
 from ray_jobs.session import Stage, main, start_ray
 
 
@@ -24,7 +24,7 @@ def train(recipe: Recipe) -> None:
     """Write reward_model/ of a run, unless it is complete or the user brings one."""
     stage = Stage("train", Folder(recipe.run) / "reward_model")
     if recipe.model.adapter is not None:
-        check_adapter(recipe.model.adapter)
+        check_run_adapter(recipe)
         return stage.skip(f"skipped, the adapter is {recipe.model.adapter}")
     if stage.folder.exists("done.json"):
         return stage.skip()

@@ -89,6 +89,7 @@ def test_positive_influence_means_that_a_step_on_the_label_raises_the_query_loss
 
 
 def test_damping_divides_by_parameters_not_by_sketch_entries():
-    found = curvature.damping(WEIGHTS, SQ_NORMS[ROWS], 1000, 0.1)
-    expected = 0.1 * float(GRADS.square().sum()) / (N * 1000)
-    assert found == pytest.approx(expected, rel=1e-12)
+    # lambda is a squared gradient *entry*: mean over labels and over D entries.
+    mean_square = float(GRADS.square().sum(1).mean())
+    found = curvature.damping(mean_square, num_parameters=K, scale=0.1)
+    assert found == pytest.approx(0.1 * float(GRADS.square().mean()), rel=1e-12)

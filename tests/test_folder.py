@@ -27,6 +27,7 @@ def test_write_read_replace_delete(folder):
     assert folder.names() == {"a.bin"}
     assert (folder / "inner").read_json("b.json") == {"x": [1]}
     assert folder.exists("inner/b.json")
+    assert folder.num_bytes() == 3 + len(folder.read_bytes("inner/b.json"))
     folder.delete("a.bin")
     assert not folder.exists("a.bin")
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from inflib.readers import BadRow, RawRow, find_files, read_rows
+from inflib.readers import BadRow, RawRow, find_files, fingerprint, read_rows
 
 ROWS = [{"chosen": "a", "rejected": "b"}, {"chosen": "c, d", "rejected": 'say "e"\n'}]
 
@@ -89,6 +89,16 @@ def test_an_unknown_format_says_what_to_do(tmp_path):
     (tmp_path / "x.txt").write_text("a")
     with pytest.raises(ValueError, match=r"name it \.jsonl, \.csv or \.parquet"):
         read(tmp_path / "x.txt")
+
+
+def test_a_replaced_file_has_another_fingerprint(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"chosen": "a"}')
+    first = fingerprint(str(path))
+    assert first == fingerprint(str(path))
+    path.write_text('{"chosen": "b"}')
+    assert fingerprint(str(path)) != first
+    assert fingerprint(str(tmp_path)) == fingerprint("hub:owner/name") == ""
 
 
 def test_globs_are_sorted_and_a_missing_file_is_named(tmp_path):
