@@ -76,10 +76,11 @@ def _tokenized(
     tokenizer: Any,
 ) -> Iterator[dict[str, Any]]:
     start, stop = source.part
-    inside = [p for p in pairs if start <= unit_hash(0, p.prompt) < stop]
-    taken = {id(p) for p in inside}
+    inside = []
     for pair in pairs:
-        if id(pair) not in taken:
+        if start <= unit_hash(0, pair.prompt) < stop:
+            inside.append(pair)
+        else:
             yield _unused(OUTSIDE, pair.file, pair.row, None)
     if not inside:
         return

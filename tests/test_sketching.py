@@ -132,6 +132,10 @@ def test_a_pair_that_is_not_finite_is_null_and_the_others_keep_their_bits(tmp_pa
     run = Folder(recipe.run)
     count, _ = scoring.moments(run, "train", names(recipe))
     assert count == len(ROWS)
+    vector = scoring.query_sums(run, "train", names(recipe))
+    assert np.isfinite(vector).all()
+    products = scoring.datainf_sums(run, "train", names(recipe), vector[:, None], 0.1)
+    assert np.isfinite(products).all()
     ihvps = np.ones((512, 1))
     partials = run / "influence" / "partials"
     for shard in names(recipe):
