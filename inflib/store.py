@@ -69,7 +69,11 @@ def decode(payload: np.ndarray, scale: np.ndarray) -> Float[Tensor, "n k"]:
 def commit(
     folder: Folder, shard: str, payload: np.ndarray, rows: Rows, pairs_digest: str
 ) -> None:
-    """Write a shard: payload, then record."""
+    """Write a shard: payload, then record.
+
+    Raises ValueError, with the committed payload untouched, when the shard is there
+    already and holds something else.
+    """
     buffer = io.BytesIO()
     np.save(buffer, payload, allow_pickle=False)
     data = buffer.getvalue()
@@ -83,6 +87,8 @@ def commit(
         "status": rows.status,
     }
     text = json.dumps(record, separators=(",", ":")).encode()
+    if folder.exists(f"{shard}.json"):
+        folder.create(f"{shard}.json", text)  # compares
     folder.write(f"{shard}.npy", data)
     folder.create(f"{shard}.json", text)
 

@@ -71,6 +71,10 @@ def test_a_second_writer_is_compared(tmp_path):
     commit(folder)
     with pytest.raises(ValueError, match="another writer left different contents"):
         commit(folder, margin=0.25)
+    payload, scale = store.encode(2 * sketches() + 1, "float16")
+    with pytest.raises(ValueError, match="another writer left different contents"):
+        store.commit(folder, "00000", payload, rows(scale.numpy()), "pairs-digest")
+    list(store.read_sketches(folder, "00000"))  # still what its record says
 
 
 def test_a_flipped_bit_is_noticed(tmp_path):
