@@ -21,7 +21,7 @@ from ray_jobs.audit import STAGES
 from ray_jobs.session import exit_on_bad_input, run_stages
 
 RECIPE = Path("recipes/demo.yaml")
-NUM_PAIRS, NUM_QUERIES = 600, 160
+NUM_PAIRS, NUM_QUERIES = 600, 320
 
 
 @exit_on_bad_input
