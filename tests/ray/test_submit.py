@@ -14,6 +14,7 @@ import yaml
 
 from tests.ray.conftest import tiny_recipe
 
+pytestmark = pytest.mark.slow  # a cluster of its own, and a whole audit
 ROOT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
 

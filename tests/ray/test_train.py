@@ -17,6 +17,7 @@ from ray_jobs.session import run_stages
 from ray_jobs.train import train
 from tests.ray.conftest import tiny_recipe
 
+pytestmark = pytest.mark.slow  # four trainings with many checkpoints, a second Ray
 ROOT = Path(__file__).parents[2]
 LONGER = {
     "train__epochs": 4,
@@ -79,7 +80,6 @@ def ours(process):
     return os.getpid() in {parent.pid for parent in process.parents()}
 
 
-@pytest.mark.slow  # a second Ray, twice
 def test_a_killed_driver_resumes_to_the_same_bits(
     undisturbed, data, llama_folder, tmp_path
 ):
