@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow  # four trainings with many checkpoints, a second 
 ROOT = Path(__file__).parents[2]
 LONGER = {
     "train__epochs": 4,
+    "train__learning_rate": 1e-2,
     "train__saves_per_epoch": 2,
     "train__lora_dropout": 0.1,  # its random numbers must resume as well
 }
