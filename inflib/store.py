@@ -140,21 +140,17 @@ def read_sketches(
         yield part, decode(payload[part], scale[part])
 
 
-def write_index(folder: Folder, shards: list[str]) -> str:
-    """Gather all records in index.parquet; returns the digest of the whole store."""
-    digest = hashlib.sha256()
+def write_index(folder: Folder, shards: list[str]) -> None:
+    """Gather all records in index.parquet."""
     columns: dict[str, list[Any]] = {name: [] for name in ("shard", *FIELDS)}
     for shard in shards:
         record = read_record(folder, shard)
-        digest.update(record["sha256"].encode() + record["pairs_sha256"].encode())
-        digest.update(json.dumps(record["margin"]).encode())
         columns["shard"] += [shard] * len(record["margin"])
         for name in FIELDS:
             columns[name] += record[name]
     types = {"margin": pa.float64(), "sq_norm": pa.float64(), "scale": pa.float32()}
     table = pa.table({n: pa.array(v, types.get(n)) for n, v in columns.items()})
     folder.write_table("index.parquet", table)
-    return digest.hexdigest()
 
 
 def _number(value: float) -> float | None:
