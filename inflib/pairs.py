@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from inflib.readers import BadRow, RawRow
+from inflib.readers import BadRow, RawRow, kind_of
 
 OURS = ("prompt", "chosen", "rejected", "pair_id")
 ASSISTANT = "\n\nAssistant:"
@@ -83,7 +83,7 @@ def to_pair(raw: RawRow, columns: dict[str, str], render: Render) -> Pair | BadR
         (prompt + chosen + rejected).encode()
         pair_id = fields["pair_id"]
         if pair_id is not None and not isinstance(pair_id, str | int):
-            raise ValueError(f"{names['pair_id']!r} is {_kind(pair_id)}, not text")
+            raise ValueError(f"{names['pair_id']!r} is {kind_of(pair_id)}, not text")
         extra = _extra(raw.fields, set(names.values()))
     except UnicodeEncodeError:
         return BadRow(raw.file, raw.row, "not valid Unicode (a lone surrogate)")
@@ -104,7 +104,7 @@ def to_pair(raw: RawRow, columns: dict[str, str], render: Render) -> Pair | BadR
 def _split_text(fields: dict[str, Any], names: dict[str, str]) -> tuple[str, str, str]:
     for ours in ("prompt", "chosen", "rejected"):
         if not isinstance(fields[ours], str) and fields[ours] is not None:
-            raise ValueError(f"{names[ours]!r} is {_kind(fields[ours])}, not text")
+            raise ValueError(f"{names[ours]!r} is {kind_of(fields[ours])}, not text")
     chosen, rejected = fields["chosen"], fields["rejected"]
     if fields["prompt"] is not None:
         return fields["prompt"], chosen, rejected
@@ -174,7 +174,3 @@ def _extra(fields: dict[str, Any], used: set[str]) -> dict[str, Any]:
             value.encode()
         extra[name] = value
     return extra
-
-
-def _kind(value: object) -> str:
-    return "null" if value is None else type(value).__name__

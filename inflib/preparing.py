@@ -14,7 +14,7 @@ from inflib.config import Recipe
 from inflib.config_data import PrepareConfig, SourceConfig
 from inflib.pairs import Message, Pair, Render, to_pair
 from inflib.pairs_folder import COMPARISONS, EXCLUDED, LABELS
-from inflib.readers import BadRow, read_rows
+from inflib.readers import BadRow, kind_of, read_rows
 from inflib.tokenizer import load_tokenizer
 from inflib.tokens import Tokens, tokenize
 
@@ -117,7 +117,7 @@ def _row(
         "total": tokens.total,
         "length_difference": difference,
         "extra": json.dumps(extra),
-        "kinds": json.dumps({n: _kind(v) for n, v in extra.items()}),
+        "kinds": json.dumps({n: kind_of(v) for n, v in extra.items()}),
         "comparison_id": pair.comparison_id,
         "prefix": tokens.prefix,
         "a": tokens.tail_a,
@@ -207,10 +207,6 @@ def excluded_table(rows: list[dict[str, Any]]) -> pa.Table:
 def _free_name(name: str) -> str:
     taken = name in _OUTPUT or name.startswith(_OUTPUT_GROUPS)
     return f"input_{name}" if taken else name
-
-
-def _kind(value: object) -> str:
-    return "null" if value is None else type(value).__name__
 
 
 def _cast(value: Any, kind: pa.DataType) -> Any:

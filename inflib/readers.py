@@ -104,7 +104,7 @@ def _read_lines(file: str) -> Iterator[RawRow | BadRow]:
             if isinstance(fields, dict):
                 yield RawRow(file, number, fields)
             else:
-                yield BadRow(file, number, f"not an object but {_kind(fields)}")
+                yield BadRow(file, number, f"not an object but {kind_of(fields)}")
 
 
 def _read_csv(file: str) -> Iterator[RawRow | BadRow]:
@@ -165,5 +165,6 @@ def _is_dataset(file: str) -> bool:
     return any(fs.exists(f"{path.rstrip('/')}/{mark}") for mark in marks)
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Name of a value's type, as a data file would call it."""
     return "null" if value is None else type(value).__name__
