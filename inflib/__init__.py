@@ -14,11 +14,15 @@ preparing      1 rows ready for sharding; tables of a shard
 census         1 duplicates, kept columns, data report
 pairs_folder   1 the folder pairs/<set>/
 training       2 LoRA reward model with TRL
-packing        3 comparisons -> padded batches under a token budget
-reward         3 base + LoRA + score head; margins of a batch
+units          3 comparisons -> units of computation, and back
+packing        3 units -> batches under a token budget: padded rows, or one flat row
+attention      3 attention over flat batches
+last_layer     3 the last layer for reward tokens only
+reward         3 base + LoRA + score head; values of a batch
 reward_folder  3 the folder reward_model/
-gradients      3 margin gradient of every pair, block by block, from hooks
+gradients      3 gradient of every unit, block by block, from hooks
 sketch         3 OPORP
+sketcher       3 units -> sketches, within the memory there is
 store          3 sketch shards: payload, commit record, index
 sketching      3 shard of pairs -> shard of sketches
 curvature      4 identity, DataInf: sums over shards

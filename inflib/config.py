@@ -30,10 +30,12 @@ class ModelConfig(Frozen):
     """Folder of a LoRA reward model written by TRL or PEFT; skips training."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Dtype of the frozen base weights; LoRA and the score head stay float32."""
+    """Dtype of the base model's and LoRA's arithmetic; the score head and all sums
+    over gradients are float32. bfloat16 on a CPU pays with AMX only."""
 
-    attention: Literal["sdpa", "eager"] = "sdpa"
-    """Attention implementation."""
+    attention: Literal["sdpa", "eager", "flex_attention"] = "sdpa"
+    """Attention implementation: flex_attention on GPUs, sdpa on CPUs, eager for models
+    that cap attention scores (Gemma 2) on CPUs."""
 
     trust_remote_code: bool = False
     """Lets a hub model run its own Python code."""
@@ -121,8 +123,15 @@ class SketchConfig(Frozen):
     store_dtype: Literal["float16", "int8"] = "float16"
     """Stored entries; each row has a float32 scale of its own."""
 
-    token_budget: PositiveInt = 4096
-    """Padded tokens per batch, both responses counted. Changes rounding only."""
+    unit: Literal["auto", "comparison", "response"] = "auto"
+    """What a gradient is computed for: every comparison, its prompt shared by both
+    responses; or every distinct response, whose sketches are then subtracted. auto:
+    what needs fewer tokens."""
+
+    token_budget: PositiveInt | Literal["auto"] = "auto"
+    """Tokens per batch, padding included. Changes rounding only. auto: 4096 on CPUs;
+    on GPUs what fits the memory of the first worker, for all. A worker that runs out
+    of memory halves its own and goes on."""
 
     workers: PositiveInt = 2
     """Actors that compute gradients. Changes no bit of the output."""

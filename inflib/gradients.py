@@ -1,34 +1,62 @@
-"""Margin gradients of every pair in a batch, block by block, from hooks.
+"""Gradients of every unit in a batch, block by block, from hooks.
 
-    b  comparisons     s  sequences of a comparison (its two responses)     t  tokens
+    u  units (comparisons or responses)     t  tokens     r  rewards
     i, o  input and output features of one linear map
 
-All weights are frozen in autograd: the gradient flows through activations only. At
-each trained linear map the hooks see its input x and the gradient of sum(margins) in
-its output, and form each comparison's weight gradient in one product. Margins are
-summed, never averaged, so a gradient does not depend on the batch it was computed in.
+All weights are frozen in autograd: the gradient flows through activations only, from
+the first trained map on. At each trained linear map the hooks see its input x and the
+gradient of the sum of all units' values in its output, and form each unit's weight
+gradient from its own tokens. Values are summed, never averaged, so a gradient does not
+depend on the batch it was computed in.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.packing import Batch
-from inflib.reward import margins, trained_linears
+from inflib.reward import trained_linears, unit_values
 
-Consume = Callable[[str, Float[Tensor, "b d"]], None]
-"""Takes a block's name and its gradients, one flattened row per comparison."""
+Consume = Callable[[str, Float[Tensor, "u d"]], None]
+"""Takes a block's name and its gradients, one flattened row per unit."""
 
 
 def weight_grads(
-    inputs: Float[Tensor, "b t i"], output_grads: Float[Tensor, "b t o"]
-) -> Float[Tensor, "b o i"]:
-    """Per-sample gradient in W of a linear map, output = input @ W.T."""
-    return torch.einsum("bto,bti->boi", output_grads, inputs)
+    inputs: Float[Tensor, "t i"], output_grads: Float[Tensor, "t o"], bounds: list[int]
+) -> Float[Tensor, "u o i"]:
+    """Per-unit gradient in W of a linear map, output = input @ W.T.
+
+    Unit j is tokens bounds[j] to bounds[j + 1].
+    """
+    units = len(bounds) - 1
+    if bounds == list(range(0, len(inputs) + 1, max(1, len(inputs) // units))):
+        return torch.bmm(
+            output_grads.view(units, -1, output_grads.shape[1]).transpose(1, 2),
+            inputs.view(units, -1, inputs.shape[1]),
+        )
+    if inputs.is_cuda:
+        return _padded_weight_grads(inputs, output_grads, bounds)
+    out = inputs.new_empty(units, output_grads.shape[1], inputs.shape[1])
+    for unit in range(units):
+        own = slice(bounds[unit], bounds[unit + 1])
+        torch.mm(output_grads[own].T, inputs[own], out=out[unit])
+    return out
+
+
+def _padded_weight_grads(
+    inputs: Float[Tensor, "t i"], output_grads: Float[Tensor, "t o"], bounds: list[int]
+) -> Float[Tensor, "u o i"]:
+    """The same in one product: for a GPU, to which many small ones cost more."""
+    starts = torch.tensor(bounds, device=inputs.device)
+    place = torch.arange(int(starts.diff().max()), device=inputs.device)
+    index = starts[:-1, None] + place
+    outside = index >= starts[1:, None]
+    index = index.clamp_(max=len(inputs) - 1)
+    own = output_grads[index].masked_fill(outside[:, :, None], 0)
+    return torch.bmm(own.transpose(1, 2), inputs[index])
 
 
 def block_sizes(model: nn.Module) -> dict[str, int]:
@@ -39,8 +67,8 @@ def block_sizes(model: nn.Module) -> dict[str, int]:
     }
 
 
-class MarginGradients:
-    """Margins of a batch, their gradients handed over block by block."""
+class UnitGradients:
+    """Values of a batch's units, their gradients handed over block by block."""
 
     def __init__(self, model: nn.Module) -> None:
         """Freezes `model`; its trainable parameters are remembered as the blocks."""
@@ -53,47 +81,45 @@ class MarginGradients:
         }
         model.requires_grad_(False)
 
-    def __call__(self, batch: Batch, consume: Consume) -> Float[Tensor, " b"]:
-        """Margins r(a) - r(b); calls `consume` once per block, in no fixed order."""
-        with self._hooks(consume), torch.enable_grad():
-            found = margins(self.model, batch)
+    def __call__(self, batch: Batch, consume: Consume) -> Float[Tensor, " u"]:
+        """Margins r(a) - r(b) of comparisons, rewards of single responses.
+
+        Calls `consume` once per block, in no fixed order.
+        """
+        with self._hooks(batch, consume), torch.enable_grad():
+            found = unit_values(self.model, batch)
             found.sum().backward()
         return found.detach()
 
     @contextmanager
-    def _hooks(self, consume: Consume) -> Iterator[None]:
+    def _hooks(self, batch: Batch, consume: Consume) -> Iterator[None]:
+        by_token, by_reward = batch.token_bounds(), batch.reward_bounds()
         with ExitStack() as stack:
-            embeddings: Any = self.model.get_input_embeddings()  # type: ignore[operator]
-            handles = [embeddings.register_forward_hook(_start_gradient)]
             for name, linear in self.blocks.items():
-                hook = self._recorder(name, consume)
-                handles.append(linear.register_forward_hook(hook))
-            for handle in handles:
-                stack.callback(handle.remove)
+                hook = self._recorder(name, by_token, by_reward, consume)
+                stack.callback(linear.register_forward_hook(hook).remove)
             yield
 
-    def _recorder(self, name: str, consume: Consume) -> Callable[..., None]:
-        def record(module: nn.Module, args: tuple[Tensor], output: Tensor) -> None:
-            inputs = args[0].detach()
+    def _recorder(
+        self, name: str, by_token: list[int], by_reward: list[int], consume: Consume
+    ) -> Callable[..., Tensor]:
+        def record(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+            inputs = args[0].detach().flatten(0, -2)
+            # The head and the last layer see reward tokens alone.
+            bounds = by_token if len(inputs) == by_token[-1] else by_reward
 
             def receive(output_grad: Tensor) -> None:
-                grads = weight_grads(by_pair(inputs), by_pair(output_grad)).flatten(1)
+                output_grad = output_grad.flatten(0, -2)
+                grads = weight_grads(inputs, output_grad, bounds).flatten(1)
                 if self._has_bias[name]:
-                    grads = torch.cat([grads, by_pair(output_grad).sum(1)], dim=1)
+                    ones = torch.ones_like(inputs[:, :1])
+                    bias = weight_grads(ones, output_grad, bounds).flatten(1)
+                    grads = torch.cat([grads, bias], dim=1)
                 consume(name, grads)
 
+            if not output.requires_grad:  # the first trained map: autograd starts here
+                output = output.detach().requires_grad_(True)
             output.register_hook(receive)
+            return output
 
         return record
-
-
-def by_pair(rows: Float[Tensor, "rows *t f"]) -> Float[Tensor, "b st f"]:
-    """Put both sequences of a comparison in one row: [a; b] -> tokens of a, then b."""
-    b = rows.shape[0] // 2
-    rows = rows.reshape(2, b, -1, rows.shape[-1])
-    return rows.transpose(0, 1).reshape(b, -1, rows.shape[-1])
-
-
-def _start_gradient(module: nn.Module, args: Any, output: Tensor) -> Tensor:
-    # With every weight frozen, autograd needs one tensor to start from.
-    return output.detach().requires_grad_(True)

@@ -1,13 +1,19 @@
-"""Comparisons to padded batches under a token budget.
+"""Units to batches: rows padded to the longest, or one flat row without padding.
 
-    b  comparisons in a batch     t  tokens of the longest sequence
+    u  units of a batch     r  rewards (u, or 2u)     t  tokens of a row
 
-Row i of a batch is response a of comparison i, row b + i its response b. Padding is on
-the right, so positions and the causal mask need nothing special.
+A unit is what gets one gradient: a comparison (of its margin) or a single response (of
+its reward). Its sequences are its prefix followed by each of its tails.
+
+    rows   one sequence per row, a unit's rows side by side, padded on the right: for
+           every model; a prefix is computed once for each tail
+    flat   one row [prefix | tail a | tail b | next unit ...]: the prefix is computed
+           once, nothing is padded; tails restart their positions after the prefix, and
+           attention keeps units and tails apart (inflib.attention)
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Int
@@ -15,43 +21,164 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Unit:
+    """Token ids: a shared prefix and one or two tails."""
+
+    prefix: list[int]
+    tails: tuple[list[int], ...]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens when the prefix is shared."""
+        return len(self.prefix) + sum(map(len, self.tails))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest full sequence."""
+        return len(self.prefix) + max(map(len, self.tails))
+
+    @property
+    def sequences(self) -> list[list[int]]:
+        """The full sequences, prefix and tail."""
+        return [self.prefix + tail for tail in self.tails]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the units of a flat batch lie, for attention."""
+
+    bounds: list[int]
+    """Unit i is tokens bounds[i] to bounds[i + 1]."""
+
+    unit: Int[Tensor, " t"]
+    """Unit of each token."""
+
+    tail: Int[Tensor, " t"]
+    """0 in a prefix, 1 in a unit's first tail, 2 in its second."""
+
+    cache: dict[object, object] = field(default_factory=dict)
+    """Masks made for this batch, kept for its other layers."""
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Both responses of b comparisons."""
+    """Some units, ready for the model."""
 
     input_ids: Int[Tensor, "rows t"]
-    attention_mask: Int[Tensor, "rows t"]
-    last: Int[Tensor, " rows"]
-    """Index of each sequence's true last token, whatever the pad id is."""
+    attention_mask: Int[Tensor, "rows t"] | None
+    """Of padded rows; None in a flat batch."""
+
+    position_ids: Int[Tensor, "1 t"] | None
+    """Of a flat batch; None in padded rows, whose positions the model knows."""
+
+    layout: Layout | None
+    """Of a flat batch."""
+
+    last: Int[Tensor, " r"]
+    """Each sequence's true last token, whatever the pad id is: where its reward is
+    read, in the flattened batch. A unit's sequences are neighbours."""
+
+    num_units: int
 
     def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device; host copies need not wait for it."""
+
+        def moved(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=True)
+
+        layout = self.layout and Layout(
+            self.layout.bounds,
+            self.layout.unit.to(device, non_blocking=True),
+            self.layout.tail.to(device, non_blocking=True),
+        )
+        ids, last = moved(self.input_ids), moved(self.last)
+        assert ids is not None and last is not None
         return Batch(
-            self.input_ids.to(device),
-            self.attention_mask.to(device),
-            self.last.to(device),
+            ids,
+            moved(self.attention_mask),
+            moved(self.position_ids),
+            layout,
+            last,
+            self.num_units,
         )
 
+    def token_bounds(self) -> list[int]:
+        """Unit i is tokens bounds[i] to bounds[i + 1] of the flattened batch."""
+        if self.layout is not None:
+            return self.layout.bounds
+        per_unit = self.input_ids.numel() // self.num_units
+        return list(range(0, self.input_ids.numel() + 1, per_unit))
 
-def plan_batches(lengths: Sequence[int], token_budget: int) -> list[range]:
-    """Consecutive rows per batch, so that 2 * rows * longest <= token_budget.
+    def reward_bounds(self) -> list[int]:
+        """Unit i is rewards bounds[i] to bounds[i + 1]."""
+        per_unit = len(self.last) // self.num_units
+        return list(range(0, len(self.last) + 1, per_unit))
 
-    A single comparison over the budget is a batch of its own.
+
+def plan_batches(
+    units: Sequence[Unit], token_budget: int, flat: bool
+) -> list[list[Unit]]:
+    """Consecutive units per batch, at most token_budget tokens, padding included.
+
+    A single unit over the budget is a batch of its own.
     """
-    batches, start, longest = [], 0, 0
-    for row, length in enumerate(lengths):
-        longest = max(longest, length)
-        if row > start and 2 * (row + 1 - start) * longest > token_budget:
-            batches.append(range(start, row))
-            start, longest = row, length
-    if lengths:
-        batches.append(range(start, len(lengths)))
+    batches: list[list[Unit]] = []
+    tokens, longest = 0, 0
+    for unit in units:
+        longest = max(longest, unit.longest)
+        tokens += unit.num_tokens
+        cost = tokens
+        if batches and not flat:
+            cost = longest * sum(len(u.tails) for u in [*batches[-1], unit])
+        if batches and cost <= token_budget:
+            batches[-1].append(unit)
+        else:
+            batches.append([unit])
+            tokens, longest = unit.num_tokens, unit.longest
     return batches
 
 
-def pad(responses: Sequence[tuple[list[int], list[int]]], pad_id: int) -> Batch:
-    """Full token ids of (response a, response b) per comparison -> a batch."""
-    rows = [a for a, _ in responses] + [b for _, b in responses]
+def pack(units: Sequence[Unit], flat: bool, pad_id: int) -> Batch:
+    """A batch in one of the two forms; pad_id fills padded rows."""
+    return _flat(units) if flat else _rows(units, pad_id)
+
+
+def _rows(units: Sequence[Unit], pad_id: int) -> Batch:
+    rows = [ids for unit in units for ids in unit.sequences]
     lengths = torch.tensor([len(ids) for ids in rows])
     width = int(lengths.max())
     input_ids = torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in rows])
     mask = (torch.arange(width) < lengths[:, None]).long()
-    return Batch(input_ids, mask, lengths - 1)
+    last = torch.arange(len(rows)) * width + lengths - 1
+    return Batch(input_ids, mask, None, None, last, len(units))
+
+
+def _flat(units: Sequence[Unit]) -> Batch:
+    ids: list[int] = []
+    positions: list[int] = []
+    tails: list[int] = []
+    last: list[int] = []
+    bounds = [0]
+    for unit in units:
+        shared = len(unit.prefix)
+        end_of_prefix = len(ids) + shared - 1
+        ids += unit.prefix
+        positions += range(shared)
+        tails += [0] * shared
+        for number, tail in enumerate(unit.tails, start=1):
+            ids += tail
+            positions += range(shared, shared + len(tail))
+            tails += [number] * len(tail)
+            last.append(len(ids) - 1 if tail else end_of_prefix)
+        bounds.append(len(ids))
+    counts = torch.tensor(bounds).diff()
+    unit_of = torch.repeat_interleave(torch.arange(len(units)), counts)
+    layout = Layout(bounds, unit_of, torch.tensor(tails))
+    return Batch(
+        torch.tensor([ids]),
+        None,
+        torch.tensor([positions]),
+        layout,
+        torch.tensor(last),
+        len(units),
+    )

@@ -23,6 +23,9 @@ OURS = ("prompt", "chosen", "rejected", "pair_id")
 ASSISTANT = "\n\nAssistant:"
 HUMAN = "\n\nHuman:"
 
+PROMPT_DIGITS = 12
+"""Leading digits of a comparison_id that stand for its prompt."""
+
 Message = dict[str, Any]
 Render = Callable[[list[Message], bool], str]
 """Chat template: (messages, add the generation prompt) -> text."""
@@ -52,9 +55,11 @@ class Pair:
 
     @property
     def comparison_id(self) -> str:
-        """Hash of prompt and responses, whatever their order: 32 hex digits."""
-        text = json.dumps([self.prompt, *self.responses])
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        """Hash of the prompt, 12 hex digits, then of all three texts, 20: sorting by
+        it brings the comparisons of a prompt together."""
+        prompt = hashlib.sha256(self.prompt.encode(errors="surrogatepass"))
+        whole = hashlib.sha256(json.dumps([self.prompt, *self.responses]).encode())
+        return prompt.hexdigest()[:PROMPT_DIGITS] + whole.hexdigest()[:20]
 
 
 def to_pair(raw: RawRow, columns: dict[str, str], render: Render) -> Pair | BadRow:

@@ -11,7 +11,6 @@ A label is in the shard of its comparison, so scoring a shard needs that shard a
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from inflib.folder import Folder
 
@@ -52,6 +51,14 @@ class Shard:
     num_comparisons: int
     num_labels: int
     num_tokens: int
+    """Tokens of both full sequences of every comparison."""
+
+    num_shared: int
+    """The same with each comparison's shared prefix counted once."""
+
+    num_distinct: int
+    """Tokens of the distinct full sequences."""
+
     sha256: str
     """Digest of the comparisons file."""
 
@@ -85,16 +92,19 @@ class PairsFolder:
             name,
             len(comparisons),
             len(labels),
-            num_tokens(comparisons),
+            *num_tokens(comparisons),
             self.folder.write_table(f"comparisons-{name}.parquet", comparisons),
             self.folder.write_table(f"labels-{name}.parquet", labels),
         )
 
 
-def num_tokens(comparisons: pa.Table) -> int:
-    """Tokens of both full sequences of all comparisons."""
-    prefix, a, b = (
-        pc.sum(pc.list_value_length(comparisons[name])).as_py()
-        for name in ("prefix", "a", "b")
-    )
-    return 2 * prefix + a + b
+def num_tokens(comparisons: pa.Table) -> tuple[int, int, int]:
+    """Tokens of all full sequences, with prefixes shared, of distinct sequences."""
+    whole, shared, distinct = 0, 0, {}
+    for row in comparisons.select(["prefix", "a", "b"]).to_pylist():
+        for tail in (row["a"], row["b"]):
+            sequence = tuple(row["prefix"] + tail)
+            distinct[sequence] = len(sequence)
+            whole += len(sequence)
+        shared += len(row["prefix"]) + len(row["a"]) + len(row["b"])
+    return whole, shared, sum(distinct.values())

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
+from inflib.attention import flat_attention
+from inflib.last_layer import reward_tokens_only
 from inflib.packing import Batch
 from inflib.tokenizer import resolve_base
 
@@ -56,11 +59,18 @@ def load_adapter(base: nn.Module, adapter: str) -> nn.Module:
     """
     check_adapter(adapter)
     model = PeftModel.from_pretrained(base, adapter, is_trainable=True)
-    for name, module in trained_linears(model).items():
-        module.float()
-        if "modules_to_save" in name:  # LoRA casts its inputs itself; the head does not
-            module.register_forward_pre_hook(_to_own_dtype)
+    set_dtypes(model)
     return model.eval()
+
+
+def set_dtypes(model: PeftModel) -> None:
+    """LoRA computes in the base's dtype, the score head in float32."""
+    dtype = next(p.dtype for p in model.parameters() if not p.requires_grad)
+    for name, module in trained_linears(model).items():
+        if "lora_" in name:
+            module.to(dtype)
+        else:
+            module.float().register_forward_pre_hook(_to_own_dtype)
 
 
 def _to_own_dtype(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
@@ -117,23 +127,32 @@ def trained_linears(model: nn.Module) -> dict[str, nn.Linear]:
     return linears
 
 
-def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " rows"]:
+def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
     """Reward of each sequence, read at its true last token (encoders: at [CLS])."""
     classifier: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    inputs: dict[str, Any] = {
+        "input_ids": batch.input_ids,
+        "attention_mask": batch.attention_mask,
+    }
     head = getattr(classifier, "score", None)
     if head is None:
         return classifier(**inputs).logits[:, 0]
     backbone = getattr(classifier, classifier.base_model_prefix)
-    hidden = backbone(**inputs, use_cache=False).last_hidden_state
-    rows = torch.arange(len(batch.last), device=hidden.device)
-    return head(hidden[rows, batch.last])[:, 0]
+    with ExitStack() as stack:
+        if batch.layout is not None:
+            inputs |= {"position_ids": batch.position_ids, "layout": batch.layout}
+            stack.enter_context(flat_attention(backbone))
+        stack.enter_context(reward_tokens_only(backbone, batch.last))
+        hidden = backbone(**inputs, use_cache=False).last_hidden_state
+    return head(hidden.flatten(0, 1)[batch.last])[:, 0]
 
 
-def margins(model: nn.Module, batch: Batch) -> Float[Tensor, " b"]:
-    """r(a) - r(b) of each comparison."""
-    a, b = rewards(model, batch).chunk(2)
-    return a - b
+def unit_values(model: nn.Module, batch: Batch) -> Float[Tensor, " u"]:
+    """r(a) - r(b) of each comparison; the reward of each single response."""
+    found = rewards(model, batch)
+    if len(found) == batch.num_units:
+        return found
+    return found[0::2] - found[1::2]
 
 
 def digest_folder(folder: str, names: tuple[str, ...] = ()) -> str:

@@ -14,6 +14,8 @@ The randomness is Philox's raw 64-bit stream, which numpy keeps stable over vers
 and machines (NEP 19); sorting it gives the permutation.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -21,7 +23,10 @@ from torch import Tensor
 
 
 class Oporp:
-    """Sketcher of gradients with D = sum of the block sizes, in the blocks' order."""
+    """Sketcher of gradients with D = sum of the block sizes, in the blocks' order.
+
+    The same bits on every run and with any number of threads, on a GPU as well.
+    """
 
     def __init__(
         self,
@@ -32,20 +37,56 @@ class Oporp:
     ) -> None:
         self.sketch_size = sketch_size
         bins, signs = draw(sum(sizes.values()), sketch_size, seed)
-        self._bins: dict[str, Int[Tensor, " d"]] = {}
-        self._signs: dict[str, Float[Tensor, " d"]] = {}
+        self._blocks: dict[str, list[_Entries]] = {}
         start = 0
         for name, size in sizes.items():
-            self._bins[name] = bins[start : start + size].to(device)
-            self._signs[name] = signs[start : start + size].to(device)
+            own = slice(start, start + size)
+            on_gpu = torch.device(device).type == "cuda"
+            split = by_rank if on_gpu else in_order
+            self._blocks[name] = [
+                part.to(device) for part in split(bins[own], signs[own])
+            ]
             start += size
 
     def add(
         self, into: Float[Tensor, "b k"], block: str, grads: Float[Tensor, "b d"]
     ) -> None:
         """Add a block's share of each gradient's sketch, in place."""
-        signed = grads.to(into.dtype) * self._signs[block]
-        into.index_add_(1, self._bins[block], signed)
+        for source, bins, signs in self._blocks[block]:
+            own = grads if source is None else grads[:, source]
+            # Several times faster than index_add_, which walks column by column.
+            signed = own.to(into.dtype) * signs
+            into.scatter_add_(1, bins.expand(len(grads), -1), signed)
+
+
+class _Entries(NamedTuple):
+    """Some entries of a block: their places in it (None: all), bins and signs."""
+
+    source: Int[Tensor, " e"] | None
+    bins: Int[Tensor, " e"]
+    signs: Float[Tensor, " e"]
+
+    def to(self, device: torch.device | str) -> "_Entries":
+        source = self.source if self.source is None else self.source.to(device)
+        return _Entries(source, self.bins.to(device), self.signs.to(device))
+
+
+def in_order(bins: Int[Tensor, " d"], signs: Float[Tensor, " d"]) -> list[_Entries]:
+    """All entries at once: a CPU adds a row's entries in order."""
+    return [_Entries(None, bins.long(), signs)]
+
+
+def by_rank(bins: Int[Tensor, " d"], signs: Float[Tensor, " d"]) -> list[_Entries]:
+    """First the first entry of every bin, then the second entries, and so on.
+
+    Within a part no two entries share a bin, so a GPU, which adds in any order, still
+    adds in one.
+    """
+    order = torch.argsort(bins, stable=True)
+    ordered = bins[order].long()
+    rank = torch.arange(len(ordered)) - torch.searchsorted(ordered, ordered)
+    parts = (rank == r for r in range(int(rank.max()) + 1))
+    return [_Entries(order[p], ordered[p], signs[order[p]]) for p in parts]
 
 
 def draw(

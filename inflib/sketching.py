@@ -1,21 +1,23 @@
 """Shards of comparisons to shards of sketches: model, hooks and store together."""
 
+import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from transformers import AutoConfig
 
 from inflib import store
+from inflib.attention import longest_flat
 from inflib.config import Recipe
 from inflib.folder import Folder
-from inflib.gradients import MarginGradients
-from inflib.packing import pad, plan_batches
+from inflib.packing import Unit
 from inflib.pairs_folder import PairsFolder
 from inflib.reward_folder import describe_model, load_reward_model
-from inflib.sketch import Oporp
+from inflib.sketcher import UnitSketcher
+from inflib.tokenizer import resolve_base
+from inflib.units import Kind, UnitSketches, choose_unit, plan_units
 
 
 @dataclass(frozen=True)
@@ -28,104 +30,119 @@ class Receipt:
     shard: str
     num_pairs: int
     num_tokens: int
+    """Tokens computed, padding left out."""
+
+    num_unshared: int
+    """Comparisons whose prompt was computed for each response, though units are
+    comparisons: the model or the length did not allow to share it, or there is none."""
+
     num_unusable: int
     """Comparisons whose margin or gradient is not finite, or zero."""
 
+    token_budget: int
+    """Tokens per batch; below the run's when memory ran out."""
+
     seconds: float
+    """Of computing alone: reading and writing overlap with another shard's."""
 
 
 class ShardSketcher:
-    """Sketches one shard at a time; holds the model and the projection."""
+    """Sketches shards; holds the model and the projection.
+
+    Safe to call from two threads: one shard is computed at a time, and another one is
+    read, compressed or written meanwhile.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
-        torch.set_num_threads(recipe.sketch.cpus_per_worker)
         self.recipe = recipe
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.run = Folder(recipe.run)
-        model, self.tokenizer = load_reward_model(recipe, self.device)
-        self.gradients = MarginGradients(model)
-        config, sizes = recipe.sketch, self.gradients.sizes
-        stored = (self.run / "sketches").read_json("manifest.json")["num_parameters"]
-        if sum(sizes.values()) != stored:
+        self.manifest = (self.run / "sketches").read_json("manifest.json")
+        # A thread of its own, because torch keeps the number of threads per thread.
+        threads = recipe.sketch.cpus_per_worker
+        self._computing = ThreadPoolExecutor(
+            1, initializer=torch.set_num_threads, initargs=(threads,)
+        )
+        self.sketcher = self._computing.submit(self._load).result()
+
+    def _load(self) -> UnitSketcher:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model, tokenizer = load_reward_model(self.recipe, device)
+        config = self.recipe.sketch
+        sketcher = UnitSketcher(
+            model, tokenizer.pad_token_id, config.sketch_size, config.seed
+        )
+        stored = self.manifest["num_parameters"]
+        loaded = sum(sketcher.gradients.sizes.values())
+        if loaded != stored:
             raise ValueError(
                 f"the adapter file holds {stored} parameters, the loaded model trains "
-                f"{sum(sizes.values())}: some of it was not loaded"
+                f"{loaded}: some of it was not loaded"
             )
-        self.oporp = Oporp(sizes, config.sketch_size, config.seed, self.device)
+        return sketcher
 
     def __call__(self, pairs: str, shard: str) -> Receipt:
         """Compute and commit one shard of the named pair set."""
-        started = time.monotonic()
         folder = PairsFolder(self.run / "pairs" / pairs)
         table = folder.comparisons(shard, ["comparison_id", "prefix", "a", "b"])
-        rows = table.to_pylist()
-        responses = [(r["prefix"] + r["a"], r["prefix"] + r["b"]) for r in rows]
-        margins, sq_norms, sketches = self.sketch(responses)
+        ids = table["comparison_id"].to_pylist()
+        plan = plan_units(table.to_pylist(), self.manifest["units"][pairs])
+        found, seconds = self._computing.submit(self._compute, plan.units).result()
+        margins, sq_norms, sketches = found.comparisons(plan)
+        finite = margins.isfinite() & sq_norms.isfinite()
+        finite &= sketches.isfinite().all(1).cpu()
+        margins[~finite], sq_norms[~finite] = torch.nan, torch.nan
+        sketches = sketches.masked_fill(~finite[:, None].to(sketches.device), 0.0)
         payload, scales = store.encode(sketches, self.recipe.sketch.store_dtype)
-        found = store.Rows(
-            [row["comparison_id"] for row in rows],
-            margins,
-            sq_norms,
-            scales.numpy(),
-            status(margins, sq_norms),
+        status = [
+            store.NOT_FINITE if not ok else store.ZERO if square == 0 else store.OK
+            for ok, square in zip(finite.tolist(), sq_norms.tolist(), strict=True)
+        ]
+        rows = store.Rows(
+            ids, margins.numpy(), sq_norms.numpy(), scales.numpy(), status
         )
         target = self.run / "sketches" / pairs
-        store.commit(target, shard, payload, found, folder.digest(shard))
+        store.commit(target, shard, payload, rows, folder.digest(shard))
+        flat = [self.sketcher.is_flat(unit) for unit in plan.units]
         return Receipt(
             pairs,
             shard,
-            len(rows),
-            sum(len(a) + len(b) for a, b in responses),
-            sum(s != store.OK for s in found.status),
-            time.monotonic() - started,
+            len(ids),
+            sum(
+                unit.num_tokens if is_flat else sum(map(len, unit.sequences))
+                for unit, is_flat in zip(plan.units, flat, strict=True)
+            ),
+            sum(
+                len(unit.tails) > 1 and not (is_flat and unit.prefix)
+                for unit, is_flat in zip(plan.units, flat, strict=True)
+            ),
+            sum(s != store.OK for s in status),
+            found.token_budget,
+            seconds,
         )
 
-    def sketch(
-        self, responses: list[tuple[list[int], list[int]]]
-    ) -> tuple[np.ndarray, np.ndarray, Float[Tensor, "n k"]]:
-        """Margins and |s|^2 (float64, NaN where not finite) and sketches (0 there)."""
-        lengths = [max(len(a), len(b)) for a, b in responses]
-        margins, sq_norms, sketches = [], [], []
-        for batch_rows in plan_batches(lengths, self.recipe.sketch.token_budget):
-            batch = pad([responses[i] for i in batch_rows], self.tokenizer.pad_token_id)
-            b, k = len(batch_rows), self.oporp.sketch_size
-            sums = torch.zeros(b, k, device=self.device)
-            squares = torch.zeros(b, dtype=torch.float64, device=self.device)
+    def _compute(self, units: list[Unit]) -> tuple[UnitSketches, float]:
+        budget = self._token_budget(max(unit.longest for unit in units))
+        started = time.monotonic()
+        return self.sketcher(units, budget), time.monotonic() - started
 
-            def consume(
-                block: str,
-                grads: Tensor,
-                sums: Tensor = sums,
-                squares: Tensor = squares,
-            ) -> None:
-                self.oporp.add(sums, block, grads)
-                squares += grads.square().sum(dim=1, dtype=torch.float64)
-
-            margin = self.gradients(batch.to(self.device), consume).double()
-            finite = margin.isfinite() & squares.isfinite() & sums.isfinite().all(1)
-            nan = torch.full_like(margin, torch.nan)
-            margins.append(torch.where(finite, margin, nan).cpu())
-            sq_norms.append(torch.where(finite, squares, nan).cpu())
-            sketches.append(torch.where(finite[:, None], sums, 0.0).cpu())
-        return (
-            torch.cat(margins).numpy(),
-            torch.cat(sq_norms).numpy(),
-            torch.cat(sketches),
-        )
-
-
-def status(margins: np.ndarray, sq_norms: np.ndarray) -> list[str]:
-    """Status of each comparison, from its margin and squared gradient norm."""
-    return [
-        store.NOT_FINITE if np.isnan(m) else store.ZERO if s == 0 else store.OK
-        for m, s in zip(margins, sq_norms, strict=True)
-    ]
+    def _token_budget(self, longest: int) -> int:
+        """The recipe's, or what fitted the first worker that asked, for all workers."""
+        asked = self.recipe.sketch.token_budget
+        if asked != "auto":
+            return asked
+        folder, name = self.run / "sketches", "token_budget.json"
+        if not folder.exists(name):
+            fitting = str(self.sketcher.fitting_budget(longest)).encode()
+            with contextlib.suppress(ValueError):  # another worker was first
+                folder.create(name, fitting)
+        return folder.read_json(name)
 
 
 def bind_sketches(recipe: Recipe) -> None:
     """Bind sketches/ to all that decides its numbers; refuse one of another make.
 
-    Raises ValueError naming the field that differs.
+    Chooses each pair set's unit and says why. Raises ValueError naming the field that
+    differs.
     """
     config, folder = recipe.sketch, Folder(recipe.run) / "sketches"
     digest, num_parameters = describe_model(recipe)
@@ -140,6 +157,7 @@ def bind_sketches(recipe: Recipe) -> None:
         "store_dtype": config.store_dtype,
         "token_budget": config.token_budget,
         "threads": config.cpus_per_worker,
+        "units": {name: _unit(recipe, name) for name in recipe.prepare.sources},
     }
     if not folder.exists("manifest.json"):
         folder.write_json("manifest.json", manifest)
@@ -151,3 +169,18 @@ def bind_sketches(recipe: Recipe) -> None:
                 f"{folder.url} was made with {name} = {stored.get(name)!r}, now "
                 f"{value!r}: choose another --run, or delete that folder"
             )
+
+
+def _unit(recipe: Recipe, pairs: str) -> Kind:
+    model, asked = recipe.model, recipe.sketch.unit
+    config = AutoConfig.from_pretrained(
+        resolve_base(model.base),
+        revision=model.revision,
+        trust_remote_code=model.trust_remote_code,
+    )
+    plan = PairsFolder(Folder(recipe.run) / "pairs" / pairs).plan()
+    unit, why = choose_unit(plan, shares_prefix=longest_flat(config) > 0)
+    if asked != "auto":
+        unit, why = asked, f"as asked; {why}"
+    print(f"sketch: {pairs}: one gradient per {unit}: {why}", flush=True)
+    return unit

@@ -55,8 +55,8 @@ def encode(
     scale = sketches.abs().amax(dim=1) / _LARGEST[dtype]
     steps = sketches / torch.where(scale > 0, scale, torch.ones_like(scale))[:, None]
     if dtype == "int8":
-        return steps.round().to(torch.int8).numpy(), scale
-    return steps.to(torch.float16).numpy(), scale
+        return steps.round().to(torch.int8).cpu().numpy(), scale.cpu()
+    return steps.to(torch.float16).cpu().numpy(), scale.cpu()
 
 
 def decode(payload: np.ndarray, scale: np.ndarray) -> Float[Tensor, "n k"]:

@@ -74,7 +74,7 @@ def prepare(recipe: Recipe) -> None:
         batch_size=None,
         batch_format="pyarrow",
         fn_kwargs={"dropped": dropped},
-    ).sort(["pairs", "length", "comparison_id", "pair_id"])
+    ).sort(["pairs", "comparison_id", "pair_id"])
     _write_shards(ordered.materialize(), census, stage.folder, recipe)
     report = {pairs: counts.report() for pairs, counts in census.items()}
     for pairs, counts in census.items():

@@ -53,6 +53,7 @@ def sketch(recipe: Recipe) -> None:
             "shards": len(todo),
             "pairs": num_pairs,
             "tokens": sum(receipt.num_tokens for receipt in receipts),
+            "prompts_not_shared": sum(receipt.num_unshared for receipt in receipts),
             "unusable": sum(receipt.num_unusable for receipt in receipts),
             "pairs_per_worker_second": round(num_pairs / seconds, 2)
             if seconds
@@ -71,7 +72,12 @@ def _compute(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Receipt]:
         SketchActor,
         fn_constructor_args=(recipe,),
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=min(config.workers, len(items))),
+        compute=ray.data.ActorPoolStrategy(
+            size=min(config.workers, len(items)),
+            # One shard is read or written while another one is computed.
+            max_concurrent_calls_per_actor=2,
+            enable_true_multi_threading=True,
+        ),
         num_cpus=config.cpus_per_worker,
         num_gpus=config.gpus_per_worker or None,
     )

@@ -11,14 +11,20 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
     LlamaConfig,
+    MistralConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3Config,
 )
 
 from inflib.demo_topics import QUESTIONS, SENTENCES
 
 FAMILIES = ("llama", "qwen", "bert")
+DECODERS = ("llama", "qwen", "qwen3", "mistral", "gemma", "gemma2", "gemma3")
 TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -61,12 +67,24 @@ def build_model(family: str, seed: int = 0, pad_id: int = 0) -> Any:
         "pad_token_id": pad_id,
         "num_labels": 1,
     }
-    config: Any = {
-        "llama": lambda: LlamaConfig(num_key_value_heads=2, **size),
-        "qwen": lambda: Qwen2Config(num_key_value_heads=2, **size),
-        "bert": lambda: BertConfig(**size),
-    }[family]()
-    return AutoModelForSequenceClassification.from_config(config)
+    if family == "bert":
+        config: Any = BertConfig(**size)
+        return AutoModelForSequenceClassification.from_config(config)
+    size["num_key_value_heads"] = 2
+    if family in ("qwen3", "gemma", "gemma2", "gemma3"):  # not hidden_size / heads
+        size["head_dim"] = 8
+    if family in ("mistral", "gemma2", "gemma3"):
+        size["sliding_window"] = 64
+    make: Any = {
+        "llama": LlamaConfig,
+        "qwen": Qwen2Config,
+        "qwen3": Qwen3Config,
+        "mistral": MistralConfig,
+        "gemma": GemmaConfig,
+        "gemma2": Gemma2Config,
+        "gemma3": Gemma3TextConfig,
+    }[family]
+    return AutoModelForSequenceClassification.from_config(make(**size))
 
 
 def with_lora(base: Any, seed: int = 1) -> Any:

@@ -9,30 +9,32 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from inflib.packing import pad
+from inflib.packing import Unit, pack
 from inflib.reward import (
     check_adapter,
     load_adapter,
     load_base,
-    margins,
     rewards,
     trained_linears,
+    unit_values,
 )
 from inflib.tokenizer import load_tokenizer, resolve_base
 from tests.conftest import FAMILIES, build_model, build_tokenizer, with_lora
 
-PAIRS = [([2, 50, 51, 52, 3], [2, 50, 90, 3]), ([2, 7, 3], [2, 9, 10, 11, 12, 3])]
+UNITS = [Unit([2, 50], ([51, 52, 3], [90, 3])), Unit([2], ([7, 3], [9, 10, 11, 12, 3]))]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_margins_equal_transformers_forward(family):
     model = with_lora(build_model(family)).double()
-    batch = pad(PAIRS, pad_id=0)
+    batch = pack(UNITS, False, pad_id=0)
     with torch.no_grad():
         logits = model(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask
         ).logits[:, 0]
-        torch.testing.assert_close(margins(model, batch), logits[:2] - logits[2:])
+        torch.testing.assert_close(
+            unit_values(model, batch), logits[0::2] - logits[1::2]
+        )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -47,13 +49,13 @@ def test_a_saved_reward_model_comes_back_head_and_all(family, tmp_path):
             str(tmp_path / "base"), None, torch.float32, "sdpa", False, pad_id=0
         )
         loaded = load_adapter(base, str(tmp_path / "adapter"))
-        batch = pad(PAIRS, pad_id=0)
+        batch = pack(UNITS, False, pad_id=0)
         torch.testing.assert_close(rewards(loaded, batch), rewards(model, batch))
         assert not loaded.training
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_bfloat16_base_keeps_lora_and_head_in_float32(family, tmp_path):
+def test_a_bfloat16_base_keeps_the_head_in_float32(family, tmp_path):
     model = with_lora(build_model(family))
     build_model(family).save_pretrained(tmp_path / "base")
     model.save_pretrained(tmp_path / "adapter")
@@ -61,8 +63,11 @@ def test_a_bfloat16_base_keeps_lora_and_head_in_float32(family, tmp_path):
         str(tmp_path / "base"), None, torch.bfloat16, "sdpa", False, pad_id=0
     )
     loaded = load_adapter(base, str(tmp_path / "adapter"))
-    assert {m.weight.dtype for m in trained_linears(loaded).values()} == {torch.float32}
-    batch = pad(PAIRS, pad_id=0)
+    dtypes = {n: m.weight.dtype for n, m in trained_linears(loaded).items()}
+    lora = {dtype for name, dtype in dtypes.items() if "lora_" in name}
+    head = {dtype for name, dtype in dtypes.items() if "lora_" not in name}
+    assert (lora, head) == ({torch.bfloat16}, {torch.float32})
+    batch = pack(UNITS, False, pad_id=0)
     found = rewards(loaded, batch)
     assert found.dtype == torch.float32
     # bfloat16 keeps 8 bits; errors of some ten layers of rounding
@@ -71,10 +76,10 @@ def test_a_bfloat16_base_keeps_lora_and_head_in_float32(family, tmp_path):
 
 def test_rewards_do_not_depend_on_the_padding(tmp_path):
     model = with_lora(build_model("llama")).double()
-    batch = pad(PAIRS, pad_id=0)
-    wide = pad([*PAIRS, ([2] * 30, [2] * 30)], pad_id=7)
+    batch = pack(UNITS, False, pad_id=0)
+    wide = pack([*UNITS, Unit([2], ([2] * 30, [3] * 30))], False, pad_id=7)
     found = rewards(model, wide)
-    torch.testing.assert_close(found[[0, 1, 3, 4]], rewards(model, batch))
+    torch.testing.assert_close(found[:4], rewards(model, batch))
 
 
 def test_an_adapter_without_its_score_head_is_refused(tmp_path):

@@ -109,12 +109,12 @@ def test_token_budget_changes_rounding_only(tmp_path):
 
 
 def test_the_stored_norm_is_of_the_gradient_not_of_its_sketch(tmp_path):
-    recipe = build(tmp_path / "rotation", ROWS, sketch_size=16384)
-    for _, square, _, sketch in sketched(recipe).values():
+    exact = sketched(build(tmp_path / "rotation", ROWS, sketch_size=16384))
+    for _, square, _, sketch in exact.values():
         assert float(sketch.double().square().sum()) == pytest.approx(square, rel=1e-3)
-    lossy = build(tmp_path / "lossy", ROWS, sketch_size=64)
-    for pair_id, (_, square, _, _) in sketched(lossy).items():
-        assert square == pytest.approx(sketched(recipe)[pair_id][1], rel=1e-5)
+    lossy = sketched(build(tmp_path / "lossy", ROWS, sketch_size=64))
+    for pair_id, (_, square, _, _) in lossy.items():
+        assert square == pytest.approx(exact[pair_id][1], rel=1e-5)
 
 
 def test_a_pair_that_is_not_finite_is_null_and_the_others_keep_their_bits(tmp_path):

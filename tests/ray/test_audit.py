@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from inflib.folder import Folder
-from inflib.packing import pad
-from inflib.reward import margins, trained_linears
+from inflib.packing import Unit, pack
+from inflib.reward import trained_linears, unit_values
 from inflib.reward_folder import load_reward_model
 from ray_jobs.audit import STAGES
 from ray_jobs.prepare import prepare
@@ -72,9 +72,8 @@ def whole_gradients(recipe, pairs):
     ]
     grads, found, ids = [], [], []
     for label, responses in texts_of(recipe, pairs):
-        margin = (
-            label["sign"] * margins(model, pad([responses], tokenizer.pad_token_id))[0]
-        )
+        batch = pack([Unit([], responses)], False, tokenizer.pad_token_id)
+        margin = label["sign"] * unit_values(model, batch)[0]
         loss = torch.nn.functional.softplus(-margin)
         grad = torch.autograd.grad(loss, parameters)
         grads.append(torch.cat([g.flatten() for g in grad]))

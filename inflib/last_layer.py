@@ -1,0 +1,51 @@
+"""The last layer, computed for reward tokens only.
+
+    t  tokens     r  rewards     f  features
+
+Nothing but the reward tokens' final hidden states is read. In the last layer of a
+decoder, keys and values are needed for every token, but queries, the attention's output
+map and the MLP only for reward tokens: these maps work token by token, so each is given
+the r reward tokens and its result is spread over zeros. The other tokens' hidden states
+become meaningless, and nothing reads them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from jaxtyping import Int
+from torch import Tensor, nn
+
+_TOKENWISE = ("self_attn.q_proj", "self_attn.o_proj", "mlp")
+
+
+@contextmanager
+def reward_tokens_only(backbone: nn.Module, last: Int[Tensor, " r"]) -> Iterator[None]:
+    """Restrict the last layer's tokenwise maps to the tokens `last` of the flattened
+    batch while the block runs; a layer without such maps is left whole."""
+    layers: Any = getattr(backbone, "layers", None)
+    with ExitStack() as stack:
+        for name in _TOKENWISE if isinstance(layers, nn.ModuleList) else ():
+            try:
+                module = layers[-1].get_submodule(name)
+            except AttributeError:
+                continue
+            gather, spread = _around(last)
+            stack.callback(module.register_forward_pre_hook(gather).remove)
+            stack.callback(module.register_forward_hook(spread).remove)
+        yield
+
+
+def _around(last: Int[Tensor, " r"]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    shape: list[int] = []
+
+    def gather(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        shape[:] = args[0].shape[:-1]
+        return (args[0].flatten(0, 1)[None, last], *args[1:])
+
+    def spread(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        rows, t = shape
+        whole = output.new_zeros(rows * t, output.shape[-1])
+        return whole.index_copy(0, last, output[0]).view(rows, t, -1)
+
+    return gather, spread
