@@ -38,7 +38,7 @@ def sketch(recipe: Recipe) -> None:
     print(f"sketch: {len(todo)} of {num_shards} shards to compute", flush=True)
     progress = Progress("sketch", sum(s.num_comparisons for _, s in todo), "pairs")
     receipts = []
-    for receipt in _compute(recipe, [(pairs, s.name) for pairs, s in todo]):
+    for receipt in compute_shards(recipe, [(pairs, s.name) for pairs, s in todo]):
         receipts.append(receipt)
         progress.advance(receipt.num_pairs)
     progress.close()
@@ -62,7 +62,8 @@ def sketch(recipe: Recipe) -> None:
     )
 
 
-def _compute(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Receipt]:
+def compute_shards(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Receipt]:
+    """Compute and commit shards (pair set, shard) on the workers; receipts in order."""
     if not todo:
         return
     start_ray(recipe)

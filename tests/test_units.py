@@ -20,10 +20,10 @@ def comparisons():
     def ids(n):
         return torch.randint(4, 500, (n,), generator=generator).tolist()
 
-    rows = []
+    rows: list[dict] = []
     for prompt in range(2):
         prefix = [2, *ids(9 + 5 * prompt)]
-        responses = [ids(3 + i) + [EOS] for i in range(4)]
+        responses = [[*ids(3 + i), EOS] for i in range(4)]
         for a, b in itertools.combinations(responses, 2):
             rows.append(
                 {"comparison_id": f"{prompt:012}{len(rows):020}", "prefix": prefix}

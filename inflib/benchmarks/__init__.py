@@ -1,0 +1,8 @@
+"""What `python -m ray_jobs.benchmark` and scripts/gpu_check.py measure:
+
+workload    pairs with the lengths of real ones; Llama-shaped reward models
+exact       the same model without transformers' float32 roundings: an oracle
+contenders  ours and other ways to do the same work
+paper       the paper's compression, from its description
+timing      contenders run in turn, repeated
+"""

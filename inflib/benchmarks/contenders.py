@@ -1,0 +1,162 @@
+"""Ours and other ways to do a gradient pass over the same pairs.
+
+Each contender does the work once and returns the number of pairs it did. The slow ones
+take every n-th pair, which has the same mix of lengths.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from inflib.benchmarks.paper import PaperSketch
+from inflib.packing import Unit, pack, plan_batches
+from inflib.sketcher import UnitSketcher
+
+PAPER_LENGTH = 1024
+
+
+class Contenders:
+    """The contenders on one model and one list of pairs."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        pairs: list[Unit],
+        sketch_size: int,
+        token_budget: int,
+    ) -> None:
+        self.model, self.token_budget = model, token_budget
+        self.pairs = sorted(pairs, key=lambda unit: unit.longest)
+        self.sketcher = UnitSketcher(model, 0, sketch_size, seed=0)
+        self.blocks = [
+            (name, parameter)
+            for name, linear in self.sketcher.gradients.blocks.items()
+            for parameter in linear.parameters()
+        ]
+        self.size = sum(parameter.numel() for _, parameter in self.blocks)
+        self.paper = PaperSketch(self.size, sketch_size)
+        self.sketch_seconds = 0.0
+        self.sketcher.oporp.add = self._timed(self.sketcher.oporp.add)  # type: ignore[method-assign]
+
+    def _timed(self, add: Callable[..., None]) -> Callable[..., None]:
+        def timed(*arguments: Any) -> None:
+            started = time.perf_counter()
+            add(*arguments)
+            self.sketch_seconds += time.perf_counter() - started
+
+        return timed
+
+    def ours(self) -> int:
+        """Hooks, shared prefixes, OPORP."""
+        self.sketch_seconds = 0.0
+        self.train(False)
+        self.sketcher(self.pairs, self.token_budget)
+        return len(self.pairs)
+
+    def training_step(self) -> int:
+        """Forward and backward of LoRA training, batches of like length, no optimizer:
+        the least that any method with its own training pass costs."""
+        self.train(True)
+        for units in plan_batches(self.pairs, self.token_budget, flat=False):
+            batch = pack(units, False, pad_id=0).to(self.sketcher.device)
+            rewards = self.model(
+                input_ids=batch.input_ids, attention_mask=batch.attention_mask
+            ).logits[:, 0]
+            F.softplus(rewards[1::2] - rewards[0::2]).mean().backward()
+            self.model.zero_grad()
+        return len(self.pairs)
+
+    def autograd_loop(self, every: int = 1) -> int:
+        """One pair at a time, unpadded, plain autograd, then our sketch."""
+        self.train(True)
+        pairs = self.pairs[every // 2 :: every]
+        for unit in pairs:
+            _, grads = self.plain(unit)
+            into = torch.zeros(
+                1, self.sketcher.oporp.sketch_size, device=self.sketcher.device
+            )
+            for (name, _), grad in zip(self.blocks, grads, strict=True):
+                self.sketcher.oporp.add(into, name, grad.reshape(1, -1).float())
+        return len(pairs)
+
+    def paper_loop(self, every: int = 1) -> int:
+        """One pair at a time, padded to 1,024 tokens, the paper's compression."""
+        self.train(True)
+        pairs = self.pairs[every // 2 :: every]
+        for unit in pairs:
+            _, grads = self.plain(unit, PAPER_LENGTH)
+            self.paper(torch.cat([grad.flatten().float() for grad in grads]))
+        return len(pairs)
+
+    def datainf_two_pass(self, every: int = 1) -> int:
+        """Whole gradients, nothing stored: computed once for the sums of DataInf's
+        inverse-Hessian product and once more for the scores."""
+        self.train(True)
+        pairs = self.pairs[every // 2 :: every]
+        query = [torch.ones_like(p, dtype=torch.float32) for _, p in self.blocks]
+        product = [torch.zeros_like(v) for v in query]
+        for unit in pairs:
+            for v, total, grad in zip(
+                query, product, self._loss_grads(unit), strict=True
+            ):
+                scale = (v * grad).sum() / (1e-3 + grad.square().sum())
+                total.add_(grad * scale)
+        for unit in pairs:
+            grads = self._loss_grads(unit)
+            sum((total * g).sum() for total, g in zip(product, grads, strict=True))
+        return len(pairs)
+
+    def plain(
+        self, unit: Unit, length: int | None = None
+    ) -> tuple[Float[Tensor, ""], tuple[Tensor, ...]]:
+        """(margin, its gradient per block) by autograd of two forward passes."""
+        rewards = [self._reward(ids, length) for ids in unit.sequences]
+        margin = rewards[0] - rewards[1]
+        grads = torch.autograd.grad(margin, [p for _, p in self.blocks])
+        return margin.detach(), grads
+
+    def _loss_grads(self, unit: Unit) -> list[Tensor]:
+        margin, grads = self.plain(unit)
+        weight = -torch.sigmoid(-margin.float())
+        return [weight * grad.float() for grad in grads]
+
+    def _reward(self, ids: list[int], length: int | None) -> Float[Tensor, ""]:
+        padding = [0] * max(0, (length or 0) - len(ids))
+        tokens = torch.tensor([ids + padding], device=self.sketcher.device)
+        mask = (torch.arange(tokens.shape[1]) < len(ids)).long()[None]
+        mask = mask.to(tokens.device)
+        return self.model(input_ids=tokens, attention_mask=mask).logits[0, 0]
+
+    def train(self, trained: bool) -> None:
+        """Let autograd build the trained weights' gradients, or not."""
+        for _, parameter in self.blocks:
+            parameter.requires_grad_(trained)
+
+
+def max_rel_error(contenders: Contenders, units: list[Unit]) -> float:
+    """Largest |ours - plain| / |plain| of the units' sketches, plain being autograd of
+    two separate forward passes."""
+    shape = (len(units), contenders.sketcher.oporp.sketch_size)
+    device = contenders.sketcher.device
+    ours = torch.zeros(shape, dtype=torch.float64, device=device)
+    expected = torch.zeros_like(ours)
+
+    def consume(block: str, grads: Tensor) -> None:
+        contenders.sketcher.oporp.add(ours, block, grads.double())
+
+    contenders.train(False)
+    batch = pack(units, True, pad_id=0).to(device)
+    contenders.sketcher.gradients(batch, consume)
+    contenders.train(True)
+    for row, unit in enumerate(units):
+        _, grads = contenders.plain(unit)
+        for (name, _), grad in zip(contenders.blocks, grads, strict=True):
+            into = expected[row : row + 1]
+            contenders.sketcher.oporp.add(into, name, grad.reshape(1, -1).double())
+    errors = (ours - expected).norm(dim=1) / expected.norm(dim=1)
+    return float(errors.max())

@@ -1,0 +1,62 @@
+"""A run folder with the benchmark's pairs and model, ready for the sketch stage."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from inflib.benchmarks.workload import hh_pairs, reward_model
+from inflib.config import Recipe
+from inflib.folder import Folder
+from inflib.pairs_folder import COMPARISONS, LABELS, PairsFolder
+from inflib.sketching import bind_sketches
+
+
+def write_run(
+    folder: Path, shape: str, num_pairs: int, num_shards: int, workers: int
+) -> Recipe:
+    """Write pairs, base model and adapter; shards take about equal token counts.
+
+    One thread per worker.
+    """
+    model = reward_model(shape, torch.float32)
+    model.save_pretrained(folder / "adapter")
+    base = model.unload()
+    base.save_pretrained(folder / "base")
+    tokenizer = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1}, unk_token="<unk>"))
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>"
+    ).save_pretrained(folder / "base")
+    recipe = Recipe.model_validate(
+        {
+            "run": str(folder / "run"),
+            "prepare": {
+                "train": {"path": "generated"},
+                "queries": {"query": {"path": "generated"}},
+            },
+            "model": {"base": str(folder / "base"), "adapter": str(folder / "adapter")},
+            "sketch": {"workers": workers, "cpus_per_worker": 1, "unit": "comparison"},
+        }
+    )
+    pairs = sorted(hh_pairs(num_pairs), key=lambda unit: unit.num_tokens)
+    for name in recipe.prepare.sources:
+        target = PairsFolder(Folder(recipe.run) / "pairs" / name)
+        plan = []
+        for number in range(num_shards):
+            rows = [
+                {
+                    "comparison_id": f"{number:016}{i:016}",
+                    "prefix": unit.prefix,
+                    "a": unit.tails[0],
+                    "b": unit.tails[1],
+                }
+                for i, unit in enumerate(pairs[number::num_shards])
+            ]
+            table = pa.Table.from_pylist(rows, schema=COMPARISONS)
+            labels = pa.Table.from_pylist([], schema=LABELS)
+            plan.append(target.write_shard(f"{number:05}", table, labels))
+        target.write_plan(plan)
+    bind_sketches(recipe)
+    return recipe
