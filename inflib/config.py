@@ -1,7 +1,7 @@
 """The recipe: one frozen model per stage. Every field's docstring is its help text."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     Field,
@@ -42,7 +42,8 @@ class ModelConfig(Frozen):
 
 
 class TrainConfig(Frozen):
-    """Stage 2: LoRA reward model, Bradley-Terry loss. Defaults: the paper's recipe."""
+    """Stage 2: LoRA reward model, Bradley-Terry loss (prepare.margin_column adds a
+    margin). Defaults: the paper's recipe."""
 
     epochs: PositiveFloat = 4.0
     """Passes over the training labels."""
@@ -100,6 +101,19 @@ class TrainConfig(Frozen):
 
     max_failures: NonNegativeInt = 3
     """Worker-group failures to recover from before giving up."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_loss_of_margins(cls, fields: Any) -> Any:
+        for name in ("center_rewards_coefficient", "label_smoothing"):
+            if isinstance(fields, dict) and fields.get(name):
+                raise ValueError(
+                    f"{name} is not supported: the loss is -log sigmoid(r(chosen) - "
+                    "r(rejected) - prepare.margin_column). Sketches of margin "
+                    "gradients cannot express centred rewards, and TRL's reward "
+                    "trainer has no label smoothing"
+                )
+        return fields
 
     @model_validator(mode="after")
     def _divides(self) -> "TrainConfig":

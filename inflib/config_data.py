@@ -86,6 +86,11 @@ class PrepareConfig(Frozen):
     """End text pairs (not chat) with the tokenizer's EOS, as TRL does. Set to false
     for an adapter whose training read the reward before EOS (pad == eos)."""
 
+    margin_column: str | None = None
+    """Numeric column with the margin that the chosen reward must have over the other
+    one: the loss is -log sigmoid(r(chosen) - r(rejected) - margin), as with TRL's
+    column of this kind. Every pair set needs it then."""
+
     shard_rows: PositiveInt = 1024
     """Most comparisons in a shard. Shards have about equal token counts."""
 

@@ -3,7 +3,8 @@
     c  comparisons     n  labels     k  entries of a sketch     q  query vectors
 
 A label with sign z on a comparison with margin m and margin gradient s has loss
--log sigmoid(z m) and loss gradient g = w s, with weight w = -sigmoid(-z m) z. Damping
+-log sigmoid(z m - c) and loss gradient g = w s, with weight w = -sigmoid(c - z m) z; c
+is the margin that the label requires, 0 in the plain Bradley-Terry loss. Damping
 lambda is a squared gradient entry: scale * mean |g|^2 / D, D being the number of
 *parameters* (with K, the sketch size, it would be D / K times larger).
 
@@ -22,10 +23,12 @@ from torch import Tensor
 
 
 def loss_weights(
-    margins: Float[Tensor, " n"], signs: Float[Tensor, " n"]
+    margins: Float[Tensor, " n"],
+    signs: Float[Tensor, " n"],
+    required: Float[Tensor, " n"],
 ) -> Float[Tensor, " n"]:
     """w of each label: loss gradient = w * margin gradient of its comparison."""
-    return -torch.sigmoid(-signs * margins) * signs
+    return -torch.sigmoid(required - signs * margins) * signs
 
 
 def damping(mean_square: float, num_parameters: int, scale: float) -> float:

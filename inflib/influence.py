@@ -35,12 +35,13 @@ def influence(
 
 def flip_effect(
     alignments: Float[Tensor, "c q"],
-    signs: Float[Tensor, " n"],
+    weights: Float[Tensor, " n"],
+    flipped: Float[Tensor, " n"],
     rows: Int[Tensor, " n"],
 ) -> Float[Tensor, "n q"]:
-    """Influence of the flipped label minus influence as labelled: -z s . H^-1 v.
+    """Influence of the flipped label minus influence as labelled.
 
-    The two loss gradients are sigmoid(z m) z s and -sigmoid(-z m) z s; they differ by
-    z s, whatever the margin.
+    weights, flipped: loss weights as labelled and with the sign changed. Without a
+    required margin they differ by the sign z: the effect is -z s . H^-1 v.
     """
-    return -signs[:, None] * alignments[rows]
+    return influence(alignments, flipped - weights, rows)

@@ -2,7 +2,8 @@
 
     plan.json                    the shards: name, comparisons, labels, tokens, sha256
     comparisons-<shard>.parquet  comparison_id, prefix, a, b (token ids), texts
-    labels-<shard>.parquet       pair_id, row (of its comparison), sign, kept columns
+    labels-<shard>.parquet       pair_id, row (of its comparison), sign, the margin that
+                                 the loss requires (0 without one), kept columns
     excluded.parquet             file, row, problem of every row left out
 
 A label is in the shard of its comparison, so scoring a shard needs that shard alone.
@@ -36,6 +37,7 @@ LABELS = pa.schema(
         ("file", pa.string()),
         ("file_row", pa.int64()),
         ("length_difference", pa.int32()),
+        ("required_margin", pa.float64()),
     ]
 )
 EXCLUDED = pa.schema(

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -33,6 +34,7 @@ ROWS = pa.schema(
         ("length", pa.int32()),
         ("total", pa.int32()),
         ("length_difference", pa.int32()),
+        ("required_margin", pa.float64()),
         ("extra", pa.string()),
         ("kinds", pa.string()),
         *COMPARISONS,
@@ -90,7 +92,14 @@ def _tokenized(
             state = BAD if found.startswith("identical") else TOO_LONG
             yield _unused(state, pair.file, pair.row, found)
         else:
-            yield _row(pair, found, f"{file_name}:{pair.row}", source)
+            name = config.margin_column
+            margin = 0.0 if name is None else pair.extra.get(name)
+            if not _is_number(margin):
+                problem = f"no number in prepare.margin_column {name!r}"
+                yield _unused(BAD, pair.file, pair.row, problem)
+                continue
+            row = _row(pair, found, f"{file_name}:{pair.row}", source)
+            yield row | {"required_margin": margin}
 
 
 def _row(
@@ -207,6 +216,11 @@ def excluded_table(rows: list[dict[str, Any]]) -> pa.Table:
 def _free_name(name: str) -> str:
     taken = name in _OUTPUT or name.startswith(_OUTPUT_GROUPS)
     return f"input_{name}" if taken else name
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 def _cast(value: Any, kind: pa.DataType) -> Any:

@@ -36,12 +36,23 @@ class Labels:
     sq_norms: Tensor
     """|s|^2 of each label's comparison."""
 
+    required: Tensor
+    """Margin that the loss requires of each label."""
+
     num_comparisons: int
 
     @property
     def weights(self) -> Tensor:
         """Loss weights; 0 for a comparison that is not finite."""
-        weights = curvature.loss_weights(self.margins, self.signs)
+        return self._weights(self.signs)
+
+    @property
+    def flipped_weights(self) -> Tensor:
+        """Loss weights had the labeler preferred the other response."""
+        return self._weights(-self.signs)
+
+    def _weights(self, signs: Tensor) -> Tensor:
+        weights = curvature.loss_weights(self.margins, signs, self.required)
         return torch.where(self.usable, weights, 0.0)
 
     def by_comparison(self, terms: Tensor) -> Tensor:
@@ -65,6 +76,7 @@ def read_labels(run: Folder, pairs: str, shard: str) -> Labels:
         rows,
         torch.from_numpy(found.margin)[rows],
         torch.from_numpy(found.sq_norm)[rows],
+        torch.from_numpy(table["required_margin"].to_numpy().copy()),
         len(found.margin),
     )
 
@@ -126,15 +138,17 @@ def score_shard(
     aligned = torch.cat(
         [part @ vectors for _, part in store.read_sketches(folder, shard)]
     ).double()
-    table = labels.table.drop_columns(["row"])
+    table = labels.table.drop_columns(["row", "required_margin"])
     margins = labels.signs * labels.margins
     columns = {
         "margin": margins,
-        "loss": torch.nn.functional.softplus(-margins),
+        "loss": torch.nn.functional.softplus(labels.required - margins),
         "gradient_norm": labels.weights.abs() * labels.sq_norms.sqrt(),
     }
     scores = influence.influence(aligned, labels.weights, labels.rows)
-    flips = influence.flip_effect(aligned, labels.signs, labels.rows)
+    flips = influence.flip_effect(
+        aligned, labels.weights, labels.flipped_weights, labels.rows
+    )
     for i, name in enumerate(names):
         columns[f"influence_{name}"] = scores[:, i]
         columns[f"flip_effect_{name}"] = flips[:, i]

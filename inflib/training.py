@@ -18,29 +18,31 @@ from inflib.reward_folder import DTYPES
 from inflib.tokenizer import load_tokenizer
 
 
-def labelled_ids(folder: PairsFolder) -> Any:
-    """`datasets.Dataset` of chosen_ids and rejected_ids, one row per label."""
+def labelled_ids(folder: PairsFolder, with_margin: bool) -> Any:
+    """`datasets.Dataset` of chosen_ids, rejected_ids and, if asked, the margin that
+    the loss requires; one row per label."""
     import datasets
 
     chosen: list[list[int]] = []
     rejected: list[list[int]] = []
+    margins: list[float] = []
     for shard in folder.plan():
         rows = folder.comparisons(shard.name, ["prefix", "a", "b"]).to_pylist()
-        labels = folder.labels(shard.name).select(["row", "sign"]).to_pylist()
-        for label in labels:
+        labels = folder.labels(shard.name).select(["row", "sign", "required_margin"])
+        for label in labels.to_pylist():
+            margins.append(label["required_margin"])
             row = rows[label["row"]]
             a, b = row["prefix"] + row["a"], row["prefix"] + row["b"]
             chosen.append(a if label["sign"] > 0 else b)
             rejected.append(b if label["sign"] > 0 else a)
     ids = pa.list_(pa.int32())
-    return datasets.Dataset(
-        pa.table(
-            {
-                "chosen_ids": pa.array(chosen, ids),
-                "rejected_ids": pa.array(rejected, ids),
-            }
-        )
-    )
+    columns = {
+        "chosen_ids": pa.array(chosen, ids),
+        "rejected_ids": pa.array(rejected, ids),
+    }
+    if with_margin:
+        columns["margin"] = pa.array(margins, pa.float64())
+    return datasets.Dataset(pa.table(columns))
 
 
 def build_trainer(recipe: Recipe, output_dir: str, callbacks: list[Any]) -> Any:
@@ -69,6 +71,7 @@ def build_trainer(recipe: Recipe, output_dir: str, callbacks: list[Any]) -> Any:
         target_modules=targets if isinstance(targets, str) else list(targets),
     )
     pairs = Folder(recipe.run) / "pairs"
+    with_margin = recipe.prepare.margin_column is not None
     arguments = RewardConfig(
         output_dir=output_dir,
         num_train_epochs=config.epochs,
@@ -98,9 +101,9 @@ def build_trainer(recipe: Recipe, output_dir: str, callbacks: list[Any]) -> Any:
     return RewardTrainer(
         model=get_peft_model(base, lora),
         args=arguments,
-        train_dataset=labelled_ids(PairsFolder(pairs / "train")),
+        train_dataset=labelled_ids(PairsFolder(pairs / "train"), with_margin),
         eval_dataset={
-            name: labelled_ids(PairsFolder(pairs / name))
+            name: labelled_ids(PairsFolder(pairs / name), with_margin)
             for name in recipe.prepare.queries
         },
         processing_class=tokenizer,

@@ -112,3 +112,9 @@ def test_help_lists_every_field_with_its_docstring():
         if line.startswith("  --") and not after.strip()
     ]
     assert undocumented == []
+
+
+@pytest.mark.parametrize("name", ["center_rewards_coefficient", "label_smoothing"])
+def test_a_loss_that_is_not_supported_is_named(name):
+    with pytest.raises(ValueError, match=f"{name} is not supported: the loss is"):
+        read({f"train.{name}": "0.01"})

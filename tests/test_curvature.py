@@ -15,13 +15,14 @@ VECTORS = torch.randn(K, Q, generator=GENERATOR, dtype=torch.float64)
 ROWS = torch.tensor([0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 8])
 SIGNS = torch.tensor([1, -1, 1, 1, -1, 1, 1, -1, 1, -1, 1, 1, -1], dtype=torch.float64)
 SQ_NORMS = SKETCHES.square().sum(1)
-WEIGHTS = curvature.loss_weights(MARGINS[ROWS], SIGNS)
+REQUIRED = torch.linspace(-0.5, 1.0, N, dtype=torch.float64)
+WEIGHTS = curvature.loss_weights(MARGINS[ROWS], SIGNS, REQUIRED)
 GRADS = WEIGHTS[:, None] * SKETCHES[ROWS]
 
 
 def test_loss_weights_are_the_derivative_of_the_loss():
     margins = MARGINS[ROWS].clone().requires_grad_(True)
-    torch.nn.functional.softplus(-SIGNS * margins).sum().backward()
+    torch.nn.functional.softplus(REQUIRED - SIGNS * margins).sum().backward()
     torch.testing.assert_close(WEIGHTS, margins.grad)
 
 
@@ -60,26 +61,33 @@ def test_weights_by_comparison_give_the_sum_of_loss_gradients():
 
 def test_flip_effect_is_influence_of_the_flipped_label_minus_as_labelled():
     aligned = SKETCHES @ ihvp(0.5)
-    flipped = influence.influence(
-        aligned, curvature.loss_weights(MARGINS[ROWS], -SIGNS), ROWS
-    )
+    changed = curvature.loss_weights(MARGINS[ROWS], -SIGNS, REQUIRED)
+    flipped = influence.influence(aligned, changed, ROWS)
     as_labelled = influence.influence(aligned, WEIGHTS, ROWS)
-    effect = influence.flip_effect(aligned, SIGNS, ROWS)
+    effect = influence.flip_effect(aligned, WEIGHTS, changed, ROWS)
     torch.testing.assert_close(effect, flipped - as_labelled)
+
+
+def test_without_a_required_margin_a_flip_changes_the_weight_by_the_sign():
+    none = torch.zeros(N, dtype=torch.float64)
+    weights = curvature.loss_weights(MARGINS[ROWS], SIGNS, none)
+    flipped = curvature.loss_weights(MARGINS[ROWS], -SIGNS, none)
+    torch.testing.assert_close(flipped - weights, SIGNS)
 
 
 def test_positive_influence_means_that_a_step_on_the_label_raises_the_query_loss():
     # Linear reward: margin = theta . s. One gradient step on each label alone.
     theta = torch.randn(K, generator=GENERATOR, dtype=torch.float64)
     margins = SKETCHES @ theta
-    weights = curvature.loss_weights(margins[ROWS], SIGNS)
+    none = torch.zeros(N, dtype=torch.float64)
+    weights = curvature.loss_weights(margins[ROWS], SIGNS, none)
     query = torch.randn(4, K, generator=GENERATOR, dtype=torch.float64)
 
     def query_loss(at):
         return torch.nn.functional.softplus(-(query @ at)).mean()
 
     ones = torch.ones(4, dtype=torch.float64)
-    v = curvature.loss_weights(query @ theta, ones) @ query / 4
+    v = curvature.loss_weights(query @ theta, ones, 0 * ones) @ query / 4
     scores = influence.influence(SKETCHES @ v[:, None], weights, ROWS)[:, 0]
     step = 1e-6
     for i in range(N):

@@ -16,6 +16,7 @@ from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
 from inflib.preparing import read_file, shard_tables
 from inflib.sketching import ShardSketcher, bind_sketches
+from inflib.training import labelled_ids
 from tests.conftest import build_model, build_tokenizer, with_lora, write_jsonl
 
 ANSWERS = [
@@ -31,7 +32,7 @@ ROWS = [
 POISONED = {"pair_id": "bad", "prompt": "Question? ", "chosen": "~", "rejected": "no"}
 
 
-def build(folder, rows, poison=False, **sketch):
+def build(folder, rows, poison=False, margin_column=None, **sketch):
     """A run with one shard per 5 rows, prepared without Ray, and its adapter."""
     base = folder / "base"
     build_model("llama").save_pretrained(base)
@@ -50,6 +51,7 @@ def build(folder, rows, poison=False, **sketch):
                 "train": {"path": path},
                 "queries": {"q": {"path": path}},
                 "max_length": 128,
+                "margin_column": margin_column,
             },
             "model": {"base": str(base), "adapter": str(folder / "adapter")},
             "sketch": {"sketch_size": 512, **sketch},
@@ -150,6 +152,45 @@ def test_a_pair_that_is_not_finite_is_null_and_the_others_keep_their_bits(tmp_pa
     assert {bad[n] for n in ("margin", "loss", "influence_x", "rank_x")} == {None}
     ranks = sorted(row["rank_x"] for row in table if row["pair_id"] != "bad")
     assert ranks == list(range(1, 13))
+
+
+def test_a_margin_column_enters_loss_weights_and_flips(tmp_path):
+    rows = [row | {"margin": 0.3 * i} for i, row in enumerate(ROWS)]
+    recipe = build(tmp_path, rows, margin_column="margin")
+    sketched(recipe)
+    run, required = Folder(recipe.run), {r["pair_id"]: r["margin"] for r in rows}
+    for shard in names(recipe):
+        table = scoring.score_shard(run, "train", shard, np.ones((512, 1)), ["x"])
+        squares = scoring.read_labels(run, "train", shard).sq_norms.sqrt().tolist()
+        for label, norm in zip(table.to_pylist(), squares, strict=True):
+            excess = label["margin"] - required[label["pair_id"]]
+            flipped = -label["margin"] - required[label["pair_id"]]
+            weight, other = 1 / (1 + np.exp(excess)), 1 / (1 + np.exp(flipped))
+            assert label["loss"] == pytest.approx(np.log1p(np.exp(-excess)))
+            assert label["gradient_norm"] == pytest.approx(weight * norm)
+            ratio = label["flip_effect_x"] / label["influence_x"]
+            assert ratio == pytest.approx(-1 - other / weight)
+
+
+def test_trl_gets_the_margin_column(tmp_path):
+    rows = [row | {"margin": 0.3 * i} for i, row in enumerate(ROWS)]
+    recipe = build(tmp_path, rows, margin_column="margin")
+    train = PairsFolder(Folder(recipe.run) / "pairs" / "train")
+    margins = labelled_ids(train, with_margin=True)["margin"]
+    assert sorted(margins) == [row["margin"] for row in rows]
+    assert "margin" not in labelled_ids(train, with_margin=False).column_names
+
+
+def test_a_row_without_the_margin_is_reported(tmp_path):
+    margins = [{"margin": 1}, {"margin": "big"}, {}, {"margin": float("nan")}]
+    rows = [{**row, **margin} for row, margin in zip(ROWS, margins, strict=False)]
+    path = str(write_jsonl(tmp_path / "rows.jsonl", rows))
+    recipe = build(tmp_path, rows[:1], margin_column="margin")
+    found = pa.concat_tables(read_file("train", path, "train", recipe)).to_pylist()
+    problems = {row["file_row"]: row["problem"] for row in found}
+    assert problems.pop(1) is None
+    assert set(problems) == {2, 3, 4}
+    assert set(problems.values()) == {"no number in prepare.margin_column 'margin'"}
 
 
 def test_shard_groups_change_rounding_only(tmp_path):
