@@ -37,7 +37,7 @@ class Oporp:
     ) -> None:
         self.sketch_size = sketch_size
         bins, signs = draw(sum(sizes.values()), sketch_size, seed)
-        self._blocks: dict[str, list[_Entries]] = {}
+        self._blocks: dict[str, list[Entries]] = {}
         start = 0
         for name, size in sizes.items():
             own = slice(start, start + size)
@@ -48,35 +48,39 @@ class Oporp:
             ]
             start += size
 
+    def entries(self, block: str) -> list["Entries"]:
+        """A block's entries, in the parts in which `add` takes them."""
+        return self._blocks[block]
+
     def add(
         self, into: Float[Tensor, "b k"], block: str, grads: Float[Tensor, "b d"]
     ) -> None:
         """Add a block's share of each gradient's sketch, in place."""
-        for source, bins, signs in self._blocks[block]:
+        for source, bins, signs in self.entries(block):
             own = grads if source is None else grads[:, source]
             # Several times faster than index_add_, which walks column by column.
             signed = own.to(into.dtype) * signs
             into.scatter_add_(1, bins.expand(len(grads), -1), signed)
 
 
-class _Entries(NamedTuple):
+class Entries(NamedTuple):
     """Some entries of a block: their places in it (None: all), bins and signs."""
 
     source: Int[Tensor, " e"] | None
     bins: Int[Tensor, " e"]
     signs: Float[Tensor, " e"]
 
-    def to(self, device: torch.device | str) -> "_Entries":
+    def to(self, device: torch.device | str) -> "Entries":
         source = self.source if self.source is None else self.source.to(device)
-        return _Entries(source, self.bins.to(device), self.signs.to(device))
+        return Entries(source, self.bins.to(device), self.signs.to(device))
 
 
-def in_order(bins: Int[Tensor, " d"], signs: Float[Tensor, " d"]) -> list[_Entries]:
+def in_order(bins: Int[Tensor, " d"], signs: Float[Tensor, " d"]) -> list[Entries]:
     """All entries at once: a CPU adds a row's entries in order."""
-    return [_Entries(None, bins.long(), signs)]
+    return [Entries(None, bins.long(), signs)]
 
 
-def by_rank(bins: Int[Tensor, " d"], signs: Float[Tensor, " d"]) -> list[_Entries]:
+def by_rank(bins: Int[Tensor, " d"], signs: Float[Tensor, " d"]) -> list[Entries]:
     """First the first entry of every bin, then the second entries, and so on.
 
     Within a part no two entries share a bin, so a GPU, which adds in any order, still
@@ -86,7 +90,7 @@ def by_rank(bins: Int[Tensor, " d"], signs: Float[Tensor, " d"]) -> list[_Entrie
     ordered = bins[order].long()
     rank = torch.arange(len(ordered)) - torch.searchsorted(ordered, ordered)
     parts = (rank == r for r in range(int(rank.max()) + 1))
-    return [_Entries(order[p], ordered[p], signs[order[p]]) for p in parts]
+    return [Entries(order[p], ordered[p], signs[order[p]]) for p in parts]
 
 
 def draw(

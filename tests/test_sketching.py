@@ -182,7 +182,12 @@ def test_trl_gets_the_margin_column(tmp_path):
 
 
 def test_a_row_without_the_margin_is_reported(tmp_path):
-    margins = [{"margin": 1}, {"margin": "big"}, {}, {"margin": float("nan")}]
+    margins: list[dict] = [
+        {"margin": 1},
+        {"margin": "big"},
+        {},
+        {"margin": float("nan")},
+    ]
     rows = [{**row, **margin} for row, margin in zip(ROWS, margins, strict=False)]
     path = str(write_jsonl(tmp_path / "rows.jsonl", rows))
     recipe = build(tmp_path, rows[:1], margin_column="margin")

@@ -4,5 +4,8 @@ workload    pairs with the lengths of real ones; Llama-shaped reward models
 exact       the same model without transformers' float32 roundings: an oracle
 contenders  ours and other ways to do the same work
 paper       the paper's compression, from its description
+gradients   the benchmark's figures for one dtype
+run_folder  a run folder of such pairs, for the Ray part
+gpu         checks and figures of one GPU
 timing      contenders run in turn, repeated
 """

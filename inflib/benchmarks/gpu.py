@@ -1,0 +1,172 @@
+"""Checks and figures of the gradient pass on one GPU; see scripts/gpu_check.py."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inflib.benchmarks.contenders import Contenders, max_rel_error
+from inflib.benchmarks.workload import hh_pairs, reward_model
+from inflib.packing import pack, plan_batches
+from inflib.reward import unit_values
+from inflib.sketch import Oporp
+from inflib.sketcher import UnitSketcher
+from inflib.store import encode
+
+SKETCH_SIZE = 65_536
+LIMITS = {"float32": 1e-4, "bfloat16": 0.1}
+"""Largest relative error allowed of a block's gradients against plain autograd in the
+same dtype, on a model of 8 layers. bfloat16 keeps 8 bits."""
+
+
+def check(shape: str, device: str) -> dict[str, Any]:
+    """Correctness on the device; raises AssertionError where it does not hold."""
+    found: dict[str, Any] = {}
+    kinds = ("sdpa", "eager", "flex_attention") if device == "cuda" else ("sdpa",)
+    pairs = hh_pairs(8)
+    for dtype, limit in LIMITS.items():
+        for attention in kinds:
+            model = reward_model(shape, getattr(torch, dtype), device, attention)
+            error = max_rel_error(Contenders(model, pairs, SKETCH_SIZE, 4096), pairs)
+            found[f"max_rel_err_{dtype}_{attention}"] = error
+            assert error < limit, f"{dtype}, {attention}: {error} > {limit}"
+    sizes = {"a": 200_000, "b": 50_000}
+    grads = {name: torch.randn(7, size) for name, size in sizes.items()}
+    sketches = [_sketch(sizes, grads, where) for where in ("cpu", device, device)]
+    found["sketch_same_bits_twice"] = torch.equal(sketches[1], sketches[2])
+    found["sketch_max_difference_from_cpu"] = float(
+        (sketches[0] - sketches[1]).abs().max()
+    )
+    assert found["sketch_same_bits_twice"]
+    assert found["sketch_max_difference_from_cpu"] < 1e-4
+    return found
+
+
+def speed(shape: str, device: str, num_pairs: int, token_budget: int) -> dict[str, Any]:
+    """Pairs per second, memory, share of the matmul rate, and where the time goes.
+
+    token_budget 0: what fits the memory. The split is of differences between passes
+    that each do one thing more.
+    """
+    on_gpu = device == "cuda"
+    attention = "flex_attention" if on_gpu else "sdpa"
+    model = reward_model(shape, torch.bfloat16, device, attention)
+    sketcher = UnitSketcher(model, 0, SKETCH_SIZE, seed=0)
+    pairs = sorted(hh_pairs(num_pairs), key=lambda unit: unit.longest)
+    budget = token_budget or sketcher.fitting_budget(pairs[-1].longest)
+    batches = plan_batches(pairs, budget, flat=True)
+    tokens = sum(unit.num_tokens for unit in pairs)
+
+    def forward() -> None:
+        with torch.no_grad():
+            for batch in batches:
+                unit_values(model, pack(batch, True, 0).to(sketcher.device))
+
+    def hooked(consume: Callable[[str, Tensor], None]) -> Callable[[], None]:
+        def run() -> None:
+            for batch in batches:
+                sketcher.gradients(pack(batch, True, 0).to(sketcher.device), consume)
+
+        return run
+
+    def backward() -> None:
+        for batch in batches:
+            ids = pack(batch, True, 0).to(sketcher.device)
+            inputs = model.get_input_embeddings()
+            handle = inputs.register_forward_hook(lambda *a: a[-1].requires_grad_(True))
+            unit_values(model, ids).sum().backward()
+            handle.remove()
+
+    def whole() -> None:
+        found.append(sketcher(pairs, budget))
+
+    found: list[Any] = []
+    steps = {
+        "forward": forward,
+        "backward": backward,
+        "gradients": hooked(lambda block, grads: None),
+        "whole": whole,
+    }
+    seconds = {name: _seconds(step, on_gpu) for name, step in steps.items()}
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+        whole()
+    peak = torch.cuda.max_memory_allocated() if on_gpu else 0
+    seconds["copy"] = _seconds(lambda: encode(found[-1].sketches, "float16"), on_gpu)
+    linear = sum(
+        m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear)
+    )
+    rate = 4 * linear * tokens / seconds["whole"]  # multiply-adds forward and back
+    best = matmul_rate(device)
+    pass_seconds = seconds["whole"] + seconds["copy"]
+    return {
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trainable_parameters": sum(sketcher.gradients.sizes.values()),
+        "pairs": num_pairs,
+        "tokens": tokens,
+        "token_budget": budget,
+        "pairs_per_s": num_pairs / pass_seconds,
+        "hours_per_100000_pairs": 1e5 * pass_seconds / num_pairs / 3600,
+        "peak_memory_gib": peak / 2**30 if on_gpu else None,
+        "flop_per_s": rate,
+        "matmul_flop_per_s": best,
+        "share_of_matmul_rate": rate / best,
+        "share_of_time": {
+            "forward": seconds["forward"] / pass_seconds,
+            "backward": (seconds["backward"] - seconds["forward"]) / pass_seconds,
+            "per_pair_gradients": (seconds["gradients"] - seconds["backward"])
+            / pass_seconds,
+            "sketch": (seconds["whole"] - seconds["gradients"]) / pass_seconds,
+            "copy": seconds["copy"] / pass_seconds,
+        },
+    }
+
+
+def sketch_kernels(
+    device: str, size: int = 229_376, rows: int = 32
+) -> dict[str, float]:
+    """Seconds per call of the deterministic sketch of one block, and of one atomic
+    index_add_ of the same entries."""
+    oporp = Oporp({"block": size}, SKETCH_SIZE, 0, device)
+    grads = torch.randn(rows, size, device=device)
+    into = torch.zeros(rows, SKETCH_SIZE, device=device)
+    parts = oporp.entries("block")
+    bins = torch.cat([part.bins for part in parts])
+    signs = torch.cat([part.signs for part in parts])
+    on_gpu = device == "cuda"
+    return {
+        "deterministic": _seconds(lambda: oporp.add(into, "block", grads), on_gpu),
+        "index_add": _seconds(lambda: into.index_add_(1, bins, grads * signs), on_gpu),
+    }
+
+
+def matmul_rate(device: str, size: int = 8192) -> float:
+    """FLOP per second of a square bfloat16 product."""
+    size = size if device == "cuda" else 1024
+    a = torch.randn(size, size, device=device, dtype=torch.bfloat16)
+    seconds = _seconds(lambda: [a @ a for _ in range(10)], device == "cuda")
+    return 10 * 2 * size**3 / seconds
+
+
+def _sketch(sizes: dict[str, int], grads: dict[str, Tensor], device: str) -> Tensor:
+    oporp = Oporp(sizes, SKETCH_SIZE, 0, device)
+    into = torch.zeros(7, SKETCH_SIZE, device=device)
+    for name, values in grads.items():
+        oporp.add(into, name, values.to(device))
+    return into.cpu()
+
+
+def _seconds(step: Callable[[], Any], on_gpu: bool, repeats: int = 3) -> float:
+    times = []
+    for _ in range(repeats + 1):  # the first one compiles and loads
+        if on_gpu:
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        step()
+        if on_gpu:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
