@@ -1,11 +1,10 @@
 """Hook gradients against float64 autograd of the plain two-forward margin."""
 
-import functools
-
 import pytest
 import torch
 import torch.nn.functional as F
 
+from inflib.benchmarks.exact import without_float32
 from inflib.gradients import UnitGradients, block_sizes, weight_grads
 from inflib.gradients import _padded_weight_grads as padded
 from inflib.packing import Unit, pack
@@ -22,29 +21,18 @@ RAGGED = [  # lengths all different, EOS inside and last, no tail, no prefix
 ]
 FORMS = [("llama", False), ("qwen", False), ("bert", False)]
 FORMS += [(family, True) for family in DECODERS]
+KERNELS = [
+    (family, flat, attention)
+    for family, flat in FORMS
+    for attention in ("sdpa", "eager")
+    # Gemma 2 caps attention scores, which sdpa cannot: transformers refuses it.
+    if (family, attention) != ("gemma2", "sdpa")
+]
 
 
 def model_in_float64(family, pad_id=PAD):
-    model = with_lora(build_model(family, pad_id=pad_id)).double()
-    for module in model.modules():  # transformers rounds these to float32
-        if type(module).__name__.endswith("RMSNorm"):
-            module.forward = functools.partial(norm_in_float64, module)
-        elif type(module).__name__.endswith("RotaryEmbedding"):
-            module.forward = functools.partial(looked_up, module.forward)
-    return model
-
-
-def norm_in_float64(module, x):
-    eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
-    weight = module.weight + 1 if "Gemma" in type(module).__name__ else module.weight
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight
-
-
-def looked_up(rotary, x, position_ids, *layer):
-    """Angles from a table: the same position elsewhere in a vector may differ by one
-    unit in the last place of a float32."""
-    cos, sin = rotary(x, torch.arange(256)[None], *layer)
-    return cos[0, position_ids], sin[0, position_ids]
+    model = with_lora(build_model(family, pad_id=pad_id))
+    return without_float32(model, positions=256)
 
 
 def reward(model, ids):
@@ -83,11 +71,8 @@ def by_hooks(model, units, flat=False, pad_id=PAD):
     return values, torch.cat([found[name] for name in gradients.blocks], dim=1)
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize(("family", "flat"), FORMS)
+@pytest.mark.parametrize(("family", "flat", "attention"), KERNELS)
 def test_hooks_equal_autograd_of_plain_forwards(family, flat, attention, monkeypatch):
-    if family == "gemma2" and attention == "sdpa":
-        pytest.skip("transformers refuses sdpa for Gemma 2: it caps attention scores")
     softmax = torch.softmax  # eager attention asks for float32
     monkeypatch.setattr(F, "softmax", lambda x, dim, dtype=None: softmax(x, dim))
     # An unpadded sequence that ends in the pad id would be read one token early by

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from inflib.sketch import Oporp, draw
+from inflib.sketch import Oporp, by_rank, draw, in_order
 
 D, K = 1000, 64
 
@@ -88,3 +88,29 @@ def test_seed_and_size_change_the_sketch(other):
     first = sketch(Oporp({"all": D}, K, 0), x)
     second = sketch(Oporp({"all": D}, other.get("k", K), other.get("seed", 0)), x)
     assert len(first) != len(second) or not torch.allclose(first, second)
+
+
+def test_parts_for_a_gpu_never_share_a_bin_and_cover_every_entry():
+    bins, signs = draw(D, K, seed=0)
+    parts = by_rank(bins, signs)
+    for source, own_bins, own_signs in parts:
+        assert source is not None
+        assert len(set(own_bins.tolist())) == len(own_bins)
+        assert torch.equal(own_bins, bins[source].long())
+        assert torch.equal(own_signs, signs[source])
+    covered = torch.cat([part.source for part in parts if part.source is not None])
+    assert sorted(covered.tolist()) == list(range(D))
+    (whole,) = in_order(bins, signs)
+    assert torch.equal(whole.bins, bins.long())
+
+
+def test_the_number_of_threads_changes_no_bit():
+    grads = torch.randn(5, 40_000, generator=torch.Generator().manual_seed(0))
+    oporp, found, usual = Oporp({"all": 40_000}, K, 0), [], torch.get_num_threads()
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        into = torch.zeros(5, K)
+        oporp.add(into, "all", grads)
+        found.append(into)
+    torch.set_num_threads(usual)
+    assert torch.equal(*found)

@@ -1,6 +1,8 @@
 """Sketching and scoring of a small run, in this process: batches, groups, bad pairs."""
 
+import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from inflib.config import Recipe
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
 from inflib.preparing import read_file, shard_tables
+from inflib.sketcher import CPU_BUDGET
 from inflib.sketching import ShardSketcher, bind_sketches
 from inflib.training import labelled_ids
 from tests.conftest import build_model, build_tokenizer, with_lora, write_jsonl
@@ -32,12 +35,12 @@ ROWS = [
 POISONED = {"pair_id": "bad", "prompt": "Question? ", "chosen": "~", "rejected": "no"}
 
 
-def build(folder, rows, poison=False, margin_column=None, **sketch):
+def build(folder, rows, poison=False, margin_column=None, family="llama", **sketch):
     """A run with one shard per 5 rows, prepared without Ray, and its adapter."""
     base = folder / "base"
-    build_model("llama").save_pretrained(base)
+    build_model(family).save_pretrained(base)
     build_tokenizer().save_pretrained(base)
-    with_lora(build_model("llama")).save_pretrained(folder / "adapter")
+    with_lora(build_model(family)).save_pretrained(folder / "adapter")
     if poison:
         token = build_tokenizer()("~")["input_ids"][0]
         weights = load_file(base / "model.safetensors")
@@ -108,6 +111,59 @@ def test_token_budget_changes_rounding_only(tmp_path):
         torch.testing.assert_close(
             many[pair_id][3], sketch, rtol=0, atol=1e-3 * largest
         )
+
+
+def payloads(recipe):
+    folder = Path(recipe.run) / "sketches" / "train"
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_two_threads_change_no_bit(tmp_path):
+    recipe = build(tmp_path, ROWS)
+    sketched(recipe)
+    expected = payloads(recipe)
+    shutil.rmtree(Path(recipe.run) / "sketches" / "train")
+    sketcher = ShardSketcher(recipe)
+    with ThreadPoolExecutor(2) as threads:
+        receipts = list(threads.map(lambda s: sketcher("train", s), names(recipe)))
+    assert payloads(recipe) == expected
+    assert [receipt.shard for receipt in receipts] == names(recipe)
+
+
+def test_the_first_worker_decides_the_budget_for_all(tmp_path):
+    recipe = build(tmp_path, ROWS)
+    first = ShardSketcher(recipe)("train", names(recipe)[0])
+    place = Path(recipe.run) / "sketches" / "token_budget.json"
+    assert first.token_budget == json.loads(place.read_text()) == CPU_BUDGET
+    place.write_text("64")
+    assert ShardSketcher(recipe)("train", names(recipe)[1]).token_budget == 64
+
+
+@pytest.mark.parametrize(("family", "unshared"), [("llama", 0), ("bert", 5)])
+def test_receipts_count_prompts_that_were_not_shared(tmp_path, family, unshared):
+    recipe = build(tmp_path, ROWS, family=family)
+    receipt = ShardSketcher(recipe)("train", names(recipe)[0])
+    table = PairsFolder(Folder(recipe.run) / "pairs" / "train").comparisons("00000")
+    prefix, a, b = (
+        len(table[name].combine_chunks().flatten()) for name in ("prefix", "a", "b")
+    )
+    assert receipt.num_unshared == unshared
+    assert receipt.num_tokens == prefix + a + b + (prefix if unshared else 0)
+
+
+def test_responses_give_what_comparisons_give(tmp_path):
+    rows = [row | {"prompt": "One question? "} for row in ROWS]
+    by_pair = sketched(build(tmp_path / "c", rows, unit="comparison"))
+    recipe = build(tmp_path / "r", rows)  # 4 responses make 12 comparisons
+    found = sketched(recipe)
+    manifest = (Folder(recipe.run) / "sketches").read_json("manifest.json")
+    assert manifest["units"] == {"train": "response", "q": "response"}
+    for pair_id, (margin, square, status, sketch) in by_pair.items():
+        assert found[pair_id][0] == pytest.approx(margin, rel=1e-4, abs=1e-6)
+        assert found[pair_id][1] == pytest.approx(square, rel=1e-4)
+        assert found[pair_id][2] == status
+        scale = float(sketch.abs().max())
+        torch.testing.assert_close(found[pair_id][3], sketch, rtol=0, atol=2e-3 * scale)
 
 
 def test_the_stored_norm_is_of_the_gradient_not_of_its_sketch(tmp_path):
