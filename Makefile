@@ -1,8 +1,8 @@
-# make setup | demo | demo-seeds | test | test-slow | check | clean
+# make setup | demo | demo-seeds | test | test-slow | check | bench-gradients | clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo demo-seeds test test-slow check clean
+.PHONY: setup demo demo-seeds test test-slow check bench-gradients clean
 
 setup: .venv/.done
 
@@ -29,6 +29,11 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# BERGSON=python of an environment with that library adds it as a contender
+bench-gradients: setup
+	$(BIN)/python -W ignore -m ray_jobs.benchmark gradients \
+	  --json docs/gradients.json $(if $(BERGSON),--bergson $(BERGSON))
 
 clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

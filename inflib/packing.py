@@ -12,7 +12,7 @@ its reward). Its sequences are its prefix followed by each of its tails.
            attention keeps units and tails apart (inflib.attention)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -116,26 +116,24 @@ class Batch:
 
 
 def plan_batches(
-    units: Sequence[Unit], token_budget: int, flat: bool
-) -> list[list[Unit]]:
+    units: Iterable[Unit], token_budget: int, flat: bool
+) -> Iterator[list[Unit]]:
     """Consecutive units per batch, at most token_budget tokens, padding included.
 
     A single unit over the budget is a batch of its own.
     """
-    batches: list[list[Unit]] = []
-    tokens, longest = 0, 0
+    batch: list[Unit] = []
+    tokens, rows, longest = 0, 0, 0
     for unit in units:
+        tokens, rows = tokens + unit.num_tokens, rows + len(unit.tails)
         longest = max(longest, unit.longest)
-        tokens += unit.num_tokens
-        cost = tokens
-        if batches and not flat:
-            cost = longest * sum(len(u.tails) for u in [*batches[-1], unit])
-        if batches and cost <= token_budget:
-            batches[-1].append(unit)
-        else:
-            batches.append([unit])
-            tokens, longest = unit.num_tokens, unit.longest
-    return batches
+        if batch and (tokens if flat else rows * longest) > token_budget:
+            yield batch
+            batch = []
+            tokens, rows, longest = unit.num_tokens, len(unit.tails), unit.longest
+        batch.append(unit)
+    if batch:
+        yield batch
 
 
 def pack(units: Sequence[Unit], flat: bool, pad_id: int) -> Batch:

@@ -60,7 +60,7 @@ class UnitSketcher:
         for flat, run in groupby(units, self.is_flat):
             todo = list(run)
             while todo:
-                batch = plan_batches(todo, token_budget, flat)[0]
+                batch = next(plan_batches(todo, token_budget, flat))
                 try:
                     found = self._batch(batch, flat)
                 except RuntimeError as error:

@@ -12,7 +12,7 @@ SIZES = st.tuples(st.integers(0, 20), st.integers(1, 20), st.integers(1, 20))
 @given(st.lists(SIZES), st.integers(1, 400), st.booleans())
 def test_batches_cover_all_units_in_order_within_the_budget(sizes, budget, flat):
     units = [Unit([1] * p, ([2] * a, [3] * b)) for p, a, b in sizes]
-    batches = plan_batches(units, budget, flat)
+    batches = list(plan_batches(units, budget, flat))
     assert [unit for batch in batches for unit in batch] == units
     for i, batch in enumerate(batches):
         size = pack(batch, flat, pad_id=9).input_ids.numel()

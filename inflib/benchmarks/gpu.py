@@ -56,7 +56,7 @@ def speed(shape: str, device: str, num_pairs: int, token_budget: int) -> dict[st
     sketcher = UnitSketcher(model, 0, SKETCH_SIZE, seed=0)
     pairs = sorted(hh_pairs(num_pairs), key=lambda unit: unit.longest)
     budget = token_budget or sketcher.fitting_budget(pairs[-1].longest)
-    batches = plan_batches(pairs, budget, flat=True)
+    batches = list(plan_batches(pairs, budget, flat=True))
     tokens = sum(unit.num_tokens for unit in pairs)
 
     def forward() -> None:
