@@ -26,10 +26,10 @@ class Settings:
     token_budget: int = 4096
     sketch_size: int = 65_536
     repeats: int = 3
-    loop_every: int = 4
+    loop_every: int = 6
     """The batch-size-1 contenders take every n-th pair ..."""
 
-    paper_every: int = 24
+    paper_every: int = 48
     """... and the paper's loop, much slower, every so many."""
 
 

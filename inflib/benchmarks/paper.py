@@ -1,8 +1,10 @@
 """The paper's compression of a gradient, from its description.
 
-The flattened gradient is padded to a multiple of 2^24 and shuffled as a matrix: its
-rows and its columns are permuted in turn, 100 times. Then come random signs, and sums
-over K equal bins. ("Understanding Impact of Human Feedback via Influence Functions".)
+The flattened gradient is padded to a multiple of 2^24 and shuffled 100 times: in turn
+the rows and the columns of a matrix are permuted, whose shape is drawn anew each time,
+a quarter to a half of the padded length's factors of two making the permuted side. Then
+come random signs, and sums over K equal bins. ("Understanding Impact of Human Feedback
+via Influence Functions", after RapidIn, arXiv:2405.11724.)
 """
 
 import math
@@ -11,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_MULTIPLE = 2**24
+_FACTORS = 24
 _SHUFFLES = 100
 
 
@@ -21,21 +23,23 @@ class PaperSketch:
     def __init__(self, size: int, sketch_size: int, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.sketch_size = sketch_size
-        self.padded = math.ceil(size / _MULTIPLE) * _MULTIPLE
-        rows = 2**12
-        shape = (rows, self.padded // rows)
+        self.padded = math.ceil(size / 2**_FACTORS) * 2**_FACTORS
+        powers = torch.randint(
+            _FACTORS // 4, _FACTORS // 2 + 1, (_SHUFFLES,), generator=generator
+        )
         self._permutations = [
-            torch.randperm(shape[shuffle % 2], generator=generator)
-            for shuffle in range(_SHUFFLES)
+            torch.randperm(2**power, generator=generator) for power in powers.tolist()
         ]
-        self._shape = shape
         self._signs = torch.randint(0, 2, (self.padded,), generator=generator) * 2.0 - 1
 
     def __call__(self, gradient: Float[Tensor, " d"]) -> Float[Tensor, " k"]:
-        matrix = gradient.new_zeros(self.padded)
-        matrix[: len(gradient)] = gradient
-        matrix = matrix.view(self._shape)
+        vector = gradient.new_zeros(self.padded)
+        vector[: len(gradient)] = gradient
         for shuffle, permutation in enumerate(self._permutations):
-            matrix = matrix.index_select(shuffle % 2, permutation)
-        signed = matrix.flatten() * self._signs
+            side = len(permutation)
+            if shuffle % 2 == 0:
+                vector = vector.reshape(side, -1)[permutation]
+            else:
+                vector = vector.reshape(-1, side)[:, permutation]
+        signed = vector.flatten() * self._signs
         return signed.view(self.sketch_size, -1).sum(dim=1)
