@@ -91,7 +91,7 @@ class ShardSketcher:
         finite = margins.isfinite() & sq_norms.isfinite()
         finite &= sketches.isfinite().all(1).cpu()
         margins[~finite], sq_norms[~finite] = torch.nan, torch.nan
-        sketches = sketches.masked_fill(~finite[:, None].to(sketches.device), 0.0)
+        sketches.masked_fill_(~finite[:, None].to(sketches.device), 0.0)
         payload, scales = store.encode(sketches, self.recipe.sketch.store_dtype)
         status = [
             store.NOT_FINITE if not ok else store.ZERO if square == 0 else store.OK
@@ -146,6 +146,7 @@ def bind_sketches(recipe: Recipe) -> None:
     """
     config, folder = recipe.sketch, Folder(recipe.run) / "sketches"
     digest, num_parameters = describe_model(recipe)
+    units = {name: _unit(recipe, name) for name in recipe.prepare.sources}
     manifest = {
         "model_sha256": digest,
         "num_parameters": num_parameters,
@@ -157,9 +158,11 @@ def bind_sketches(recipe: Recipe) -> None:
         "store_dtype": config.store_dtype,
         "token_budget": config.token_budget,
         "threads": config.cpus_per_worker,
-        "units": {name: _unit(recipe, name) for name in recipe.prepare.sources},
+        "units": {name: unit for name, (unit, _) in units.items()},
     }
     if not folder.exists("manifest.json"):
+        for name, (unit, why) in units.items():
+            print(f"sketch: {name}: one gradient per {unit}: {why}", flush=True)
         folder.write_json("manifest.json", manifest)
         return
     stored = folder.read_json("manifest.json")
@@ -171,7 +174,8 @@ def bind_sketches(recipe: Recipe) -> None:
             )
 
 
-def _unit(recipe: Recipe, pairs: str) -> Kind:
+def _unit(recipe: Recipe, pairs: str) -> tuple[Kind, str]:
+    """The unit of a pair set, and why."""
     model, asked = recipe.model, recipe.sketch.unit
     config = AutoConfig.from_pretrained(
         resolve_base(model.base),
@@ -180,7 +184,4 @@ def _unit(recipe: Recipe, pairs: str) -> Kind:
     )
     plan = PairsFolder(Folder(recipe.run) / "pairs" / pairs).plan()
     unit, why = choose_unit(plan, shares_prefix=longest_flat(config) > 0)
-    if asked != "auto":
-        unit, why = asked, f"as asked; {why}"
-    print(f"sketch: {pairs}: one gradient per {unit}: {why}", flush=True)
-    return unit
+    return (unit, why) if asked == "auto" else (asked, f"as asked; {why}")
