@@ -87,3 +87,19 @@ def test_both_forms_give_the_same_in_one_shard():
         torch.testing.assert_close(
             found.values[unit], single.values[0], rtol=1e-4, atol=1e-5
         )
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_a_shared_prefix_is_computed_once_and_nothing_is_padded(family):
+    one, tokens = sketcher(family), []
+    one.gradients.model.get_input_embeddings().register_forward_pre_hook(
+        lambda module, args: tokens.append(args[0].numel())
+    )
+    one(UNITS, 300)
+    shared = sum(unit.num_tokens for unit in UNITS)
+    whole = sum(len(ids) for unit in UNITS for ids in unit.sequences)
+    if family == "llama":
+        assert sum(tokens) == shared
+    else:
+        assert sum(tokens) > whole
+    assert max(tokens) <= 300
