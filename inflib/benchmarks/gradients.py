@@ -3,11 +3,13 @@
 import dataclasses
 import platform
 import time
+from collections.abc import Callable
 from typing import Any
 
 import peft
 import torch
 import transformers
+from torch.utils.flop_counter import FlopCounterMode
 
 from inflib.benchmarks.contenders import Contenders, max_rel_error
 from inflib.benchmarks.exact import without_float32
@@ -34,7 +36,8 @@ class Settings:
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """Versions, machine, model and tokens."""
+    """Versions, machine, model, tokens, and the ratio of matrix products' operations:
+    what ours over training_step would be if nothing else took time."""
     contenders = _contenders(settings, torch.float32)
     pairs, budget = contenders.pairs, settings.token_budget
     shared = sum(unit.num_tokens for unit in pairs)
@@ -57,6 +60,8 @@ def describe(settings: Settings) -> dict[str, Any]:
         "tokens_unshared": whole,
         "tokens_padded_rows": padded,
         "tokens_unshared_over_shared": whole / shared,
+        "flop_ours_over_training_step": _flop(contenders.ours)
+        / _flop(contenders.training_step),
     }
 
 
@@ -137,6 +142,13 @@ def _contenders(settings: Settings, dtype: torch.dtype) -> Contenders:
         settings.sketch_size,
         settings.token_budget,
     )
+
+
+def _flop(contender: Callable[[], int]) -> int:
+    """Floating-point operations of matrix products, attention not included."""
+    with FlopCounterMode(display=False) as counter:
+        contender()
+    return counter.get_total_flops()
 
 
 def _cpu() -> dict[str, Any]:
