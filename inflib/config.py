@@ -140,7 +140,7 @@ class SketchConfig(Frozen):
     unit: Literal["auto", "comparison", "response"] = "auto"
     """What a gradient is computed for: every comparison, its prompt shared by both
     responses; or every distinct response, whose sketches are then subtracted. auto:
-    what needs fewer tokens."""
+    responses where they need at least a tenth fewer tokens."""
 
     token_budget: PositiveInt | Literal["auto"] = "auto"
     """Tokens per batch, padding included. Changes rounding only. auto: 4096 on CPUs;

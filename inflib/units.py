@@ -23,14 +23,19 @@ from inflib.pairs_folder import Shard
 Kind = Literal["comparison", "response"]
 
 
+_WORTH = 0.9
+"""Share of the tokens of pairs below which single responses are worth it: they give up
+the exact |s|^2 of some comparisons."""
+
+
 def choose_unit(shards: Iterable[Shard], shares_prefix: bool) -> tuple[Kind, str]:
-    """The unit that needs fewer tokens, and why in words."""
+    """The unit that needs clearly fewer tokens, and why in words."""
     totals = [(s.num_tokens, s.num_shared, s.num_distinct) for s in shards]
     whole, shared, distinct = (sum(column) for column in zip(*totals, strict=True))
     pair = shared if shares_prefix else whole
     how = "prompt shared" if shares_prefix else "prompt not shared by this model"
     counts = f"{distinct:,} tokens of distinct responses, {pair:,} of pairs ({how})"
-    return ("response" if distinct < pair else "comparison"), counts
+    return ("response" if distinct < _WORTH * pair else "comparison"), counts
 
 
 @dataclass(frozen=True)

@@ -81,10 +81,12 @@ def shard(num_tokens, num_shared, num_distinct):
     return Shard("0", 1, 1, num_tokens, num_shared, num_distinct, "", "")
 
 
-def test_the_unit_that_needs_fewer_tokens_is_chosen():
+def test_the_unit_that_needs_clearly_fewer_tokens_is_chosen():
     repeated, once = shard(600, 400, 200), shard(100, 70, 100)
     assert choose_unit([repeated, once], shares_prefix=True)[0] == "response"
     assert choose_unit([once], shares_prefix=True)[0] == "comparison"
+    for distinct, unit in ((89, "response"), (91, "comparison")):  # worth a tenth
+        assert choose_unit([shard(200, 100, distinct)], True)[0] == unit
     assert choose_unit([shard(600, 100, 200)], shares_prefix=True)[0] == "comparison"
     unit, why = choose_unit([shard(600, 100, 200)], shares_prefix=False)
     assert unit == "response"
