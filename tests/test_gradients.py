@@ -133,7 +133,10 @@ def test_pad_equal_to_eos_changes_nothing(family):
     torch.testing.assert_close(by_hooks(model, RAGGED, pad_id=EOS), expected)
 
 
-@pytest.mark.parametrize(("family", "flat"), FORMS)
+@pytest.mark.parametrize(
+    ("family", "flat"),
+    [("llama", False), ("llama", True), ("gemma3", True), ("bert", False)],
+)
 def test_batch_size_changes_rounding_only(family, flat):
     model = model_in_float64(family)
     _, together = by_hooks(model, RAGGED, flat)

@@ -35,10 +35,10 @@ def sketcher(family="llama", limit=None):
 
 @pytest.mark.parametrize("family", ["llama", "bert"])
 def test_out_of_memory_halves_the_budget_and_loses_nothing(family, capsys):
-    expected = sketcher(family)(UNITS, 4000)
-    found = sketcher(family, limit=500)(UNITS, 4000)
+    expected = sketcher(family)(UNITS[::3], 4000)
+    found = sketcher(family, limit=200)(UNITS[::3], 4000)
     assert expected.token_budget == 4000
-    assert found.token_budget <= 500
+    assert found.token_budget <= 200
     torch.testing.assert_close(found.values, expected.values, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.squares(), expected.squares(), rtol=1e-4, atol=0.0)
     scale = float(expected.sketches.abs().max())
@@ -49,8 +49,8 @@ def test_out_of_memory_halves_the_budget_and_loses_nothing(family, capsys):
 
 
 def test_a_unit_that_does_not_fit_alone_is_an_error_that_says_what_to_do():
-    with pytest.raises(MemoryError, match=r"82 tokens .* lower prepare.max_length"):
-        sketcher(limit=80)(UNITS, 4000)
+    with pytest.raises(MemoryError, match=r"8[24] tokens .* lower prepare.max_length"):
+        sketcher(limit=80)(UNITS[-4:], 4000)
 
 
 def test_other_errors_are_not_taken_for_memory():
@@ -95,9 +95,10 @@ def test_a_shared_prefix_is_computed_once_and_nothing_is_padded(family):
     one.gradients.model.get_input_embeddings().register_forward_pre_hook(
         lambda module, args: tokens.append(args[0].numel())
     )
-    one(UNITS, 300)
-    shared = sum(unit.num_tokens for unit in UNITS)
-    whole = sum(len(ids) for unit in UNITS for ids in unit.sequences)
+    units = UNITS[::3]
+    one(units, 300)
+    shared = sum(unit.num_tokens for unit in units)
+    whole = sum(len(ids) for unit in units for ids in unit.sequences)
     if family == "llama":
         assert sum(tokens) == shared
     else:
