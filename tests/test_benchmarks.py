@@ -29,6 +29,7 @@ def test_loops_leave_weights_and_requires_grad_to_each_other():
     before = [parameter.clone() for _, parameter in contenders.blocks]
     assert contenders.ours() == contenders.training_step() == 6
     assert contenders.autograd_loop(2) == contenders.datainf_two_pass(2) == 3
+    assert contenders.autograd_loop(48) == 1
     assert contenders.ours() == 6
     assert not any(parameter.requires_grad for _, parameter in contenders.blocks)
     after = [parameter for _, parameter in contenders.blocks]

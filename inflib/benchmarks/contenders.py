@@ -74,7 +74,7 @@ class Contenders:
     def autograd_loop(self, every: int = 1) -> int:
         """One pair at a time, unpadded, plain autograd, then our sketch."""
         self.train(True)
-        pairs = self.pairs[every // 2 :: every]
+        pairs = self._every(every)
         for unit in pairs:
             _, grads = self.plain(unit)
             into = torch.zeros(
@@ -87,7 +87,7 @@ class Contenders:
     def paper_loop(self, every: int = 1) -> int:
         """One pair at a time, padded to 1,024 tokens, the paper's compression."""
         self.train(True)
-        pairs = self.pairs[every // 2 :: every]
+        pairs = self._every(every)
         for unit in pairs:
             _, grads = self.plain(unit, PAPER_LENGTH)
             self.paper(torch.cat([grad.flatten().float() for grad in grads]))
@@ -97,7 +97,7 @@ class Contenders:
         """Whole gradients, nothing stored: computed once for the sums of DataInf's
         inverse-Hessian product and once more for the scores."""
         self.train(True)
-        pairs = self.pairs[every // 2 :: every]
+        pairs = self._every(every)
         query = [torch.ones_like(p, dtype=torch.float32) for _, p in self.blocks]
         product = [torch.zeros_like(v) for v in query]
         for unit in pairs:
@@ -110,6 +110,10 @@ class Contenders:
             grads = self._loss_grads(unit)
             sum((total * g).sum() for total, g in zip(product, grads, strict=True))
         return len(pairs)
+
+    def _every(self, step: int) -> list[Unit]:
+        """Every so many pairs, from the middle of the first step on; at least one."""
+        return self.pairs[min(step, len(self.pairs)) // 2 :: step]
 
     def plain(
         self, unit: Unit, length: int | None = None
