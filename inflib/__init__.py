@@ -34,6 +34,7 @@ summary        5 tables of the terminal report, summary.json
 demo_topics    hand-written questions and sentences
 demo_data      generated pairs with one biased labeler
 progress       one line per stage while it runs
+benchmarks     what ray_jobs.benchmark and scripts/gpu_check.py measure
 
 Importing any of them needs neither ray, trl nor datasets.
 """
