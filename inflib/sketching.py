@@ -146,7 +146,10 @@ def bind_sketches(recipe: Recipe) -> None:
     """
     config, folder = recipe.sketch, Folder(recipe.run) / "sketches"
     digest, num_parameters = describe_model(recipe)
-    units = {name: _unit(recipe, name) for name in recipe.prepare.sources}
+    shares_prefix = _shares_prefix(recipe)
+    units = {
+        name: _unit(recipe, name, shares_prefix) for name in recipe.prepare.sources
+    }
     manifest = {
         "model_sha256": digest,
         "num_parameters": num_parameters,
@@ -174,14 +177,19 @@ def bind_sketches(recipe: Recipe) -> None:
             )
 
 
-def _unit(recipe: Recipe, pairs: str) -> tuple[Kind, str]:
-    """The unit of a pair set, and why."""
-    model, asked = recipe.model, recipe.sketch.unit
+def _shares_prefix(recipe: Recipe) -> bool:
+    model = recipe.model
     config = AutoConfig.from_pretrained(
         resolve_base(model.base),
         revision=model.revision,
         trust_remote_code=model.trust_remote_code,
     )
+    return longest_flat(config) > 0
+
+
+def _unit(recipe: Recipe, pairs: str, shares_prefix: bool) -> tuple[Kind, str]:
+    """The unit of a pair set, and why."""
+    asked = recipe.sketch.unit
     plan = PairsFolder(Folder(recipe.run) / "pairs" / pairs).plan()
-    unit, why = choose_unit(plan, shares_prefix=longest_flat(config) > 0)
+    unit, why = choose_unit(plan, shares_prefix)
     return (unit, why) if asked == "auto" else (asked, f"as asked; {why}")
