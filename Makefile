@@ -1,8 +1,9 @@
-# make setup | demo | demo-seeds | test | test-slow | check | bench-gradients | clean
+# make setup | demo | demo-seeds | test | test-slow | test-s3 | test-faults | check
+#      bench-gradients | clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo demo-seeds test test-slow check bench-gradients clean
+.PHONY: setup demo demo-seeds test test-slow test-s3 test-faults check bench-gradients clean
 
 setup: .venv/.done
 
@@ -24,6 +25,12 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
+
+# The tests below run against a real S3 server, see scripts/s3_server.sh
+test-s3 test-faults: setup
+	eval "$$(PYTHON=$(BIN)/python scripts/s3_server.sh start)" && \
+	  { $(BIN)/python -m pytest -q -m $(@:test-%=%); status=$$?; \
+	    scripts/s3_server.sh stop; exit $$status; }
 
 check: setup
 	$(BIN)/ruff check .

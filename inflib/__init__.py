@@ -4,6 +4,8 @@ config_data    sources, planted biases, preparation
 config         one frozen model per stage
 recipe         YAML and overrides to a config; binds a run folder to it
 cli            command line of every entry point
+events         what happens, as log records with facts
+s3             S3 with retries that are seen, and errors that help
 folder         a run's folder, local or S3: whole reads, atomic writes
 readers        1 preference files -> raw rows, bad ones by file and row
 pairs          1 raw row -> prompt, chosen, rejected
@@ -18,17 +20,20 @@ units          3 comparisons -> units of computation, and back
 packing        3 units -> batches under a token budget: padded rows, or one flat row
 attention      3 attention over flat batches
 last_layer     3 the last layer for reward tokens only
+adapter        3 a LoRA adapter with its score head, in memory
 reward         3 base + LoRA + score head; values of a batch
 reward_folder  3 the folder reward_model/
 gradients      3 gradient of every unit, block by block, from hooks
 sketch         3 OPORP
 sketcher       3 units -> sketches, within the memory there is
+manifest       3 what a store of sketches was made with
 store          3 sketch shards: payload, commit record, index
 sketching      3 shard of pairs -> shard of sketches
 curvature      4 identity, DataInf: sums over shards
 influence      4 influence and flip effect of labels
 scoring        4 partials of a pass; scores of a shard; ranks
 assembling     4 scored shards -> influence.parquet, with ranks
+checking       is a run whole? every digest, count, manifest
 metrics        5 AUC and other figures of a ranking
 summary        5 tables of the terminal report, summary.json
 demo_topics    hand-written questions and sentences

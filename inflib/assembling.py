@@ -1,5 +1,6 @@
 """Scored shards to influence.parquet: one row per label, with ranks, in plan order."""
 
+import hashlib
 import io
 
 import numpy as np
@@ -10,11 +11,11 @@ from inflib.folder import Folder
 from inflib.metrics import ranks
 
 
-def assemble(influence: Folder, parts: list[str], names: list[str]) -> int:
+def assemble(influence: Folder, parts: list[str], names: list[str]) -> tuple[int, str]:
     """Write influence.parquet from partials/<parts>, one row group each.
 
     Adds rank_<name> after the columns of each name: 1 for the most harmful label, null
-    where there is no score. Returns the number of labels.
+    where there is no score. Returns the number of labels and the file's SHA-256.
     """
     partials = influence / "partials"
     columns = [f"influence_{name}" for name in names]
@@ -38,5 +39,6 @@ def assemble(influence: Folder, parts: list[str], names: list[str]) -> int:
         start += len(table)
     assert writer is not None
     writer.close()
-    influence.write("influence.parquet", buffer.getvalue())
-    return start
+    data = buffer.getvalue()
+    influence.write("influence.parquet", data)
+    return start, hashlib.sha256(data).hexdigest()

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from inflib.config_data import Frozen, PrepareConfig
+from inflib.config_data import Frozen, PrepareConfig, check_address
 
 
 class ModelConfig(Frozen):
@@ -39,6 +39,11 @@ class ModelConfig(Frozen):
 
     trust_remote_code: bool = False
     """Lets a hub model run its own Python code."""
+
+    @field_validator("adapter")
+    @classmethod
+    def _no_credentials(cls, adapter: str | None) -> str | None:
+        return adapter if adapter is None else check_address(adapter)
 
 
 class TrainConfig(Frozen):
@@ -220,4 +225,4 @@ class Recipe(Frozen):
     @field_validator("run")
     @classmethod
     def _absolute(cls, run: str) -> str:
-        return run if "://" in run else str(Path(run).absolute())
+        return check_address(run) if "://" in run else str(Path(run).absolute())

@@ -13,6 +13,17 @@ class Frozen(BaseModel):
     )
 
 
+def check_address(address: str) -> str:
+    """Refuse credentials inside a URL: they would end up in records and reports."""
+    scheme, separator, rest = address.partition("://")
+    if separator and "@" in rest.partition("/")[0]:
+        raise ValueError(
+            f"a {scheme}:// address with credentials in it; set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY instead"
+        )
+    return address
+
+
 class PlantConfig(Frozen):
     """A known bias put into labels, to see whether an audit finds it."""
 
@@ -50,6 +61,13 @@ class SourceConfig(Frozen):
 
     plant: PlantConfig | None = None
     """Known bias put into these labels (adds columns planted, planted_flip)."""
+
+    @field_validator("path")
+    @classmethod
+    def _no_credentials(cls, path: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for address in (path,) if isinstance(path, str) else path:
+            check_address(address)
+        return path
 
     @field_validator("columns")
     @classmethod

@@ -1,15 +1,18 @@
 """A folder of a run, local or on S3: whole-file reads and atomic writes.
 
 A file that is seen is complete: locally it is written under a scratch name, synced and
-renamed; an object store's put is whole by itself. Nothing here knows file contents.
+renamed; on S3 every file is one put. Nothing here knows file contents.
 """
 
+import contextlib
 import errno
 import hashlib
 import io
 import json
 import os
 import uuid
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +24,28 @@ import pyarrow.parquet as pq
 SCRATCH = ".scratch-"
 """Prefix of files still being written; never complete, safe to delete."""
 
+_READERS = 16
+_ONE_PUT = 2**31
+"""Larger than any file here: no multipart uploads that could be left unfinished."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def open_filesystem(
+    url: str, hasty: bool = False
+) -> tuple[fsspec.AbstractFileSystem, str]:
+    """(file system, path in it). S3 outlasts outages; hasty: of seconds only."""
+    if not url.startswith("s3://"):
+        return fsspec.core.url_to_fs(url)
+    from inflib.s3 import HastyS3, PatientS3
+
+    return (HastyS3() if hasty else PatientS3()), url.removeprefix("s3://").rstrip("/")
+
 
 @dataclass(frozen=True)
 class Folder:
-    """`url` is a local path or anything fsspec opens (s3://bucket/prefix)."""
+    """`url` is a local path, s3://bucket/prefix, or anything else fsspec opens."""
 
     url: str
 
@@ -32,22 +53,34 @@ class Folder:
         return Folder(f"{self.url.rstrip('/')}/{name}")
 
     def _at(self, name: str) -> tuple[fsspec.AbstractFileSystem, str]:
-        fs, path = fsspec.core.url_to_fs(f"{self.url.rstrip('/')}/{name}")
-        return fs, path
+        return open_filesystem(f"{self.url.rstrip('/')}/{name}")
 
     @property
     def is_local(self) -> bool:
         return "://" not in self.url or self.url.startswith("file://")
 
+    def check_access(self) -> None:
+        """Write, read and delete a file here.
+
+        Raises OSError that names the address and what to check, within seconds.
+        """
+        name = f"{SCRATCH}{uuid.uuid4().hex}"
+        if self.is_local:
+            self.write(name, b"")
+            self.delete(name)
+            return
+        fs, path = open_filesystem(f"{self.url.rstrip('/')}/{name}", hasty=True)
+        fs.pipe_file(path, b"access")
+        fs.cat_file(path)
+        fs.rm_file(path)
+
     def exists(self, name: str) -> bool:
         fs, path = self._at(name)
-        fs.invalidate_cache()
         return fs.exists(path)
 
     def names(self) -> set[str]:
         """Names of the complete files directly in this folder."""
         fs, path = self._at("")
-        fs.invalidate_cache()  # s3fs remembers listings
         try:
             found = fs.ls(path.rstrip("/"), detail=True)
         except FileNotFoundError:
@@ -55,12 +88,32 @@ class Folder:
         names = {Path(f["name"]).name for f in found if f["type"] == "file"}
         return {name for name in names if not name.startswith(SCRATCH)}
 
+    def tree(self) -> dict[str, int]:
+        """{path below this folder: bytes} of all files, scratch files among them."""
+        fs, path = self._at("")
+        root = path.rstrip("/") + "/"
+        found = fs.find(root.rstrip("/"), detail=True)
+        return {name.removeprefix(root): f["size"] for name, f in found.items()}
+
+    def half_written(self) -> list[str]:
+        """Scratch files below this folder that a writer left behind."""
+        return sorted(n for n in self.tree() if n.split("/")[-1].startswith(SCRATCH))
+
+    def num_bytes(self) -> int:
+        """Bytes of all files below this folder."""
+        return sum(self.tree().values())
+
     def read_bytes(self, name: str) -> bytes:
         fs, path = self._at(name)
         return fs.cat_file(path)
 
     def read_json(self, name: str) -> Any:
         return json.loads(self.read_bytes(name))
+
+    def read_jsons(self, names: Iterable[str]) -> list[Any]:
+        """Several JSON files, some at a time, in the order of their names."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            return list(pool.map(self.read_json, names))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Parquet file as an Arrow table."""
@@ -70,10 +123,10 @@ class Folder:
         """Create or replace a file, whole or not at all."""
         fs, path = self._at(name)
         if not self.is_local:
-            fs.pipe_file(path, data)
+            fs.pipe_file(path, data, chunksize=_ONE_PUT)
             return
-        scratch = _write_scratch(path, data)
-        os.replace(scratch, path)
+        with _explained(path):
+            os.replace(_write_scratch(path, data), path)
 
     def create(self, name: str, data: bytes) -> None:
         """Create a file that must not exist, or exists with these very bytes.
@@ -83,18 +136,11 @@ class Folder:
         fs, path = self._at(name)
         try:
             if self.is_local:
-                scratch = _write_scratch(path, data)
-                try:
-                    os.link(scratch, path)  # fails when the name is taken
-                finally:
-                    os.unlink(scratch)
+                with _explained(path):
+                    _link_scratch(path, data)
             else:
-                fs.pipe_file(path, data, mode="create")
-        except OSError as error:
-            # S3 servers answer a refused If-None-Match in two ways.
-            taken = isinstance(error, FileExistsError) or error.errno == errno.EINVAL
-            if not taken or not self.exists(name):
-                raise
+                fs.pipe_file(path, data, chunksize=_ONE_PUT, mode="create")
+        except FileExistsError:
             if self.read_bytes(name) != data:
                 raise ValueError(
                     f"{self.url}/{name}: another writer left different contents; "
@@ -106,20 +152,30 @@ class Folder:
 
     def write_table(self, name: str, table: pa.Table) -> str:
         """Write an Arrow table as one Parquet file; returns its SHA-256."""
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        self.write(name, buffer.getvalue())
-        return hashlib.sha256(buffer.getvalue()).hexdigest()
-
-    def num_bytes(self) -> int:
-        """Bytes of all files below this folder."""
-        fs, path = self._at("")
-        fs.invalidate_cache()
-        return fs.du(path.rstrip("/"))
+        data = to_parquet(table)
+        self.write(name, data)
+        return hashlib.sha256(data).hexdigest()
 
     def delete(self, name: str) -> None:
+        """Delete a file, if it is there."""
         fs, path = self._at(name)
-        fs.rm_file(path)
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm_file(path)
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """One Parquet file; equal tables, equal bytes."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _link_scratch(path: str, data: bytes) -> None:
+    scratch = _write_scratch(path, data)
+    try:
+        os.link(scratch, path)  # fails when the name is taken
+    finally:
+        os.unlink(scratch)
 
 
 def _write_scratch(path: str, data: bytes) -> str:
@@ -135,3 +191,22 @@ def _write_scratch(path: str, data: bytes) -> str:
         scratch.unlink(missing_ok=True)
         raise
     return str(scratch)
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Any:
+    """A full or forbidden disk as one error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise OSError(
+                error.errno,
+                f"no space left to write {path}: free some on that disk, or choose "
+                "another --run; rerun to go on, nothing is lost",
+            ) from error
+        if error.errno in _FORBIDDEN:
+            raise PermissionError(
+                error.errno, f"cannot write {path}: check its rights, or --run"
+            ) from error
+        raise

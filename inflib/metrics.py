@@ -1,7 +1,6 @@
 """Figures of a ranking."""
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 
 def auc(scores: np.ndarray, positive: np.ndarray) -> float | None:
@@ -9,6 +8,8 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float | None:
 
     Labels without a score (NaN) are left out; None when one class is empty.
     """
+    from sklearn.metrics import roc_auc_score  # takes seconds to import
+
     known = np.isfinite(scores)
     scores, positive = scores[known], positive[known]
     if positive.all() or not positive.any():

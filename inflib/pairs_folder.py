@@ -2,18 +2,23 @@
 
     plan.json                    the shards: name, comparisons, labels, tokens, sha256
     comparisons-<shard>.parquet  comparison_id, prefix, a, b (token ids), texts
-    labels-<shard>.parquet       pair_id, row (of its comparison), sign, the margin that
+    labels-<shard>-<digest>.parquet
+                                 pair_id, row (of its comparison), sign, the margin that
                                  the loss requires (0 without one), kept columns
     excluded.parquet             file, row, problem of every row left out
 
 A label is in the shard of its comparison, so scoring a shard needs that shard alone.
+The plan is what counts: a labels file is never changed but replaced by one of another
+name, when labels are appended to its comparisons.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from inflib.folder import Folder
+from inflib.folder import Folder, to_parquet
 
 TOKENS = pa.list_(pa.int32())
 COMPARISONS = pa.schema(
@@ -67,6 +72,14 @@ class Shard:
     labels_sha256: str
     """Digest of the labels file."""
 
+    @property
+    def comparisons_file(self) -> str:
+        return f"comparisons-{self.name}.parquet"
+
+    @property
+    def labels_file(self) -> str:
+        return _labels_file(self.name, self.labels_sha256)
+
 
 @dataclass(frozen=True)
 class PairsFolder:
@@ -80,14 +93,22 @@ class PairsFolder:
     def write_plan(self, shards: list[Shard]) -> None:
         self.folder.write_json("plan.json", [vars(shard) for shard in shards])
 
-    def comparisons(self, shard: str, columns: list[str] | None = None) -> pa.Table:
-        return self.folder.read_table(f"comparisons-{shard}.parquet", columns)
+    def comparisons(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
+        """Raises ValueError when the file is not the planned one."""
+        return self._read(shard.comparisons_file, shard.sha256, columns)
 
-    def labels(self, shard: str) -> pa.Table:
-        return self.folder.read_table(f"labels-{shard}.parquet")
+    def labels(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
+        """Raises ValueError when the file is not the planned one."""
+        return self._read(shard.labels_file, shard.labels_sha256, columns)
 
-    def digest(self, shard: str) -> str:
-        return next(s.sha256 for s in self.plan() if s.name == shard)
+    def _read(self, name: str, sha256: str, columns: list[str] | None) -> pa.Table:
+        data = self.folder.read_bytes(name)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ValueError(
+                f"{self.folder.url}/{name} is not the file of the plan: it was changed "
+                "or truncated; restore it, or choose another --run"
+            )
+        return pq.read_table(pa.BufferReader(data), columns=columns)
 
     def write_shard(self, name: str, comparisons: pa.Table, labels: pa.Table) -> Shard:
         return Shard(
@@ -96,8 +117,19 @@ class PairsFolder:
             len(labels),
             *num_tokens(comparisons),
             self.folder.write_table(f"comparisons-{name}.parquet", comparisons),
-            self.folder.write_table(f"labels-{name}.parquet", labels),
+            self.write_labels(name, labels),
         )
+
+    def write_labels(self, name: str, labels: pa.Table) -> str:
+        """Write a shard's labels; returns their digest."""
+        data = to_parquet(labels)
+        digest = hashlib.sha256(data).hexdigest()
+        self.folder.write(_labels_file(name, digest), data)
+        return digest
+
+
+def _labels_file(name: str, sha256: str) -> str:
+    return f"labels-{name}-{sha256[:16]}.parquet"
 
 
 def num_tokens(comparisons: pa.Table) -> tuple[int, int, int]:

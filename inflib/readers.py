@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.core import OpenFile, get_compression
+
+from inflib.folder import open_filesystem
 
 HUB = "hub:"
 LINES = (".jsonl", ".json", ".ndjson")
@@ -48,7 +50,7 @@ def find_files(path: str | tuple[str, ...]) -> list[str]:
         if pattern.startswith(HUB):
             found.append(pattern)
             continue
-        fs, local = fsspec.core.url_to_fs(pattern)
+        fs, local = open_filesystem(pattern)
         matches = sorted(fs.glob(local)) if any(c in local for c in "*?[") else []
         if not matches and fs.exists(local):
             matches = [local]
@@ -65,7 +67,7 @@ def fingerprint(file: str) -> str:
     """
     if file.startswith(HUB):
         return ""
-    fs, path = fsspec.core.url_to_fs(file)
+    fs, path = open_filesystem(file)
     if fs.isdir(path):
         return ""
     with fs.open(path, "rb") as start:
@@ -92,7 +94,7 @@ def read_rows(file: str, split: str) -> Iterator[RawRow | BadRow]:
 
 
 def _read_lines(file: str) -> Iterator[RawRow | BadRow]:
-    with fsspec.open(file, "rb", compression="infer") as lines:
+    with _open(file) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -108,9 +110,7 @@ def _read_lines(file: str) -> Iterator[RawRow | BadRow]:
 
 
 def _read_csv(file: str) -> Iterator[RawRow | BadRow]:
-    with fsspec.open(
-        file, "rt", compression="infer", encoding="utf-8-sig", newline=""
-    ) as text:
+    with _open(file, "rt", encoding="utf-8-sig", newline="") as text:
         rows = csv.DictReader(text, strict=True, restkey="", restval=None)
         number = 0
         while True:
@@ -129,7 +129,7 @@ def _read_csv(file: str) -> Iterator[RawRow | BadRow]:
 
 
 def _read_parquet(file: str) -> Iterator[RawRow | BadRow]:
-    with fsspec.open(file, "rb") as source:
+    with _open(file) as source:
         try:
             parquet = pq.ParquetFile(source)
         except pa.ArrowInvalid as error:
@@ -159,8 +159,13 @@ def _read_dataset(file: str, split: str) -> Iterator[RawRow]:
         yield RawRow(file, number, fields)
 
 
+def _open(file: str, mode: str = "rb", **options: Any) -> OpenFile:
+    fs, path = open_filesystem(file)
+    return OpenFile(fs, path, mode, get_compression(path, "infer"), **options)
+
+
 def _is_dataset(file: str) -> bool:
-    fs, path = fsspec.core.url_to_fs(file)
+    fs, path = open_filesystem(file)
     marks = ("dataset_info.json", "dataset_dict.json")
     return any(fs.exists(f"{path.rstrip('/')}/{mark}") for mark in marks)
 

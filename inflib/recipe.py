@@ -15,6 +15,7 @@ from inflib.folder import Folder
 
 FREE = {
     "run",
+    "prepare.train.path",
     "score",
     "report",
     "cluster",
@@ -23,7 +24,8 @@ FREE = {
     "train.cpus_per_worker",
     "sketch.workers",
 }
-"""Fields that may differ between two calls on one run folder."""
+"""Fields that may differ between two calls on one run folder. Of prepare.train.path,
+`prepare` itself accepts more labels, and nothing else."""
 
 
 def read_recipe(text: str, overrides: dict[str, str], origin: str) -> Recipe:
@@ -57,6 +59,7 @@ def read_recipe(text: str, overrides: dict[str, str], origin: str) -> Recipe:
 def bind(recipe: Recipe) -> None:
     """Record the recipe in the run folder; refuse one that changes its numbers."""
     run = Folder(recipe.run)
+    run.check_access()
     if run.exists("config.json"):
         stored = _flat(json.loads(run.read_bytes("config.json")))
         asked = _flat(recipe.model_dump(mode="json"))

@@ -1,13 +1,10 @@
-"""The reward model: base + LoRA + score head, loaded so that nothing is lost.
+"""The reward model: base + LoRA + score head, and its rewards.
 
-The known traps, each refused or avoided here: a PEFT adapter without its score head
-(rewards would be random), padding side, a pad token equal to EOS (the reward would be
-read one token early), dropout left on.
+The known traps avoided here: padding side, a pad token equal to EOS (the reward would
+be read one token early), dropout left on. Those of an adapter's files: `adapter`.
 """
 
 import hashlib
-import json
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +13,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from peft import PeftModel
-from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
@@ -52,17 +48,6 @@ def load_base(
     return model
 
 
-def load_adapter(base: nn.Module, adapter: str) -> nn.Module:
-    """Base model with a trained LoRA adapter and its score head, frozen, in eval mode.
-
-    Raises ValueError when the adapter has no score head or is not a LoRA reward model.
-    """
-    check_adapter(adapter)
-    model = PeftModel.from_pretrained(base, adapter, is_trainable=True)
-    set_dtypes(model)
-    return model.eval()
-
-
 def set_dtypes(model: PeftModel) -> None:
     """LoRA computes in the base's dtype, the score head in float32."""
     dtype = next(p.dtype for p in model.parameters() if not p.requires_grad)
@@ -75,34 +60,6 @@ def set_dtypes(model: PeftModel) -> None:
 
 def _to_own_dtype(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
     return (args[0].to(module.weight.dtype),)  # type: ignore[arg-type]
-
-
-def check_adapter(adapter: str) -> None:
-    """Refuse an adapter folder whose rewards would be wrong, saying why."""
-    folder = Path(adapter)
-    try:
-        config = json.loads((folder / "adapter_config.json").read_text())
-    except FileNotFoundError:
-        raise ValueError(
-            f"{adapter}: no adapter_config.json; not a PEFT adapter"
-        ) from None
-    if config.get("peft_type") != "LORA" or config.get("task_type") != "SEQ_CLS":
-        raise ValueError(
-            f"{adapter}: peft_type {config.get('peft_type')}, task_type "
-            f"{config.get('task_type')}; a LoRA reward model is LORA and SEQ_CLS"
-        )
-    weights = folder / "adapter_model.safetensors"
-    if not weights.exists():
-        raise ValueError(
-            f"{adapter}: no adapter_model.safetensors (pickles are refused)"
-        )
-    with safe_open(weights, "pt") as file:
-        names = list(file.keys())
-    if not any(re.search(rf"\.({'|'.join(HEADS)})\.", name) for name in names):
-        raise ValueError(
-            f"{adapter}: it holds no score head, so its rewards would be random. Save "
-            f"it with modules_to_save set to the head's name ({' or '.join(HEADS)})"
-        )
 
 
 def trained_linears(model: nn.Module) -> dict[str, nn.Linear]:
@@ -155,12 +112,12 @@ def unit_values(model: nn.Module, batch: Batch) -> Float[Tensor, " u"]:
     return found[0::2] - found[1::2]
 
 
-def digest_folder(folder: str, names: tuple[str, ...] = ()) -> str:
+def digest_folder(folder: str) -> str:
     """SHA-256 over a local folder's files: names and contents (of weight files over
-    256 MiB: size, first and last MiB). With `names`, over these files alone."""
+    256 MiB: size, first and last MiB)."""
     total = hashlib.sha256()
     for path in sorted(Path(folder).iterdir()):
-        if path.is_file() and (not names or path.name in names):
+        if path.is_file():
             total.update(path.name.encode() + b"\0")
             for chunk in _contents(path):
                 total.update(chunk)

@@ -20,7 +20,7 @@ from torch import Tensor
 from inflib import curvature, influence, store
 from inflib.config import Recipe
 from inflib.folder import Folder
-from inflib.pairs_folder import PairsFolder
+from inflib.pairs_folder import PairsFolder, Shard
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,12 @@ class Labels:
         return self.margins.isfinite()
 
 
-def read_labels(run: Folder, pairs: str, shard: str) -> Labels:
+def read_labels(run: Folder, pairs: str, shard: Shard) -> Labels:
     """Labels of one shard with margins and norms from its commit record."""
     table = PairsFolder(run / "pairs" / pairs).labels(shard)
-    record = store.read_record(run / "sketches" / pairs, shard)
+    sketches = run / "sketches" / pairs
+    record = store.read_record(sketches, shard.name)
+    store.check_plan(sketches, shard, record)
     found = store.read_rows(record)
     rows = torch.from_numpy(table["row"].to_numpy().astype(np.int64))
     return Labels(
@@ -81,24 +83,24 @@ def read_labels(run: Folder, pairs: str, shard: str) -> Labels:
     )
 
 
-def moments(run: Folder, pairs: str, shards: list[str]) -> tuple[int, float]:
-    """(usable labels, mean |g|^2 over them) of a pair set."""
+def moments(run: Folder, pairs: str, shards: list[Shard]) -> tuple[int, float]:
+    """(usable labels, sum of |g|^2 over them) of a group of shards."""
     count, total = 0, 0.0
     for shard in shards:
         labels = read_labels(run, pairs, shard)
         squares = labels.weights.square() * labels.sq_norms
         total += float(squares[labels.usable].sum())
         count += int(labels.usable.sum())
-    return count, total / max(1, count)
+    return count, total
 
 
-def query_sums(run: Folder, pairs: str, shards: list[str]) -> np.ndarray:
+def query_sums(run: Folder, pairs: str, shards: list[Shard]) -> np.ndarray:
     """Sum of loss gradients [k] over a group of shards, float64."""
     total: Tensor | None = None
     for shard in shards:
         labels = read_labels(run, pairs, shard)
         sums = labels.by_comparison(labels.weights)
-        for part, sketches in store.read_sketches(run / "sketches" / pairs, shard):
+        for part, sketches in store.read_sketches(run / "sketches" / pairs, shard.name):
             found = (sums[part].float() @ sketches).double()
             total = found if total is None else total + found
     assert total is not None
@@ -106,7 +108,7 @@ def query_sums(run: Folder, pairs: str, shards: list[str]) -> np.ndarray:
 
 
 def datainf_sums(
-    run: Folder, pairs: str, shards: list[str], vectors: np.ndarray, lam: float
+    run: Folder, pairs: str, shards: list[Shard], vectors: np.ndarray, lam: float
 ) -> np.ndarray:
     """DataInf's weighted products [k q] over a group of shards, float64."""
     queries = torch.from_numpy(vectors).float()
@@ -117,7 +119,7 @@ def datainf_sums(
         coefficients = labels.by_comparison(
             curvature.datainf_coefficients(labels.weights, norms, lam)
         )
-        for part, sketches in store.read_sketches(run / "sketches" / pairs, shard):
+        for part, sketches in store.read_sketches(run / "sketches" / pairs, shard.name):
             total += curvature.weighted_products(
                 sketches, coefficients[part].float(), queries
             ).double()
@@ -125,7 +127,7 @@ def datainf_sums(
 
 
 def score_shard(
-    run: Folder, pairs: str, shard: str, ihvps: np.ndarray, names: list[str]
+    run: Folder, pairs: str, shard: Shard, ihvps: np.ndarray, names: list[str]
 ) -> pa.Table:
     """Labels of a shard with margin, loss, gradient norm, influences, flip effects.
 
@@ -136,7 +138,7 @@ def score_shard(
     vectors = torch.from_numpy(ihvps).float()
     folder = run / "sketches" / pairs
     aligned = torch.cat(
-        [part @ vectors for _, part in store.read_sketches(folder, shard)]
+        [part @ vectors for _, part in store.read_sketches(folder, shard.name)]
     ).double()
     table = labels.table.drop_columns(["row", "required_margin"])
     margins = labels.signs * labels.margins
@@ -159,13 +161,19 @@ def score_shard(
     return table
 
 
-def store_digest(run: Folder, recipe: Recipe) -> str:
-    """Digest of all labels and sketches: equal digests, equal scores."""
+def score_inputs(run: Folder, recipe: Recipe) -> str:
+    """Digest of all that scores depend on: labels, sketches, settings."""
+    return key(
+        store=_store_digest(run, recipe), score=recipe.score.model_dump(mode="json")
+    )
+
+
+def _store_digest(run: Folder, recipe: Recipe) -> str:
     total = hashlib.sha256(run.read_bytes("sketches/manifest.json"))
     for pairs in recipe.prepare.sources:
         total.update(run.read_bytes(f"pairs/{pairs}/plan.json"))
-        for shard in PairsFolder(run / "pairs" / pairs).plan():
-            record = store.read_record(run / "sketches" / pairs, shard.name)
+        shards = [shard.name for shard in PairsFolder(run / "pairs" / pairs).plan()]
+        for _, record in store.read_records(run / "sketches" / pairs, shards):
             total.update(json.dumps(record, sort_keys=True).encode())
     return total.hexdigest()
 

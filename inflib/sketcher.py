@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.attention import longest_flat
+from inflib.events import warning
 from inflib.gradients import UnitGradients
 from inflib.packing import Unit, pack, plan_batches
 from inflib.sketch import Oporp
@@ -141,9 +142,9 @@ def _halved(token_budget: int, batch: list[Unit]) -> int:
     halved = max(1, min(token_budget, tokens) // 2)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    print(
-        f"sketch: out of memory at {tokens} tokens in a batch; going on with "
-        f"token_budget {halved}",
-        flush=True,
+    warning(
+        f"out of memory at {tokens} tokens in a batch; going on with token_budget "
+        f"{halved}",
+        retries=1,
     )
     return halved

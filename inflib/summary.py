@@ -67,7 +67,7 @@ def accuracy(run: Folder, pairs: str) -> float:
     """Share of labels whose chosen response the reward model prefers; ties 1/2."""
     right, count = 0.0, 0
     for shard in PairsFolder(run / "pairs" / pairs).plan():
-        labels = read_labels(run, pairs, shard.name)
+        labels = read_labels(run, pairs, shard)
         margins = (labels.signs * labels.margins)[labels.usable]
         right += float((margins > 0).sum() + (margins == 0).sum() / 2)
         count += len(margins)
@@ -125,7 +125,7 @@ def _top(
     found = []
     for row in rows:
         label = table.slice(row, 1).to_pylist()[0]
-        shard = shards[int(np.searchsorted(ends, row, side="right"))].name
+        shard = shards[int(np.searchsorted(ends, row, side="right"))]
         texts = PairsFolder(run / "pairs" / "train").comparisons(
             shard, ["comparison_id", "prompt", "response_a", "response_b"]
         )

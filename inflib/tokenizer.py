@@ -1,6 +1,8 @@
 """The tokenizer of a base model. Light: workers that only tokenise import no torch."""
 
+import hashlib
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,14 @@ def load_tokenizer(base: str, revision: str | None, trust_remote_code: bool) -> 
             )
         tokenizer.pad_token = usable[0]
     return tokenizer
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """SHA-256 of all that decides token ids: vocabulary, rules, specials, template."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab())
+    about = [rules, sorted(tokenizer.all_special_ids), tokenizer.chat_template]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def max_positions(base: str, revision: str | None, trust_remote_code: bool) -> int:

@@ -27,8 +27,8 @@ def labelled_ids(folder: PairsFolder, with_margin: bool) -> Any:
     rejected: list[list[int]] = []
     margins: list[float] = []
     for shard in folder.plan():
-        rows = folder.comparisons(shard.name, ["prefix", "a", "b"]).to_pylist()
-        labels = folder.labels(shard.name).select(["row", "sign", "required_margin"])
+        rows = folder.comparisons(shard, ["prefix", "a", "b"]).to_pylist()
+        labels = folder.labels(shard, ["row", "sign", "required_margin"])
         for label in labels.to_pylist():
             margins.append(label["required_margin"])
             row = rows[label["row"]]

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from inflib.config import Recipe
 from inflib.folder import Folder
+from inflib.scoring import score_inputs
 from inflib.summary import show, summarize
 from ray_jobs.session import Stage, main
 
@@ -17,8 +18,14 @@ def report(recipe: Recipe) -> None:
     """Write report/ of a run and print it; printed again when it is complete."""
     run = Folder(recipe.run)
     stage = Stage("report", run / "report")
+    inputs = (run / "influence").read_json("done.json")["inputs"]
+    if inputs != score_inputs(run, recipe):
+        raise ValueError(
+            f"{run.url}/influence is older than the labels, sketches or settings it "
+            "would be reported with (inputs differs): run ray_jobs.score first"
+        )
     about = {
-        "inputs": (run / "influence").read_json("done.json")["inputs"],
+        "inputs": inputs,
         "config": recipe.report.model_dump(mode="json"),
     }
     if stage.folder.exists("done.json"):

@@ -8,83 +8,100 @@ again: each task leaves a partial under a name that says what it depends on, and
 a restart only the missing ones are computed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
 import torch
+from ray.exceptions import GetTimeoutError, RayActorError
 
 from inflib import curvature, scoring
 from inflib.assembling import assemble
 from inflib.config import Recipe
+from inflib.events import event
 from inflib.folder import Folder
-from inflib.pairs_folder import PairsFolder
+from inflib.pairs_folder import PairsFolder, Shard
+from inflib.progress import Clock, Progress
+from ray_jobs.observe import observe, watched
 from ray_jobs.session import Stage, main, start_ray
-
-Group = tuple[str, list[str]]
-"""(pair set, names of some of its shards)."""
 
 
 def score(recipe: Recipe) -> None:
     """Write influence/ of a run, unless it is complete and of these sketches."""
     run = Folder(recipe.run)
     stage = Stage("score", run / "influence")
-    inputs = scoring.key(
-        store=scoring.store_digest(run, recipe),
-        score=recipe.score.model_dump(mode="json"),
-    )
+    inputs = scoring.score_inputs(run, recipe)
     if stage.folder.exists("done.json") and stage.folder.exists("influence.parquet"):
         if stage.folder.read_json("done.json")["inputs"] == inputs:
             return stage.skip()
         print("score: labels, sketches or settings changed; scoring again", flush=True)
     start_ray(recipe)
+    observe("score")
     reducer = Reducer.remote(recipe, inputs)  # type: ignore[attr-defined]
-    facts = ray.get(reducer.run.remote())
-    stage.done(facts, {"inputs": inputs})
+    facts, digest = _wait(reducer)
     partials = stage.folder / "partials"
     for name in partials.names():
         partials.delete(name)
+    stage.done(facts, {"inputs": inputs, "sha256": digest})
 
 
-@ray.remote(num_cpus=0, max_restarts=3, max_task_retries=3)
+def _wait(reducer: Any) -> tuple[dict[str, Any], str]:
+    """The reducer's result; shows its progress meanwhile."""
+    result, progress = reducer.run.remote(), None
+    while not ray.wait([result], timeout=0.5)[0]:
+        with suppress(RayActorError, GetTimeoutError):  # it may be restarting
+            done, total = ray.get(reducer.progress.remote(), timeout=5)
+            progress = progress or Progress("score", total, "tasks")
+            progress.advance(done - progress.done)
+    if progress is not None:
+        progress.close()
+    return ray.get(result)
+
+
+@ray.remote(num_cpus=0, max_restarts=3, max_task_retries=3, max_concurrency=2)
 class Reducer:
     """Coordinates the passes over the sketches; its only state is its arguments."""
 
     def __init__(self, recipe: Recipe, inputs: str) -> None:
+        observe("score")
         self.recipe, self.inputs = recipe, inputs
         self.run_folder = Folder(recipe.run)
         self.partials = self.run_folder / "influence" / "partials"
         self.shards = {
-            pairs: [
-                s.name for s in PairsFolder(self.run_folder / "pairs" / pairs).plan()
-            ]
+            pairs: PairsFolder(self.run_folder / "pairs" / pairs).plan()
             for pairs in recipe.prepare.sources
         }
+        self._done = 0
 
-    def run(self) -> dict[str, Any]:
-        """All passes; returns the facts of the stage."""
+    def progress(self) -> tuple[int, int]:
+        """(finished tasks, all tasks)."""
+        num_passes = 1 + ("datainf" in self.recipe.score.curvatures)
+        total = len(self.shards["train"]) + num_passes * len(self._groups("train"))
+        queries = self.recipe.prepare.queries
+        return self._done, total + sum(2 * len(self._groups(q)) for q in queries)
+
+    def run(self) -> tuple[dict[str, Any], str]:
+        """All passes; returns the facts of the stage and the digest of the scores."""
         config, queries = self.recipe.score, list(self.recipe.prepare.queries)
-        counts = ray.get(
-            [
-                _moments.remote(self.run_folder, pairs, self.shards[pairs])
-                for pairs in ("train", *queries)
-            ]
-        )
-        (num_labels, mean_square), query_counts = counts[0], counts[1:]
-        empty = [q for q, (n, _) in zip(queries, query_counts, strict=True) if not n]
+        num_labels, squares = self._moments("train")
+        query_counts = [self._moments(query)[0] for query in queries]
+        empty = [q for q, n in zip(queries, query_counts, strict=True) if not n]
         if empty or not num_labels:
             raise ValueError(f"no label with a finite margin in {empty or 'train'}")
         vectors = np.stack(
             [
                 self._sum(_query_sums, query, []) / count
-                for query, (count, _) in zip(queries, query_counts, strict=True)
+                for query, count in zip(queries, query_counts, strict=True)
             ],
             axis=1,
         )
         manifest = (self.run_folder / "sketches").read_json("manifest.json")
-        lam = curvature.damping(mean_square, manifest["num_parameters"], config.damping)
+        lam = curvature.damping(
+            squares / num_labels, manifest["num_parameters"], config.damping
+        )
         ihvps, names = [], []
         for kind in config.curvatures:
             ihvp = vectors
@@ -100,12 +117,26 @@ class Reducer:
             names += [f"{kind}_{query}" for query in queries]
         self._score_shards(np.concatenate(ihvps, axis=1), names)
         table = _assemble.remote(self.run_folder, self._score_names(), names)
-        return {"pairs": ray.get(table), "finite": num_labels, "lambda": lam}
+        num_rows, digest = ray.get(table)
+        return {"pairs": num_rows, "finite": num_labels, "lambda": lam}, digest
+
+    def _groups(self, pairs: str) -> list[list[Shard]]:
+        size, shards = self.recipe.score.group_shards, self.shards[pairs]
+        return [shards[i : i + size] for i in range(0, len(shards), size)]
+
+    def _moments(self, pairs: str) -> tuple[int, float]:
+        """(usable labels, sum of |g|^2) of a pair set, added in plan order."""
+        tasks = [
+            _moments.remote(self.run_folder, pairs, group)
+            for group in self._groups(pairs)
+        ]
+        self._wait(tasks)
+        counts, squares = zip(*ray.get(tasks), strict=True)
+        return sum(counts), sum(squares)
 
     def _sum(self, task: Any, pairs: str, arguments: list[Any]) -> np.ndarray:
         """Partials of all groups of shards, added in plan order."""
-        size, shards = self.recipe.score.group_shards, self.shards[pairs]
-        groups = [shards[i : i + size] for i in range(0, len(shards), size)]
+        size, groups = self.recipe.score.group_shards, self._groups(pairs)
         step = scoring.key(task=str(task._function_name), pairs=pairs, size=size)
         names = [f"{step}-{self.inputs}-{i:05}.npy" for i in range(len(groups))]
 
@@ -122,7 +153,8 @@ class Reducer:
 
     def _score_names(self) -> list[str]:
         return [
-            f"scores-{self.inputs}-{shard}.parquet" for shard in self.shards["train"]
+            f"scores-{self.inputs}-{shard.name}.parquet"
+            for shard in self.shards["train"]
         ]
 
     def _score_shards(self, ihvps: np.ndarray, names: list[str]) -> None:
@@ -139,53 +171,77 @@ class Reducer:
     def _complete(self, names: list[str], submit: Callable[[int], Any]) -> None:
         """Run the tasks whose output is missing."""
         there = self.partials.names()
-        ray.get([submit(i) for i, name in enumerate(names) if name not in there])
+        tasks = [submit(i) for i, name in enumerate(names) if name not in there]
+        self._done += len(names) - len(tasks)
+        self._wait(tasks)
+
+    def _wait(self, tasks: list[Any]) -> None:
+        while tasks:
+            finished, tasks = ray.wait(tasks)
+            ray.get(finished)
+            self._done += len(finished)
 
 
 @ray.remote
-def _moments(run: Folder, pairs: str, shards: list[str]) -> tuple[int, float]:
+def _moments(run: Folder, pairs: str, shards: list[Shard]) -> tuple[int, float]:
     return scoring.moments(run, pairs, shards)
 
 
 @ray.remote
 def _query_sums(
-    run: Folder, pairs: str, shards: list[str], target: Folder, name: str
+    run: Folder, pairs: str, shards: list[Shard], target: Folder, name: str
 ) -> None:
-    torch.set_num_threads(1)  # more threads, other rounding
-    scoring.write_array(target, name, scoring.query_sums(run, pairs, shards))
+    with _pass("sum queries", pairs, shards):
+        scoring.write_array(target, name, scoring.query_sums(run, pairs, shards))
 
 
 @ray.remote
 def _datainf_sums(
     run: Folder,
     pairs: str,
-    shards: list[str],
+    shards: list[Shard],
     target: Folder,
     name: str,
     vectors: np.ndarray,
     lam: float,
 ) -> None:
-    torch.set_num_threads(1)
-    sums = scoring.datainf_sums(run, pairs, shards, vectors.copy(), lam)
-    scoring.write_array(target, name, sums)
+    with _pass("sum DataInf terms", pairs, shards):
+        sums = scoring.datainf_sums(run, pairs, shards, vectors.copy(), lam)
+        scoring.write_array(target, name, sums)
 
 
 @ray.remote
 def _score_shard(
     run: Folder,
-    shard: str,
+    shard: Shard,
     target: Folder,
     name: str,
     ihvps: np.ndarray,
     columns: list[str],
 ) -> None:
+    with _pass("score", "train", [shard]):
+        table: pa.Table = scoring.score_shard(
+            run, "train", shard, ihvps.copy(), columns
+        )
+        target.write_table(name, table)
+
+
+@contextmanager
+def _pass(phase: str, pairs: str, shards: list[Shard]) -> Iterator[None]:
+    """What every task over sketches shares: one thread, since more threads round
+    otherwise, and what is said of it."""
+    observe("score")
     torch.set_num_threads(1)
-    table: pa.Table = scoring.score_shard(run, "train", shard, ihvps.copy(), columns)
-    target.write_table(name, table)
+    clock, name = Clock(), f"{pairs}/{shards[0].name} to {shards[-1].name}"
+    with watched(f"{phase}, {name}"):
+        yield
+    clock.lap(phase)
+    num_pairs = sum(shard.num_comparisons for shard in shards)
+    event(f"{phase}, {name}", shard=name, pairs=num_pairs, seconds=clock.laps)
 
 
 @ray.remote
-def _assemble(run: Folder, parts: list[str], columns: list[str]) -> int:
+def _assemble(run: Folder, parts: list[str], columns: list[str]) -> tuple[int, str]:
     return assemble(run / "influence", parts, columns)
 
 

@@ -48,8 +48,15 @@ def main(doc: str | None, stages: list[Callable[[Recipe], None]]) -> None:
 
 
 def run_stages(recipe: Recipe, stages: list[Callable[[Recipe], None]]) -> None:
-    """Bind the run folder to the recipe, then run the stages; stop Ray if started."""
+    """Bind the run folder to the recipe, then run the stages; stop Ray if started.
+
+    One driver per run folder at a time: what another one is writing looks half-written.
+    """
     bind(recipe)
+    run = Folder(recipe.run)
+    for name in run.half_written():
+        print(f"deleted {run.url}/{name}, left half-written by an earlier run")
+        run.delete(name)
     ours = not ray.is_initialized()
     try:
         for stage in stages:

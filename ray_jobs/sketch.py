@@ -13,9 +13,11 @@ import ray
 from inflib import store
 from inflib.config import Recipe
 from inflib.folder import Folder
+from inflib.manifest import bind_sketches
 from inflib.pairs_folder import PairsFolder
 from inflib.progress import Progress
-from inflib.sketching import Receipt, ShardSketcher, bind_sketches
+from inflib.sketching import Receipt, ShardSketcher
+from ray_jobs.observe import observe, watched
 from ray_jobs.session import Stage, main, start_ray
 
 
@@ -28,9 +30,12 @@ def sketch(recipe: Recipe) -> None:
         for pairs in recipe.prepare.sources
     }
     bind_sketches(recipe)
+    for pairs in plans:
+        for name in store.leftovers(stage.folder / pairs):
+            (stage.folder / pairs).delete(name)
     todo = []
     for pairs, shards in plans.items():
-        complete = store.completed(stage.folder / pairs)
+        complete = store.completed(stage.folder / pairs, shards)
         todo += [(pairs, s) for s in shards if s.name not in complete]
     if not todo and stage.folder.exists("done.json"):
         return stage.skip()
@@ -67,6 +72,7 @@ def compute_shards(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Rece
     if not todo:
         return
     start_ray(recipe)
+    observe("sketch")
     config = recipe.sketch
     items = [{"pairs": pairs, "shard": shard} for pairs, shard in todo]
     rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
@@ -90,10 +96,13 @@ class SketchActor:
     """One worker of the pool: a shard's name in, its receipt out."""
 
     def __init__(self, recipe: Recipe) -> None:
+        observe("sketch")
         self.sketcher = ShardSketcher(recipe)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        receipt = self.sketcher(str(batch["pairs"][0]), str(batch["shard"][0]))
+        pairs, shard = str(batch["pairs"][0]), str(batch["shard"][0])
+        with watched(f"shard {pairs}/{shard}"):
+            receipt = self.sketcher(pairs, shard)
         return {name: [value] for name, value in vars(receipt).items()}
 
 

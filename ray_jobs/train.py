@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.huggingface.transformers import RayTrainReportCallback
 from ray.train.torch import TorchTrainer
 
+from inflib.adapter import read_adapter
 from inflib.config import Recipe
-from inflib.folder import Folder
-from inflib.reward_folder import check_run_adapter
+from inflib.folder import Folder, open_filesystem
+from ray_jobs.observe import observe
 from ray_jobs.session import Stage, main, start_ray
 
 
@@ -24,12 +26,14 @@ def train(recipe: Recipe) -> None:
     """Write reward_model/ of a run, unless it is complete or the user brings one."""
     stage = Stage("train", Folder(recipe.run) / "reward_model")
     if recipe.model.adapter is not None:
-        check_run_adapter(recipe)
+        read_adapter(Folder(recipe.model.adapter))
         return stage.skip(f"skipped, the adapter is {recipe.model.adapter}")
     if stage.folder.exists("done.json"):
         return stage.skip()
     start_ray(recipe)
+    observe("train")
     config = recipe.train
+    filesystem, path = open_filesystem(stage.folder.url)
     result = TorchTrainer(
         train_worker,
         train_loop_config={"recipe": recipe.model_dump(mode="json")},
@@ -43,7 +47,10 @@ def train(recipe: Recipe) -> None:
         ),
         run_config=RunConfig(
             name="checkpoints",
-            storage_path=stage.folder.url,
+            storage_path=path,
+            storage_filesystem=None
+            if stage.folder.is_local
+            else PyFileSystem(FSSpecHandler(filesystem)),
             failure_config=FailureConfig(
                 max_failures=config.max_failures,
                 controller_failure_limit=config.max_failures,
@@ -60,6 +67,7 @@ def train_worker(config: dict[str, Any]) -> None:
     """What every training worker runs; rank 0 writes the result."""
     from inflib.training import build_trainer, save_reward_model
 
+    observe("train")
     recipe = Recipe.model_validate(config["recipe"])
     scratch = tempfile.mkdtemp(prefix="train-")  # fresh for each rank and attempt
     trainer = build_trainer(recipe, scratch, [RayTrainReportCallback()])

@@ -1,6 +1,9 @@
 """Tiny real models and tokenizers, built in code; a Ray shared by the Ray tests."""
 
 import json
+import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +126,16 @@ def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     build_model("llama").save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def s3_bucket() -> Iterator[str]:
+    """URL of a fresh bucket on the server that AWS_ENDPOINT_URL names."""
+    if "AWS_ENDPOINT_URL" not in os.environ:
+        pytest.skip("no S3 server: run `make test-s3`")
+    from inflib.s3 import PatientS3
+
+    bucket = f"audit-{uuid.uuid4().hex[:12]}"
+    PatientS3().mkdir(bucket)
+    yield f"s3://{bucket}"
+    PatientS3().rm(bucket, recursive=True)

@@ -1,18 +1,15 @@
 """Loading and reading a reward model: the traps that public trackers are full of."""
 
-import json
 import re
-from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
-from safetensors.torch import load_file, save_file
 
+from inflib.adapter import attach, read_adapter
+from inflib.folder import Folder
 from inflib.packing import Unit, pack
 from inflib.reward import (
-    check_adapter,
-    load_adapter,
     load_base,
     rewards,
     trained_linears,
@@ -48,7 +45,7 @@ def test_a_saved_reward_model_comes_back_head_and_all(family, tmp_path):
         base = load_base(
             str(tmp_path / "base"), None, torch.float32, "sdpa", False, pad_id=0
         )
-        loaded = load_adapter(base, str(tmp_path / "adapter"))
+        loaded = attach(base, read_adapter(Folder(str(tmp_path / "adapter"))))
         batch = pack(UNITS, False, pad_id=0)
         torch.testing.assert_close(rewards(loaded, batch), rewards(model, batch))
         assert not loaded.training
@@ -62,7 +59,7 @@ def test_a_bfloat16_base_keeps_the_head_in_float32(family, tmp_path):
     base = load_base(
         str(tmp_path / "base"), None, torch.bfloat16, "sdpa", False, pad_id=0
     )
-    loaded = load_adapter(base, str(tmp_path / "adapter"))
+    loaded = attach(base, read_adapter(Folder(str(tmp_path / "adapter"))))
     dtypes = {n: m.weight.dtype for n, m in trained_linears(loaded).items()}
     lora = {dtype for name, dtype in dtypes.items() if "lora_" in name}
     head = {dtype for name, dtype in dtypes.items() if "lora_" not in name}
@@ -80,37 +77,6 @@ def test_rewards_do_not_depend_on_the_padding(tmp_path):
     wide = pack([*UNITS, Unit([2], ([2] * 30, [3] * 30))], False, pad_id=7)
     found = rewards(model, wide)
     torch.testing.assert_close(found[:4], rewards(model, batch))
-
-
-def test_an_adapter_without_its_score_head_is_refused(tmp_path):
-    with_lora(build_model("llama")).save_pretrained(tmp_path)
-    weights = load_file(tmp_path / "adapter_model.safetensors")
-    kept = {name: w for name, w in weights.items() if "score" not in name}
-    assert len(kept) < len(weights)
-    save_file(kept, tmp_path / "adapter_model.safetensors")
-    with pytest.raises(ValueError, match="no score head"):
-        check_adapter(str(tmp_path))
-
-
-def test_a_folder_that_is_no_adapter_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="not a PEFT adapter"):
-        check_adapter(str(tmp_path))
-
-
-def test_a_causal_lm_adapter_is_refused(tmp_path):
-    with_lora(build_model("llama")).save_pretrained(tmp_path)
-    path = tmp_path / "adapter_config.json"
-    config = json.loads(path.read_text()) | {"task_type": "CAUSAL_LM"}
-    path.write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="CAUSAL_LM"):
-        check_adapter(str(tmp_path))
-
-
-def test_an_adapter_in_a_pickle_is_refused(tmp_path):
-    with_lora(build_model("llama")).save_pretrained(tmp_path)
-    Path(tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
-    with pytest.raises(ValueError, match="safetensors"):
-        check_adapter(str(tmp_path))
 
 
 def test_trained_parameters_that_are_not_linear_are_refused():

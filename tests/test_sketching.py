@@ -15,10 +15,11 @@ from inflib import scoring, store
 from inflib.assembling import assemble
 from inflib.config import Recipe
 from inflib.folder import Folder
+from inflib.manifest import bind_sketches
 from inflib.pairs_folder import PairsFolder
 from inflib.preparing import read_file, shard_tables
 from inflib.sketcher import CPU_BUDGET
-from inflib.sketching import ShardSketcher, bind_sketches
+from inflib.sketching import ShardSketcher
 from inflib.training import labelled_ids
 from tests.conftest import build_model, build_tokenizer, with_lora, write_jsonl
 
@@ -74,18 +75,23 @@ def build(folder, rows, poison=False, margin_column=None, family="llama", **sket
     return recipe
 
 
+def shards(recipe):
+    return PairsFolder(Folder(recipe.run) / "pairs" / "train").plan()
+
+
 def names(recipe):
-    return [s.name for s in PairsFolder(Folder(recipe.run) / "pairs" / "train").plan()]
+    return [shard.name for shard in shards(recipe)]
 
 
 def sketched(recipe):
     """{pair_id of a shard's rows: (margin, |s|^2, status, sketch)} after sketching."""
     sketcher, run = ShardSketcher(recipe), Folder(recipe.run)
     found = {}
-    for shard in names(recipe):
-        sketcher("train", shard)
-        rows = store.read_rows(store.read_record(run / "sketches" / "train", shard))
-        parts = store.read_sketches(run / "sketches" / "train", shard)
+    for shard in shards(recipe):
+        sketcher("train", shard.name)
+        folder = run / "sketches" / "train"
+        rows = store.read_rows(store.read_record(folder, shard.name))
+        parts = store.read_sketches(folder, shard.name)
         sketches = torch.cat([part for _, part in parts])
         labels = PairsFolder(run / "pairs" / "train").labels(shard)
         for label in labels.to_pylist():
@@ -143,7 +149,8 @@ def test_the_first_worker_decides_the_budget_for_all(tmp_path):
 def test_receipts_count_prompts_that_were_not_shared(tmp_path, family, unshared):
     recipe = build(tmp_path, ROWS, family=family)
     receipt = ShardSketcher(recipe)("train", names(recipe)[0])
-    table = PairsFolder(Folder(recipe.run) / "pairs" / "train").comparisons("00000")
+    folder = PairsFolder(Folder(recipe.run) / "pairs" / "train")
+    table = folder.comparisons(folder.plan()[0])
     prefix, a, b = (
         len(table[name].combine_chunks().flatten()) for name in ("prefix", "a", "b")
     )
@@ -188,17 +195,17 @@ def test_a_pair_that_is_not_finite_is_null_and_the_others_keep_their_bits(tmp_pa
         assert (margin, square, status) == good[pair_id][:3]
         assert torch.equal(sketch, good[pair_id][3])
     run = Folder(recipe.run)
-    count, _ = scoring.moments(run, "train", names(recipe))
+    count, _ = scoring.moments(run, "train", shards(recipe))
     assert count == len(ROWS)
-    vector = scoring.query_sums(run, "train", names(recipe))
+    vector = scoring.query_sums(run, "train", shards(recipe))
     assert np.isfinite(vector).all()
-    products = scoring.datainf_sums(run, "train", names(recipe), vector[:, None], 0.1)
+    products = scoring.datainf_sums(run, "train", shards(recipe), vector[:, None], 0.1)
     assert np.isfinite(products).all()
     ihvps = np.ones((512, 1))
     partials = run / "influence" / "partials"
-    for shard in names(recipe):
+    for shard in shards(recipe):
         table = scoring.score_shard(run, "train", shard, ihvps, ["x"])
-        partials.write_table(f"{shard}.parquet", table)
+        partials.write_table(f"{shard.name}.parquet", table)
     assert (
         assemble(run / "influence", [f"{s}.parquet" for s in names(recipe)], ["x"])
         == 13
@@ -215,7 +222,7 @@ def test_a_margin_column_enters_loss_weights_and_flips(tmp_path):
     recipe = build(tmp_path, rows, margin_column="margin")
     sketched(recipe)
     run, required = Folder(recipe.run), {r["pair_id"]: r["margin"] for r in rows}
-    for shard in names(recipe):
+    for shard in shards(recipe):
         table = scoring.score_shard(run, "train", shard, np.ones((512, 1)), ["x"])
         squares = scoring.read_labels(run, "train", shard).sq_norms.sqrt().tolist()
         for label, norm in zip(table.to_pylist(), squares, strict=True):
@@ -257,40 +264,45 @@ def test_a_row_without_the_margin_is_reported(tmp_path):
 def test_shard_groups_change_rounding_only(tmp_path):
     recipe = build(tmp_path, ROWS)
     sketched(recipe)
-    run, shards = Folder(recipe.run), names(recipe)
-    whole = scoring.query_sums(run, "train", shards)
-    parts = [scoring.query_sums(run, "train", [shard]) for shard in shards]
+    run, plan = Folder(recipe.run), shards(recipe)
+    whole = scoring.query_sums(run, "train", plan)
+    parts = [scoring.query_sums(run, "train", [shard]) for shard in plan]
     np.testing.assert_allclose(sum(parts), whole, rtol=1e-5, atol=1e-6)
-    products = scoring.datainf_sums(run, "train", shards, whole[:, None], 0.1)
-    parts = [
-        scoring.datainf_sums(run, "train", [s], whole[:, None], 0.1) for s in shards
-    ]
+    products = scoring.datainf_sums(run, "train", plan, whole[:, None], 0.1)
+    parts = [scoring.datainf_sums(run, "train", [s], whole[:, None], 0.1) for s in plan]
     scale = np.abs(products).max()
     np.testing.assert_allclose(sum(parts), products, rtol=1e-4, atol=1e-5 * scale)
 
 
-def test_sketches_of_another_setting_are_refused(tmp_path):
-    recipe = build(tmp_path, ROWS)
+@pytest.mark.parametrize(
+    ("stage", "field", "value"),
+    [
+        ("sketch", "seed", 4),
+        ("sketch", "sketch_size", 64),
+        ("sketch", "store_dtype", "int8"),
+        ("prepare", "max_length", 64),
+        ("model", "dtype", "bfloat16"),
+    ],
+)
+def test_sketches_of_another_setting_are_refused(tmp_path, stage, field, value):
+    recipe = build(tmp_path, ROWS[:5])
     changed = recipe.model_dump(mode="json")
-    changed["sketch"]["seed"] = 4
-    with pytest.raises(ValueError, match="was made with seed = 0, now 4"):
+    changed[stage][field] = value
+    name = "model_dtype" if field == "dtype" else field
+    with pytest.raises(ValueError, match=rf"sketches was made with {name} = .* now"):
         bind_sketches(Recipe.model_validate(changed))
-    path = Path(recipe.model.adapter or "") / "adapter_model.safetensors"
-    weights = load_file(path)
-    save_file({name: 2 * tensor for name, tensor in weights.items()}, path)
-    with pytest.raises(ValueError, match="was made with model_sha256"):
+
+
+@pytest.mark.parametrize("field", ["adapter", "base", "tokenizer"])
+def test_sketches_of_another_model_are_refused(tmp_path, field):
+    recipe = build(tmp_path, ROWS[:5])
+    if field == "tokenizer":
+        build_tokenizer("</s>").save_pretrained(recipe.model.base)
+    else:
+        folder = Path(recipe.model.adapter or "") if field == "adapter" else None
+        path = (folder or Path(recipe.model.base)).glob("*.safetensors")
+        for file in path:
+            weights = {name: 2 * w for name, w in load_file(file).items()}
+            save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=rf"was made with {field}_sha256"):
         bind_sketches(recipe)
-
-
-def test_weights_that_the_model_does_not_load_are_noticed(tmp_path):
-    recipe = build(tmp_path, ROWS)
-    path = Path(recipe.model.adapter or "") / "adapter_model.safetensors"
-    weights = load_file(path)
-    weights["base_model.model.model.layers.7.mlp.up_proj.lora_A.weight"] = torch.ones(
-        3, 24
-    )
-    save_file(weights, path)
-    shutil.rmtree(Path(recipe.run) / "sketches")
-    bind_sketches(recipe)
-    with pytest.raises(ValueError, match="was not loaded"):
-        ShardSketcher(recipe)

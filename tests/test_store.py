@@ -6,6 +6,7 @@ import torch
 
 from inflib import store
 from inflib.folder import Folder
+from inflib.pairs_folder import Shard
 
 N, K = 5, 32
 
@@ -31,6 +32,14 @@ def commit(folder, shard="00000", **changes):
     store.commit(folder, shard, payload, rows(scale.numpy(), **changes), "pairs-digest")
 
 
+def plan(*names, sha256="pairs-digest"):
+    return [Shard(name, N, N, 0, 0, 0, sha256, "labels-digest") for name in names]
+
+
+def payload_of(folder, shard="00000"):
+    return store.payload_name(shard, store.read_record(folder, shard))
+
+
 @pytest.mark.parametrize(("dtype", "step"), [("float16", 2.0**-11), ("int8", 1 / 254)])
 def test_encoding_is_within_half_a_step_of_the_largest_entry(dtype, step):
     payload, scale = store.encode(sketches(), dtype)
@@ -44,7 +53,7 @@ def test_encoding_is_within_half_a_step_of_the_largest_entry(dtype, step):
 def test_a_shard_comes_back(tmp_path):
     folder = Folder(str(tmp_path))
     commit(folder)
-    assert store.completed(folder) == {"00000"}
+    assert store.completed(folder, plan("00000", "00001")) == {"00000"}
     found = store.read_rows(store.read_record(folder, "00000"))
     _, scale = store.encode(sketches(), "float16")
     np.testing.assert_array_equal(found.margin, rows(scale.numpy()).margin)
@@ -58,14 +67,21 @@ def test_a_shard_comes_back(tmp_path):
 def test_without_its_record_or_its_payload_a_shard_is_not_complete(tmp_path):
     folder = Folder(str(tmp_path))
     commit(folder)
-    folder.delete("00000.npy")
-    assert store.completed(folder) == set()
+    folder.delete(payload_of(folder))
     commit(folder, "00001")
     folder.delete("00001.json")
-    assert store.completed(folder) == set()
+    assert store.completed(folder, plan("00000", "00001")) == set()
+    assert [name[:6] for name in store.leftovers(folder)] == ["00001-"]
 
 
-def test_a_second_writer_is_compared(tmp_path):
+def test_a_record_of_another_plan_is_refused(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder)
+    with pytest.raises(ValueError, match=r"00000\.json was sketched from another plan"):
+        store.completed(folder, plan("00000", sha256="other"))
+
+
+def test_a_second_writer_is_compared_and_harms_nothing(tmp_path):
     folder = Folder(str(tmp_path))
     commit(folder)
     commit(folder)
@@ -74,16 +90,20 @@ def test_a_second_writer_is_compared(tmp_path):
     payload, scale = store.encode(2 * sketches() + 1, "float16")
     with pytest.raises(ValueError, match="another writer left different contents"):
         store.commit(folder, "00000", payload, rows(scale.numpy()), "pairs-digest")
-    list(store.read_sketches(folder, "00000"))  # still what its record says
+    found = torch.cat([part for _, part in store.read_sketches(folder, "00000")])
+    assert (found - sketches()).abs().max() < 1e6 * 2.0**-9
+    assert len(store.leftovers(folder)) == 1  # what the other one had written
 
 
-def test_a_flipped_bit_is_noticed(tmp_path):
+@pytest.mark.parametrize("damage", ["flipped bit", "truncated"])
+def test_a_changed_payload_is_noticed(tmp_path, damage):
     folder = Folder(str(tmp_path))
     commit(folder)
-    data = bytearray(folder.read_bytes("00000.npy"))
+    name = payload_of(folder)
+    data = bytearray(folder.read_bytes(name))
     data[-3] ^= 1
-    folder.write("00000.npy", bytes(data))
-    with pytest.raises(ValueError, match=r"00000\.npy does not match"):
+    folder.write(name, bytes(data) if damage == "flipped bit" else bytes(data[:-8]))
+    with pytest.raises(ValueError, match=rf"{name} does not match"):
         list(store.read_sketches(folder, "00000"))
 
 

@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerFast
 from inflib.benchmarks.workload import hh_pairs, reward_model
 from inflib.config import Recipe
 from inflib.folder import Folder
+from inflib.manifest import bind_sketches
 from inflib.pairs_folder import COMPARISONS, LABELS, PairsFolder
-from inflib.sketching import bind_sketches
 
 
 def write_run(

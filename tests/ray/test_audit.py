@@ -11,6 +11,7 @@ import torch
 
 from inflib.folder import Folder
 from inflib.packing import Unit, pack
+from inflib.pairs_folder import PairsFolder
 from inflib.reward import trained_linears, unit_values
 from inflib.reward_folder import load_reward_model
 from ray_jobs.audit import STAGES
@@ -51,14 +52,10 @@ def influences(recipe):
 
 def texts_of(recipe, pairs):
     """(a, b) token ids and labels of a pair set, straight from its files."""
-    folder = Path(recipe.run) / "pairs" / pairs
-    for shard in json.loads((folder / "plan.json").read_text()):
-        rows = pq.read_table(
-            folder / f"comparisons-{shard['name']}.parquet"
-        ).to_pylist()
-        for label in pq.read_table(
-            folder / f"labels-{shard['name']}.parquet"
-        ).to_pylist():
+    folder = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
+    for shard in folder.plan():
+        rows = folder.comparisons(shard).to_pylist()
+        for label in folder.labels(shard).to_pylist():
             row = rows[label["row"]]
             yield label, (row["prefix"] + row["a"], row["prefix"] + row["b"])
 
@@ -138,12 +135,22 @@ def test_a_finished_run_is_a_no_op_that_says_so(audited, capsys):
         assert f"{stage}: complete" in said
 
 
-@pytest.mark.parametrize("lost", [[".npy", ".json"], [".npy"]])
+def payload(recipe, shard):
+    """Path of a shard's sketches."""
+    (found,) = (Path(recipe.run) / "sketches" / "train").glob(f"{shard}-*.npy")
+    return found
+
+
+@pytest.mark.parametrize("lost", ["payload", "payload and record"])
 def test_a_lost_shard_alone_is_recomputed_to_the_same_bytes(audited, lost):
     run = Path(audited.run)
     before, before_files = mtimes(run / "sketches"), files(run)
-    for ending in lost:
-        (run / "sketches" / "train" / f"00001{ending}").unlink()
+    paths = [payload(audited, "00001")]
+    if lost != "payload":
+        paths.append(run / "sketches" / "train" / "00001.json")
+    sketched = {f"train/{path.name}" for path in paths} | {"train/00001.json"}
+    for path in paths:
+        path.unlink()
     run_stages(audited, STAGES)
     assert files(run) == before_files
     changed = {
@@ -152,9 +159,8 @@ def test_a_lost_shard_alone_is_recomputed_to_the_same_bytes(audited, lost):
         if before.get(p) != t
     }
     indexes = {f"{s}/index.parquet" for s in ("train", "expert", "concise")}
-    sketched = {"train/00001.npy", "train/00001.json"}
     assert changed - indexes - {"sketches/done.json"} <= sketched
-    assert {f"train/00001{ending}" for ending in lost} <= changed
+    assert {f"train/{path.name}" for path in paths} <= changed
 
 
 def test_worker_count_and_a_users_own_adapter_change_no_bit(audited, tmp_path, capsys):
@@ -177,17 +183,17 @@ def test_sketches_of_another_make_are_refused(audited, tmp_path):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="was made with model_sha256"):
+    with pytest.raises(ValueError, match="was made with adapter_sha256"):
         run_stages(recipe, [sketch])
 
 
 def test_a_changed_payload_stops_the_scoring_and_is_named(audited, tmp_path):
     recipe = copied(audited, tmp_path, "pairs", "reward_model", "sketches")
-    path = Path(recipe.run) / "sketches" / "train" / "00000.npy"
+    path = payload(recipe, "00000")
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"sketches/train/00000\.npy does not match"):
+    with pytest.raises(ValueError, match=rf"sketches/train/{path.name} does not match"):
         run_stages(recipe, [score])
     assert not (Path(recipe.run) / "influence" / "done.json").exists()
 

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from inflib.folder import Folder
+from inflib.pairs_folder import PairsFolder
 from ray_jobs.prepare import prepare
 from ray_jobs.session import run_stages
 from tests.conftest import read_jsonl, write_jsonl
@@ -46,6 +48,11 @@ EXPECTED = {
 }
 
 
+def labels_of(run):
+    folder = PairsFolder(Folder(run) / "pairs" / "train")
+    return folder.labels(folder.plan()[0])
+
+
 def table(folder, name):
     return pq.read_table(Path(folder) / "pairs" / "train" / name)
 
@@ -75,7 +82,7 @@ def test_bad_rows_are_listed_by_file_and_row_and_the_rest_goes_on(
         assert row["file"] == recipe.prepare.train.path
     assert "train.jsonl row 2: broken JSON" in capsys.readouterr().out
     comparisons = table(recipe.run, "comparisons-00000.parquet")
-    labels = table(recipe.run, "labels-00000.parquet").to_pylist()
+    labels = labels_of(recipe.run).to_pylist()
     assert len(comparisons) == 1
     assert {r["pair_id"]: (r["sign"], r["labeler"], r["score"]) for r in labels} == {
         "a": (-1, "ana", 1.0),
@@ -137,10 +144,9 @@ def test_formats_agree_and_parts_are_disjoint(
     run_stages(recipe, [prepare])
 
     def column(pairs, name, kind="labels"):
-        folder = Path(recipe.run) / "pairs" / pairs
-        plan = json.loads((folder / "plan.json").read_text())
-        tables = [pq.read_table(folder / f"{kind}-{s['name']}.parquet") for s in plan]
-        return pa.concat_tables(tables)[name].to_pylist()
+        folder = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
+        read = folder.labels if kind == "labels" else folder.comparisons
+        return pa.concat_tables(map(read, folder.plan()))[name].to_pylist()
 
     for name in ("pair_id", "comparison_id", "sign", "labeler"):
         assert column("parquet", name) == column("train", name)

@@ -1,0 +1,64 @@
+"""sketches/manifest.json: what a store of sketches was made with, and must stay."""
+
+from transformers import AutoConfig
+
+from inflib.attention import longest_flat
+from inflib.config import Recipe
+from inflib.folder import Folder
+from inflib.pairs_folder import PairsFolder
+from inflib.reward_folder import describe_model
+from inflib.tokenizer import load_tokenizer, resolve_base, tokenizer_digest
+from inflib.units import Kind, choose_unit
+
+
+def bind_sketches(recipe: Recipe) -> None:
+    """Bind sketches/ to all that decides its numbers; refuse one of another make.
+
+    Chooses each pair set's unit, the first time, and says why. Raises ValueError naming
+    the field that differs.
+    """
+    config, model = recipe.sketch, recipe.model
+    folder = Folder(recipe.run) / "sketches"
+    tokenizer = load_tokenizer(model.base, model.revision, model.trust_remote_code)
+    manifest = {
+        "tokenizer_sha256": tokenizer_digest(tokenizer),
+        **describe_model(recipe),
+        "model_dtype": model.dtype,
+        "attention": model.attention,
+        "max_length": recipe.prepare.max_length,
+        "sketch_size": config.sketch_size,
+        "seed": config.seed,
+        "store_dtype": config.store_dtype,
+        "token_budget": config.token_budget,
+        "threads": config.cpus_per_worker,
+        "unit": config.unit,
+    }
+    if not folder.exists("manifest.json"):
+        units = _choose_units(recipe)
+        folder.write_json("manifest.json", manifest | {"units": units})
+        return
+    stored = folder.read_json("manifest.json")
+    for name, value in manifest.items():
+        if stored.get(name) != value:
+            raise ValueError(
+                f"{folder.url} was made with {name} = {stored.get(name)!r}, now "
+                f"{value!r}: choose another --run, or delete that folder"
+            )
+
+
+def _choose_units(recipe: Recipe) -> dict[str, Kind]:
+    model = recipe.model
+    config = AutoConfig.from_pretrained(
+        resolve_base(model.base),
+        revision=model.revision,
+        trust_remote_code=model.trust_remote_code,
+    )
+    units: dict[str, Kind] = {}
+    for pairs in recipe.prepare.sources:
+        plan = PairsFolder(Folder(recipe.run) / "pairs" / pairs).plan()
+        unit, why = choose_unit(plan, longest_flat(config) > 0)
+        if recipe.sketch.unit != "auto":
+            unit, why = recipe.sketch.unit, f"as asked; {why}"
+        units[pairs] = unit
+        print(f"sketch: {pairs}: one gradient per {unit}: {why}", flush=True)
+    return units
