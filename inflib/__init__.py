@@ -8,6 +8,7 @@ events         what happens, as log records with facts
 s3             S3 with retries that are seen, and errors that help
 folder         a run's folder, local or S3: whole reads, atomic writes
 readers        1 preference files -> raw rows, bad ones by file and row
+sources        1 the input files of a run
 pairs          1 raw row -> prompt, chosen, rejected
 tokenizer      1 the base model's tokenizer, padded safely
 tokens         1 pair -> token ids: shared prefix, two tails
@@ -15,6 +16,7 @@ bias           1 known biases planted into labels; query sets by purpose
 preparing      1 rows ready for sharding; tables of a shard
 census         1 duplicates, kept columns, data report
 pairs_folder   1 the folder pairs/<set>/
+appending      1 more labels for a run that is prepared
 training       2 LoRA reward model with TRL
 units          3 comparisons -> units of computation, and back
 packing        3 units -> batches under a token budget: padded rows, or one flat row

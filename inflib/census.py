@@ -6,6 +6,7 @@ Holds some 40 bytes per label, never text.
 import hashlib
 import re
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ COLUMNS = [
     "problem",
     "pair_id",
     "comparison_id",
+    "sign",
     "length",
     "length_difference",
     "num_cut",
@@ -27,6 +29,17 @@ COLUMNS = [
 ]
 EDGES = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 2**31)
 """Bounds of the token histogram: tokens of a comparison's longer sequence."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels by 64-bit hashes of their ids; arrays of one entry per label."""
+
+    pair: np.ndarray
+    comparison: np.ndarray
+    file: np.ndarray
+    row: np.ndarray
+    sign: np.ndarray
 
 
 class Census:
@@ -58,9 +71,9 @@ class Census:
         for row in used:
             if row["file"] not in self._files:
                 self._files.append(row["file"])
-        self._pair_hash.append(_hashes(row["pair_id"] for row in used))
-        self._comparison_hash.append(_hashes(row["comparison_id"] for row in used))
-        names = ("file_row", "length", "length_difference", "num_cut")
+        self._pair_hash.append(hashes(row["pair_id"] for row in used))
+        self._comparison_hash.append(hashes(row["comparison_id"] for row in used))
+        names = ("file_row", "length", "length_difference", "num_cut", "sign")
         self._numbers.append(
             np.array(
                 [
@@ -72,24 +85,43 @@ class Census:
         )
 
     def drop_duplicates(self) -> set[tuple[str, int]]:
-        """(file, row) of every label whose pair_id an earlier row has."""
-        if not self._numbers:
-            return set()
-        hashes, numbers = np.concatenate(self._pair_hash), self._joined()
-        order = np.lexsort((numbers[:, 1], numbers[:, 0], hashes))
+        """Leave out every label whose pair_id an earlier row has; their (file, row)."""
+        pair, numbers = self.labels().pair, self._joined()
+        order = np.lexsort((numbers[:, 1], numbers[:, 0], pair))
         same = np.zeros(len(order), dtype=bool)
-        same[order[1:]] = hashes[order[1:]] == hashes[order[:-1]]
-        dropped = {(self._files[f], int(r)) for f, r in numbers[same][:, :2]}
+        same[order[1:]] = pair[order[1:]] == pair[order[:-1]]
+        return self.leave_out(same, "duplicate pair_id")
+
+    def leave_out(self, mask: np.ndarray, problem: str) -> set[tuple[str, int]]:
+        """Count used labels (bool, one per label) as bad; returns their (file, row)."""
+        labels = self.labels()
+        places = set(zip(labels.file[mask], labels.row[mask].tolist(), strict=True))
         self.unused += [
-            {"file": file, "row": row, "problem": "duplicate pair_id"}
-            for file, row in dropped
+            {"file": file, "row": row, "problem": problem} for file, row in places
         ]
-        self.states[USED] -= len(dropped)
-        self.states[BAD] += len(dropped)
-        self._pair_hash = [hashes[~same]]
-        self._comparison_hash = [np.concatenate(self._comparison_hash)[~same]]
-        self._numbers = [numbers[~same]]
-        return dropped
+        self.states[BAD] += len(places)
+        self.keep(~mask)
+        return places
+
+    def labels(self) -> Labels:
+        """The used labels, in the order in which they came."""
+        none = np.empty(0, dtype=np.uint64)
+        numbers = self._joined()
+        return Labels(
+            np.concatenate([none, *self._pair_hash]),
+            np.concatenate([none, *self._comparison_hash]),
+            np.array([*self._files, ""], dtype=object)[numbers[:, 0]],
+            numbers[:, 1],
+            numbers[:, 5],
+        )
+
+    def keep(self, kept: np.ndarray) -> None:
+        """Forget the used labels that are not kept (bool, one per label)."""
+        found, numbers = self.labels(), self._joined()
+        self.states[USED] -= int((~kept).sum())
+        self._pair_hash = [found.pair[kept]]
+        self._comparison_hash = [found.comparison[kept]]
+        self._numbers = [numbers[kept]]
 
     def comparisons(self) -> np.ndarray:
         """Sorted 64-bit hashes of the distinct comparisons."""
@@ -130,13 +162,13 @@ class Census:
         )
 
     def _joined(self) -> np.ndarray:
-        return np.concatenate([np.empty((0, 5), np.int64), *self._numbers])
+        return np.concatenate([np.empty((0, 6), np.int64), *self._numbers])
 
 
 def _unused(row: dict[str, Any], problem: str) -> dict[str, Any]:
     return {"file": row["file"], "row": row["file_row"], "problem": problem}
 
 
-def _hashes(texts: Any) -> np.ndarray:
+def hashes(texts: Any) -> np.ndarray:
     digests = [hashlib.sha256(text.encode()).digest()[:8] for text in texts]
     return np.frombuffer(b"".join(digests), dtype="<u8")

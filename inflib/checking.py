@@ -79,10 +79,8 @@ def _check_shard(recipe: Recipe, pairs: str, shard: Shard) -> list[str]:
 
 
 def _unexpected(run: Folder, pairs: str, plan: list[Shard]) -> Iterator[str]:
-    folder, sketches = run / "pairs" / pairs, run / "sketches" / pairs
-    planned = {"plan.json", "excluded.parquet"}
-    planned |= {name for s in plan for name in (s.comparisons_file, s.labels_file)}
-    for name in sorted(folder.names() - planned):
+    sketches = run / "sketches" / pairs
+    for name in PairsFolder(run / "pairs" / pairs).unplanned(plan):
         yield f"pairs/{pairs}/{name}: not in the plan"
     records = {f"{shard.name}.json" for shard in plan}
     found = {name for name in sketches.names() if name.endswith(".json")}

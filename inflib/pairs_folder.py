@@ -93,6 +93,12 @@ class PairsFolder:
     def write_plan(self, shards: list[Shard]) -> None:
         self.folder.write_json("plan.json", [vars(shard) for shard in shards])
 
+    def unplanned(self, plan: list[Shard]) -> list[str]:
+        """Files here that the plan does not name."""
+        planned = {"plan.json", "excluded.parquet"}
+        planned |= {n for s in plan for n in (s.comparisons_file, s.labels_file)}
+        return sorted(self.folder.names() - planned)
+
     def comparisons(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
         """Raises ValueError when the file is not the planned one."""
         return self._read(shard.comparisons_file, shard.sha256, columns)

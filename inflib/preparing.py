@@ -142,12 +142,18 @@ def _unused(state: str, file: str, row: int, problem: str | None) -> dict[str, A
     return {"state": state, "file": file, "file_row": row, "problem": problem}
 
 
-def used_rows(rows: pa.Table, dropped: set[tuple[str, str, int]]) -> pa.Table:
-    """The rows that are used and whose (pair set, file, row) is not dropped."""
+Place = tuple[str, str, int]
+"""(pair set, file, row)."""
+
+
+def used_rows(
+    rows: pa.Table, dropped: set[Place], only: set[Place] | None = None
+) -> pa.Table:
+    """The rows that are used and not dropped; with `only`, those of them."""
     names = ("state", "pairs", "file", "file_row")
     columns = [rows[name].to_pylist() for name in names]
     keep = [
-        state == USED and place not in dropped
+        state == USED and place not in dropped and (only is None or place in only)
         for state, *where in zip(*columns, strict=True)
         for place in [tuple(where)]
     ]
@@ -159,23 +165,31 @@ def shard_tables(
 ) -> tuple[pa.Table, pa.Table]:
     """(comparisons, labels) of a shard, from its rows sorted by comparison."""
     comparisons: list[dict[str, Any]] = []
-    labels: list[dict[str, Any]] = []
-    for row in rows.to_pylist():
+    for row in rows.select(COMPARISONS.names).to_pylist():
         if not comparisons or comparisons[-1]["comparison_id"] != row["comparison_id"]:
-            comparisons.append({name: row[name] for name in COMPARISONS.names})
-        extra = json.loads(row["extra"])
-        label = {name: row[name] for name in LABELS.names if name != "row"}
-        label |= {name: _cast(extra.get(name), kind) for name, kind in kept.items()}
-        labels.append(label | {"row": len(comparisons) - 1})
-    schema = pa.schema([*LABELS, *kept.items()])
+            comparisons.append(row)
     return (
         pa.Table.from_pylist(comparisons, schema=COMPARISONS),
-        pa.Table.from_pylist(labels, schema=schema),
+        label_table(rows, kept),
     )
 
 
-def kept_columns(kinds: set[str]) -> dict[str, pa.DataType]:
-    """Types of the kept extra columns, over all rows; mixed ones become text."""
+def label_table(rows: pa.Table, kept: dict[str, pa.DataType]) -> pa.Table:
+    """The labels in rows sorted by comparison; `row` counts their comparisons."""
+    labels: list[dict[str, Any]] = []
+    own = [name for name in LABELS.names if name != "row"]
+    for row in rows.select([*own, "extra"]).to_pylist():
+        extra = json.loads(row.pop("extra"))
+        row |= {name: _cast(extra.get(name), kind) for name, kind in kept.items()}
+        same = labels and labels[-1]["comparison_id"] == row["comparison_id"]
+        at = labels[-1]["row"] + (not same) if labels else 0
+        labels.append(row | {"row": at})
+    return pa.Table.from_pylist(labels, schema=pa.schema([*LABELS, *kept.items()]))
+
+
+def kept_columns(kinds: set[str], skip_null: bool = False) -> dict[str, pa.DataType]:
+    """Types of the kept extra columns, over all rows; mixed ones become text, and so
+    do those that are null everywhere, unless skipped."""
     found: dict[str, set[str]] = {}
     for text in sorted(kinds):
         for name, kind in json.loads(text).items():
@@ -189,6 +203,7 @@ def kept_columns(kinds: set[str]) -> dict[str, pa.DataType]:
     return {
         name: types.get(frozenset(kinds - {"null"}), pa.string())
         for name, kinds in sorted(found.items())
+        if not skip_null or kinds != {"null"}
     }
 
 

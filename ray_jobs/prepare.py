@@ -1,50 +1,38 @@
 """Stage 1 of 5: preference data -> comparisons and labels, tokenised, in shards.
 
-python -m ray_jobs.prepare --config recipes/demo.yaml
-ray job submit --working-dir . -- python -m ray_jobs.prepare --config RECIPE
+    python -m ray_jobs.prepare --config recipes/demo.yaml
+    ray job submit --working-dir . -- python -m ray_jobs.prepare --config RECIPE
+
+Rerun with more training files, or with rows added to them, to append their labels.
 """
 
-import os.path
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import ray
 
-from inflib.census import COLUMNS, Census
+from inflib.census import Census
 from inflib.config import Recipe
 from inflib.folder import Folder
-from inflib.pairs_folder import PairsFolder, Shard
-from inflib.preparing import (
-    BAD,
-    USED,
-    excluded_table,
-    kept_columns,
-    plan_shards,
-    read_file,
-    shard_tables,
-    used_rows,
-)
-from inflib.readers import find_files, fingerprint
-from inflib.tokenizer import max_positions
+from inflib.pairs_folder import PairsFolder
+from inflib.preparing import BAD, USED, excluded_table, kept_columns
+from inflib.sources import check_sources, find_sources
+from inflib.tokenizer import load_tokenizer, max_positions, tokenizer_digest
+from ray_jobs.append import append
+from ray_jobs.observe import observe
 from ray_jobs.session import Stage, main, start_ray
+from ray_jobs.sharding import read_files, sort_rows, take_census, write_shards
 
 
 def prepare(recipe: Recipe) -> None:
-    """Write pairs/ of a run, unless it is complete."""
+    """Write pairs/ of a run, unless it is complete; append labels that are new."""
     stage = Stage("prepare", Folder(recipe.run) / "pairs")
-    files = [
-        {"pairs": pairs, "file": file, "name": name}
-        for pairs, source in recipe.prepare.sources.items()
-        for file, name in _named(find_files(source.path))
-    ]
-    sources = {item["file"]: fingerprint(item["file"]) for item in files}
-    if stage.folder.exists("done.json"):
-        _check_unchanged(stage.folder, sources)
-        return stage.skip()
     model = recipe.model
+    digest = tokenizer_digest(
+        load_tokenizer(model.base, model.revision, model.trust_remote_code)
+    )
+    if stage.folder.exists("done.json"):
+        return _prepare_again(recipe, stage, digest)
+    sources = find_sources(recipe)
     longest = max_positions(model.base, model.revision, model.trust_remote_code)
     if longest and recipe.prepare.max_length > longest:
         raise ValueError(
@@ -52,16 +40,16 @@ def prepare(recipe: Recipe) -> None:
             f"{longest} positions of {model.base}"
         )
     start_ray(recipe)
-    rows = (
-        ray.data.from_items(files, override_num_blocks=len(files))
-        .map_batches(_read, batch_size=1, fn_kwargs={"recipe": recipe})
-        .materialize()
+    observe("prepare")
+    rows = read_files(
+        [
+            {"pairs": pairs, "file": file, "name": about["name"]}
+            for pairs, files in sources.items()
+            for file, about in files.items()
+        ],
+        recipe,
     )
-    census = {pairs: Census() for pairs in recipe.prepare.sources}
-    columns = rows.select_columns(["pairs", *COLUMNS])
-    for batch in columns.iter_batches(batch_size=4096, batch_format="pyarrow"):
-        for pairs, counts in census.items():
-            counts.add(batch.filter(pc.field("pairs") == pairs))
+    census = take_census(rows, [*sources])
     dropped = {
         (pairs, *place)
         for pairs, counts in census.items()
@@ -69,45 +57,33 @@ def prepare(recipe: Recipe) -> None:
     }
     for pairs, counts in census.items():
         _check(recipe, pairs, counts, stage.folder / pairs)
-    ordered = rows.map_batches(
-        used_rows,
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_kwargs={"dropped": dropped},
-    ).sort(["pairs", "comparison_id", "pair_id"])
-    _write_shards(ordered.materialize(), census, stage.folder, recipe)
-    report = {pairs: counts.report() for pairs, counts in census.items()}
-    for pairs, counts in census.items():
-        both = np.intersect1d(counts.comparisons(), census["train"].comparisons())
-        report[pairs]["also_in_train"] = 0 if pairs == "train" else len(both)
-        print(f"prepare: {pairs}: {counts}", flush=True)
-    stage.folder.write_json("report.json", report)
+    kept = {pairs: kept_columns(counts.kinds) for pairs, counts in census.items()}
+    shards = write_shards(
+        sort_rows(rows, dropped), stage.folder, kept, recipe.prepare.shard_rows
+    )
+    for pairs, plan in shards.items():
+        PairsFolder(stage.folder / pairs).write_plan(plan)
+    stage.folder.write_json("report.json", _report(census))
     stage.folder.write_json("sources.json", sources)
-    stage.done({"pairs": sum(r["labels"] for r in report.values())})
+    num_labels = sum(s.num_labels for plan in shards.values() for s in plan)
+    stage.done({"pairs": num_labels}, {"tokenizer_sha256": digest})
 
 
-def _check_unchanged(folder: Folder, sources: dict[str, str]) -> None:
-    """Raise ValueError if the run was prepared from other contents of its files."""
-    stored = folder.read_json("sources.json")
-    changed = [f for f, mark in sources.items() if stored.get(f) != mark]
-    if changed:
+def _prepare_again(recipe: Recipe, stage: Stage, digest: str) -> None:
+    """Append the labels of files that are new or have grown; refuse other changes."""
+    stored = stage.folder.read_json("sources.json")
+    sources = find_sources(recipe, stored)
+    check_sources(sources, stored, stage.folder.url)
+    if stage.folder.read_json("done.json")["tokenizer_sha256"] != digest:
         raise ValueError(
-            f"{folder.url} was prepared from other contents of {changed[0]}: choose "
-            "another --run, or delete that folder and all later ones"
+            f"{stage.folder.url} was prepared with another tokenizer "
+            f"(tokenizer_sha256): choose another --run"
         )
-
-
-def _named(files: list[str]) -> list[tuple[str, str]]:
-    """Each file with a short name of its own, which starts the ids of its rows."""
-    bases = [os.path.basename(file.rstrip("/")) for file in files]
-    return [
-        (file, base if bases.count(base) == 1 else f"{i}/{base}")
-        for i, (file, base) in enumerate(zip(files, bases, strict=True))
-    ]
-
-
-def _read(batch: dict[str, Any], recipe: Recipe) -> Iterator[pa.Table]:
-    yield from read_file(batch["pairs"][0], batch["file"][0], batch["name"][0], recipe)
+    changed = [f for f, at in sources["train"].items() if stored["train"].get(f) != at]
+    if changed:
+        append(recipe, stage, changed, sources)
+    else:
+        stage.skip()
 
 
 def _check(recipe: Recipe, pairs: str, census: Census, folder: Folder) -> None:
@@ -125,47 +101,13 @@ def _check(recipe: Recipe, pairs: str, census: Census, folder: Folder) -> None:
         print(f"prepare: {pairs}: {listed}", flush=True)
 
 
-def _write_shards(
-    ordered: Any, census: dict[str, Census], folder: Folder, recipe: Recipe
-) -> None:
-    starts: dict[str, list[int]] = {pairs: [] for pairs in census}
-    totals: dict[str, list[int]] = {pairs: [] for pairs in census}
-    last, row = ("", ""), 0
-    keys = ordered.select_columns(["pairs", "comparison_id", "total"])
-    for batch in keys.iter_batches(batch_size=4096, batch_format="numpy"):
-        for pairs, comparison, total in zip(*batch.values(), strict=True):
-            if (pairs, comparison) != last:
-                starts[pairs].append(row)
-                totals[pairs].append(int(total))
-            last, row = (pairs, comparison), row + 1
-    names, firsts = [], []
-    for pairs in sorted(census):
-        cuts = [0, *plan_shards(totals[pairs], recipe.prepare.shard_rows)]
-        names += [(pairs, f"{i:05}") for i in range(len(cuts))]
-        firsts += [starts[pairs][cut] for cut in cuts]
-    parts = ordered.split_at_indices(firsts[1:]) if firsts[1:] else [ordered]
-    shards = ray.get(
-        [
-            _write_shard.remote(
-                PairsFolder(folder / pairs),
-                name,
-                kept_columns(census[pairs].kinds),
-                *part.to_arrow_refs(),
-            )
-            for (pairs, name), part in zip(names, parts, strict=True)
-        ]
-    )
-    for pairs in census:
-        mine = [s for s, (of, _) in zip(shards, names, strict=True) if of == pairs]
-        PairsFolder(folder / pairs).write_plan(mine)
-
-
-@ray.remote
-def _write_shard(
-    target: PairsFolder, name: str, kept: dict[str, pa.DataType], *tables: pa.Table
-) -> Shard:
-    rows = pa.concat_tables([table for table in tables if len(table)])
-    return target.write_shard(name, *shard_tables(rows, kept))
+def _report(census: dict[str, Census]) -> dict[str, Any]:
+    report = {pairs: counts.report() for pairs, counts in census.items()}
+    for pairs, counts in census.items():
+        both = np.intersect1d(counts.comparisons(), census["train"].comparisons())
+        report[pairs]["also_in_train"] = 0 if pairs == "train" else len(both)
+        print(f"prepare: {pairs}: {counts}", flush=True)
+    return report
 
 
 if __name__ == "__main__":
