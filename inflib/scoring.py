@@ -39,6 +39,9 @@ class Labels:
     required: Tensor
     """Margin that the loss requires of each label."""
 
+    status: np.ndarray
+    """Of each label's comparison, see `store`."""
+
     num_comparisons: int
 
     @property
@@ -61,7 +64,14 @@ class Labels:
 
     @property
     def usable(self) -> Tensor:
+        """Whether a label has a score: its margin and gradient are finite."""
         return self.margins.isfinite()
+
+    @property
+    def counted(self) -> Tensor:
+        """Whether a label counts in n and in means: a zero gradient scores 0, but
+        says nothing."""
+        return torch.from_numpy(self.status == store.OK)
 
 
 def read_labels(run: Folder, pairs: str, shard: Shard) -> Labels:
@@ -79,18 +89,19 @@ def read_labels(run: Folder, pairs: str, shard: Shard) -> Labels:
         torch.from_numpy(found.margin)[rows],
         torch.from_numpy(found.sq_norm)[rows],
         torch.from_numpy(table["required_margin"].to_numpy().copy()),
+        np.array(found.status)[rows.numpy()],
         len(found.margin),
     )
 
 
 def moments(run: Folder, pairs: str, shards: list[Shard]) -> tuple[int, float]:
-    """(usable labels, sum of |g|^2 over them) of a group of shards."""
+    """(labels that count, sum of |g|^2 over them) of a group of shards."""
     count, total = 0, 0.0
     for shard in shards:
         labels = read_labels(run, pairs, shard)
         squares = labels.weights.square() * labels.sq_norms
-        total += float(squares[labels.usable].sum())
-        count += int(labels.usable.sum())
+        total += float(squares[labels.counted].sum())
+        count += int(labels.counted.sum())
     return count, total
 
 
@@ -129,7 +140,7 @@ def datainf_sums(
 def score_shard(
     run: Folder, pairs: str, shard: Shard, ihvps: np.ndarray, names: list[str]
 ) -> pa.Table:
-    """Labels of a shard with margin, loss, gradient norm, influences, flip effects.
+    """Labels of a shard: status, margin, loss, gradient norm, influences, flip effects.
 
     ihvps: [k q], one column per name; influence_<name> and flip_effect_<name> come
     out. Margins are chosen - rejected. Null where a comparison is not finite.
@@ -141,6 +152,7 @@ def score_shard(
         [part @ vectors for _, part in store.read_sketches(folder, shard.name)]
     ).double()
     table = labels.table.drop_columns(["row", "required_margin"])
+    table = table.append_column("status", pa.array(labels.status, pa.string()))
     margins = labels.signs * labels.margins
     columns = {
         "margin": margins,

@@ -16,6 +16,7 @@ from inflib.folder import Folder
 from inflib.metrics import auc
 from inflib.pairs_folder import PairsFolder
 from inflib.scoring import read_labels
+from inflib.store import OK
 
 STAGES = {
     "prepare": "pairs",
@@ -28,15 +29,27 @@ STAGES = {
 def summarize(recipe: Recipe) -> dict[str, Any]:
     """All that the report says, as plain values.
 
-    Shares and accuracies are of labels with a finite margin. Influence is in units of
-    query loss per unit of training weight; positive is harmful.
+    All figures are of the labels whose gradient is finite and not zero; the others are
+    counted under not_counted, and rows that prepare left out under excluded. Influence
+    is in units of query loss per unit of training weight; positive is harmful.
     """
     run = Folder(recipe.run)
     table = (run / "influence").read_table("influence.parquet")
+    counted = table.filter(pc.field("status") == OK)
+    statuses = table["status"].value_counts().to_pylist()
+    prepared = (run / "pairs").read_json("report.json")
     summary: dict[str, Any] = {
         "run": run.url,
-        "labels": len(table),
-        "comparisons": len(pc.unique(table["comparison_id"])),
+        "labels": len(counted),
+        "not_counted": {
+            found["values"]: found["counts"]
+            for found in statuses
+            if found["values"] != OK
+        },
+        "excluded": {
+            pairs: prepared[pairs]["excluded"] for pairs in recipe.prepare.sources
+        },
+        "comparisons": len(pc.unique(counted["comparison_id"])),
         "accuracy": {
             pairs: round(accuracy(run, pairs), 4) for pairs in recipe.prepare.sources
         },
@@ -50,15 +63,15 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     }
     for query in recipe.prepare.queries:
         column = f"{recipe.score.curvatures[0]}_{query}"
-        scores = table[f"influence_{column}"].to_numpy()
+        scores = counted[f"influence_{column}"].to_numpy()
         found: dict[str, Any] = {
-            "harmful_share": float(np.nanmean(scores > 0)),
+            "harmful_share": float(np.mean(scores > 0)),
             "top": _top(run, recipe, table, column),
         }
-        if recipe.report.labeler in table.column_names:
-            found["labelers"] = labelers(table[recipe.report.labeler], scores)
+        if recipe.report.labeler in counted.column_names:
+            found["labelers"] = labelers(counted[recipe.report.labeler], scores)
         if recipe.report.truth is not None:
-            found["detection"] = _detection(recipe, table, query)
+            found["detection"] = _detection(recipe, counted, query)
         summary["queries"][query] = found
     return summary
 
@@ -68,7 +81,7 @@ def accuracy(run: Folder, pairs: str) -> float:
     right, count = 0.0, 0
     for shard in PairsFolder(run / "pairs" / pairs).plan():
         labels = read_labels(run, pairs, shard)
-        margins = (labels.signs * labels.margins)[labels.usable]
+        margins = (labels.signs * labels.margins)[labels.counted]
         right += float((margins > 0).sum() + (margins == 0).sum() / 2)
         count += len(margins)
     return right / max(1, count)
@@ -167,6 +180,14 @@ def show(summary: dict[str, Any], console: Console) -> None:
         + ", ".join(f"{k} {v:.3f}" for k, v in summary["accuracy"].items()),
         markup=False,
     )
+    left_out = {
+        f"training labels with {k}": v for k, v in summary["not_counted"].items()
+    }
+    for pairs, reasons in summary["excluded"].items():
+        left_out |= {f"{pairs} rows, {why}": n for why, n in reasons.items()}
+    if left_out:
+        rows = [{"left out": why, "count": n} for why, n in left_out.items()]
+        console.print(_table(rows, "not in any figure"))
     for query, found in summary["queries"].items():
         console.print(
             f"\nQuery set {query} ({summary['curvature']}): "

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from inflib import scoring, store
-from inflib.assembling import assemble
 from inflib.config import Recipe
 from inflib.folder import Folder
 from inflib.manifest import bind_sketches
 from inflib.pairs_folder import PairsFolder
-from inflib.preparing import read_file, shard_tables
+from inflib.preparing import USED, read_file, shard_tables
 from inflib.sketcher import CPU_BUDGET
 from inflib.sketching import ShardSketcher
 from inflib.training import labelled_ids
@@ -36,8 +36,19 @@ ROWS = [
 POISONED = {"pair_id": "bad", "prompt": "Question? ", "chosen": "~", "rejected": "no"}
 
 
-def build(folder, rows, poison=False, margin_column=None, family="llama", **sketch):
-    """A run with one shard per 5 rows, prepared without Ray, and its adapter."""
+def build(
+    folder,
+    rows,
+    poison=False,
+    margin_column=None,
+    family="llama",
+    shard_rows=5,
+    **sketch,
+):
+    """A run with one shard per 5 rows, prepared without Ray, and its adapter.
+
+    poison: "~" has infinite values.
+    """
     base = folder / "base"
     build_model(family).save_pretrained(base)
     build_tokenizer().save_pretrained(base)
@@ -63,12 +74,15 @@ def build(folder, rows, poison=False, margin_column=None, family="llama", **sket
     )
     tables = list(read_file("train", path, "train", recipe))
     whole = pa.concat_tables(tables)
+    whole = whole.filter(pc.field("state") == USED)
     for pairs in ("train", "q"):
         target = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
         target.write_plan(
             [
-                target.write_shard(f"{i:05}", *shard_tables(whole.slice(start, 5), {}))
-                for i, start in enumerate(range(0, len(whole), 5))
+                target.write_shard(
+                    f"{i:05}", *shard_tables(whole.slice(start, shard_rows), {})
+                )
+                for i, start in enumerate(range(0, len(whole), shard_rows))
             ]
         )
     bind_sketches(recipe)
@@ -182,41 +196,6 @@ def test_the_stored_norm_is_of_the_gradient_not_of_its_sketch(tmp_path):
         assert square == pytest.approx(exact[pair_id][1], rel=1e-5)
 
 
-def test_a_pair_that_is_not_finite_is_null_and_the_others_keep_their_bits(tmp_path):
-    rows = [*ROWS[:3], POISONED, *ROWS[3:]]
-    good = sketched(build(tmp_path / "good", rows))
-    recipe = build(tmp_path / "bad", rows, poison=True)
-    poisoned = sketched(recipe)
-    assert good["bad"][2] == "ok"
-    margin, square, status, sketch = poisoned.pop("bad")
-    assert np.isnan(margin) and np.isnan(square) and status == "not_finite"
-    assert (sketch == 0).all()
-    for pair_id, (margin, square, status, sketch) in poisoned.items():
-        assert (margin, square, status) == good[pair_id][:3]
-        assert torch.equal(sketch, good[pair_id][3])
-    run = Folder(recipe.run)
-    count, _ = scoring.moments(run, "train", shards(recipe))
-    assert count == len(ROWS)
-    vector = scoring.query_sums(run, "train", shards(recipe))
-    assert np.isfinite(vector).all()
-    products = scoring.datainf_sums(run, "train", shards(recipe), vector[:, None], 0.1)
-    assert np.isfinite(products).all()
-    ihvps = np.ones((512, 1))
-    partials = run / "influence" / "partials"
-    for shard in shards(recipe):
-        table = scoring.score_shard(run, "train", shard, ihvps, ["x"])
-        partials.write_table(f"{shard.name}.parquet", table)
-    assert (
-        assemble(run / "influence", [f"{s}.parquet" for s in names(recipe)], ["x"])
-        == 13
-    )
-    table = (run / "influence").read_table("influence.parquet").to_pylist()
-    (bad,) = (row for row in table if row["pair_id"] == "bad")
-    assert {bad[n] for n in ("margin", "loss", "influence_x", "rank_x")} == {None}
-    ranks = sorted(row["rank_x"] for row in table if row["pair_id"] != "bad")
-    assert ranks == list(range(1, 13))
-
-
 def test_a_margin_column_enters_loss_weights_and_flips(tmp_path):
     rows = [row | {"margin": 0.3 * i} for i, row in enumerate(ROWS)]
     recipe = build(tmp_path, rows, margin_column="margin")
@@ -272,37 +251,3 @@ def test_shard_groups_change_rounding_only(tmp_path):
     parts = [scoring.datainf_sums(run, "train", [s], whole[:, None], 0.1) for s in plan]
     scale = np.abs(products).max()
     np.testing.assert_allclose(sum(parts), products, rtol=1e-4, atol=1e-5 * scale)
-
-
-@pytest.mark.parametrize(
-    ("stage", "field", "value"),
-    [
-        ("sketch", "seed", 4),
-        ("sketch", "sketch_size", 64),
-        ("sketch", "store_dtype", "int8"),
-        ("prepare", "max_length", 64),
-        ("model", "dtype", "bfloat16"),
-    ],
-)
-def test_sketches_of_another_setting_are_refused(tmp_path, stage, field, value):
-    recipe = build(tmp_path, ROWS[:5])
-    changed = recipe.model_dump(mode="json")
-    changed[stage][field] = value
-    name = "model_dtype" if field == "dtype" else field
-    with pytest.raises(ValueError, match=rf"sketches was made with {name} = .* now"):
-        bind_sketches(Recipe.model_validate(changed))
-
-
-@pytest.mark.parametrize("field", ["adapter", "base", "tokenizer"])
-def test_sketches_of_another_model_are_refused(tmp_path, field):
-    recipe = build(tmp_path, ROWS[:5])
-    if field == "tokenizer":
-        build_tokenizer("</s>").save_pretrained(recipe.model.base)
-    else:
-        folder = Path(recipe.model.adapter or "") if field == "adapter" else None
-        path = (folder or Path(recipe.model.base)).glob("*.safetensors")
-        for file in path:
-            weights = {name: 2 * w for name, w in load_file(file).items()}
-            save_file(weights, file, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=rf"was made with {field}_sha256"):
-        bind_sketches(recipe)

@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("ray")
 
 
-def tiny_recipe(run: Path, data: Path, base: str, **changes: Any) -> Recipe:
+def tiny_recipe(run: Path | str, data: Path | str, base: str, **changes: Any) -> Recipe:
     """A recipe that a tiny model goes through in seconds.
 
     sketch_size exceeds the number of parameters, so that sketching is a rotation and
@@ -29,11 +29,11 @@ def tiny_recipe(run: Path, data: Path, base: str, **changes: Any) -> Recipe:
     fields: dict[str, Any] = {
         "run": str(run),
         "prepare": {
-            "train": {"path": str(data / "train.jsonl")},
+            "train": {"path": f"{data}/train.jsonl"},
             "queries": {
-                "expert": {"path": str(data / "expert.jsonl")},
+                "expert": {"path": f"{data}/expert.jsonl"},
                 "concise": {
-                    "path": str(data / "expert.jsonl"),
+                    "path": f"{data}/expert.jsonl",
                     "select": "chosen_shorter",
                 },
             },

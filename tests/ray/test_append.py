@@ -12,7 +12,6 @@ from ray_jobs.session import run_stages
 from tests.conftest import read_jsonl, write_jsonl
 from tests.ray.test_audit import copied, influences, mtimes, whole_gradients
 
-
 pytestmark = pytest.mark.slow  # five times through prepare
 
 

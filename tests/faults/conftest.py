@@ -1,0 +1,176 @@
+"""A cluster of a head and two nodes, and an undisturbed audit to compare with."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from inflib.config import Recipe
+from inflib.demo_data import generate
+from inflib.folder import Folder
+from ray_jobs.audit import STAGES
+from ray_jobs.session import run_stages
+from tests.faults.proxy import FaultyProxy
+from tests.ray.conftest import tiny_recipe
+
+ROOT = Path(__file__).parents[2]
+NODE = {"num_cpus": 2, "object_store_memory": 150 * 2**20}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("faults")
+
+
+@pytest.fixture(scope="session")
+def proxy() -> Iterator[FaultyProxy]:
+    """All S3 requests of this session and of its cluster go through it."""
+    if "AWS_ENDPOINT_URL" not in os.environ:
+        pytest.skip("no S3 server: run `make test-faults`")
+    server = os.environ["AWS_ENDPOINT_URL"]
+    proxy = FaultyProxy(int(server.rpartition(":")[2]))
+    os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{proxy.port}"
+    yield proxy
+    os.environ["AWS_ENDPOINT_URL"] = server
+    proxy.close()
+
+
+@pytest.fixture(scope="session")
+def cluster(proxy: FaultyProxy) -> Iterator[Any]:
+    """A head that runs no work, and two nodes."""
+    os.environ.pop("RAY_ADDRESS", None)
+    cluster = Cluster(
+        initialize_head=True, head_node_args={**NODE, "num_cpus": 0}, connect=False
+    )
+    for _ in range(2):
+        cluster.add_node(**NODE)
+    cluster.wait_for_nodes()
+    os.environ["RAY_ADDRESS"] = cluster.address
+    yield cluster
+    os.environ.pop("RAY_ADDRESS")
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    cluster: Any, llama_folder: str, tmp_path_factory: pytest.TempPathFactory
+) -> Recipe:
+    """An audit of many small shards that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    generate(folder, seed=0, num_pairs=60, num_queries=16)
+    recipe = tiny_recipe(
+        folder / "run",
+        folder,
+        llama_folder,
+        prepare__shard_rows=2,
+        score__group_shards=1,
+        train__epochs=3,
+        train__saves_per_epoch=3,
+        train__lora_dropout=0.1,  # its random numbers must resume as well
+    )
+    run_stages(recipe, STAGES)
+    return recipe
+
+
+@pytest.fixture
+def disturbed(
+    undisturbed: Recipe, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., Recipe]:
+    """A new run with some folders of the undisturbed one, locally or elsewhere."""
+
+    def make(*parts: str, run: str | None = None) -> Recipe:
+        source, target = Folder(undisturbed.run), Folder(run or str(tmp_path / "run"))
+        for part in parts:
+            if target.is_local:
+                shutil.copytree(f"{source.url}/{part}", f"{target.url}/{part}")
+                continue
+            for name in (source / part).tree():
+                if "checkpoints/" not in name:
+                    (target / part).write(name, (source / part).read_bytes(name))
+        fields = undisturbed.model_dump(mode="json") | {"run": target.url}
+        return Recipe.model_validate(fields)
+
+    return make
+
+
+def outputs(recipe: Recipe, *parts: str) -> dict[str, bytes]:
+    """{path: bytes} of what a run computed; records of wall time left out."""
+    found = {}
+    for part in parts or ("sketches", "influence"):
+        folder = Folder(recipe.run) / part
+        for name in folder.tree():
+            if name != "done.json" and not name.startswith("checkpoints"):
+                found[f"{part}/{name}"] = folder.read_bytes(name)
+    return found
+
+
+def processes(title: str) -> list[psutil.Process]:
+    """This session's processes whose command line has `title`."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if title in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def kill(title: str) -> int:
+    """SIGKILL one process; returns its pid."""
+    found = processes(title)
+    assert found, f"no process {title}"
+    found[0].send_signal(signal.SIGKILL)
+    return found[0].pid
+
+
+def when(condition: Callable[[], bool], act: Callable[[], Any]) -> threading.Thread:
+    """Act once, in a thread, as soon as the condition holds; join it to be sure."""
+
+    def watch() -> None:
+        wait_for(condition)
+        thread.result = act()  # type: ignore[attr-defined]
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.001)
+
+
+def some_shards(recipe: Recipe, at_least: int = 1) -> Callable[[], bool]:
+    """Whether so many shards are committed (local runs)."""
+    folder = Path(recipe.run) / "sketches" / "train"
+    return lambda: len(list(folder.glob("?????.json"))) >= at_least
+
+
+def some_partials(recipe: Recipe, prefix: str) -> Callable[[], bool]:
+    """Whether a partial of that pass is there (local runs)."""
+    folder = Path(recipe.run) / "influence" / "partials"
+    return lambda: any(folder.glob(f"{prefix}*"))
+
+
+def driver(recipe: Recipe, stage: str, tmp_path: Path) -> subprocess.Popen[bytes]:
+    """A stage in a process of its own, as a user would start it."""
+    config = tmp_path / "recipe.json"  # YAML, too
+    config.write_text(recipe.model_dump_json())
+    command = [sys.executable, "-m", f"ray_jobs.{stage}", "--config", str(config)]
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True)

@@ -1,0 +1,262 @@
+"""Whatever happens, a run ends with the bytes of one that nothing happened to."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+
+from inflib import sketcher
+from inflib.checking import check
+from inflib.folder import SCRATCH, Folder
+from ray_jobs.audit import STAGES
+from ray_jobs.report import report
+from ray_jobs.score import score
+from ray_jobs.session import QUIET, run_stages
+from ray_jobs.sketch import sketch
+from ray_jobs.train import train
+from tests.faults.conftest import (
+    NODE,
+    ROOT,
+    driver,
+    kill,
+    outputs,
+    some_partials,
+    some_shards,
+    wait_for,
+    when,
+)
+
+ACTOR = "ray::MapWorker(MapBatches(SketchActor)"
+
+
+@pytest.fixture(autouse=True)
+def whole(undisturbed):
+    """Nothing that a test does reaches the run that it is compared with."""
+    yield
+    assert check(undisturbed) == []
+
+
+def test_a_sketch_actor_is_killed_in_the_middle_of_a_shard(disturbed, undisturbed):
+    recipe = disturbed("pairs", "reward_model")
+    killer = when(some_shards(recipe), lambda: kill(ACTOR))
+    run_stages(recipe, [sketch])
+    killer.join()
+    assert outputs(recipe, "sketches") == outputs(undisturbed, "sketches")
+
+
+def test_a_node_is_lost_while_it_sketches(disturbed, undisturbed, cluster):
+    recipe = disturbed("pairs", "reward_model")
+    lost = next(iter(cluster.worker_nodes))
+    killer = when(
+        some_shards(recipe), lambda: cluster.remove_node(lost, allow_graceful=False)
+    )
+    run_stages(recipe, [sketch])
+    killer.join()
+    cluster.add_node(**NODE)
+    assert outputs(recipe, "sketches") == outputs(undisturbed, "sketches")
+
+
+def test_the_driver_is_killed_in_sketch_and_in_score(disturbed, undisturbed, tmp_path):
+    recipe = disturbed("pairs", "reward_model")
+    for stage, folder, condition in (
+        (sketch, "sketches", some_shards(recipe, 3)),
+        (score, "influence", some_partials(recipe, "")),
+    ):
+        process = driver(recipe, stage.__name__, tmp_path)
+        wait_for(condition)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (Path(recipe.run) / folder / "done.json").exists()
+        # what a writer without luck leaves: both are found and cleaned
+        (Path(recipe.run) / folder / f"{SCRATCH}0").write_bytes(b"half")
+        (Path(recipe.run) / "sketches" / "train" / "00000-0.npy").write_bytes(b"x")
+        run_stages(recipe, [stage])
+    run_stages(recipe, [sketch])
+    run_stages(recipe, [report])
+    assert check(recipe) == []
+    assert outputs(recipe) == outputs(undisturbed)
+
+
+@pytest.mark.parametrize("victim", ["driver", "worker"])
+def test_training_is_interrupted(disturbed, undisturbed, tmp_path, victim):
+    recipe = disturbed("pairs")
+    folder = Path(recipe.run) / "reward_model" / "checkpoints"
+
+    def second_checkpoint():
+        states = folder.glob("checkpoint_*/checkpoint/trainer_state.json")
+        return len(list(states)) > 1
+
+    if victim == "driver":
+        process = driver(recipe, "train", tmp_path)
+        wait_for(second_checkpoint)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (folder.parent / "done.json").exists()
+        run_stages(recipe, [train])
+    else:
+        killer = when(second_checkpoint, lambda: kill("ray::RayTrainWorker"))
+        run_stages(recipe, [train])
+        killer.join()
+    name = "adapter_model.safetensors"
+    found = outputs(recipe, "reward_model")[f"reward_model/{name}"]
+    assert found == outputs(undisturbed, "reward_model")[f"reward_model/{name}"]
+
+
+@pytest.mark.parametrize("moment", ["within a pass", "between passes"])
+def test_the_reducer_is_killed(disturbed, undisturbed, moment):
+    recipe = disturbed("pairs", "reward_model", "sketches")
+    # The first partial comes within the first pass, scores after the last sum.
+    prefix = "" if moment == "within a pass" else "scores-"
+    killer = when(some_partials(recipe, prefix), lambda: kill("ray::Reducer"))
+    run_stages(recipe, [score])
+    killer.join()
+    assert outputs(recipe, "influence") == outputs(undisturbed, "influence")
+
+
+def server(command):
+    subprocess.run([ROOT / "scripts" / "s3_server.sh", command], check=True)
+
+
+def test_the_s3_server_is_away_for_20_seconds(disturbed, undisturbed, s3_bucket, capfd):
+    recipe = disturbed("pairs", "reward_model", run=f"{s3_bucket}/outage")
+    sketches = Folder(recipe.run) / "sketches" / "train"
+
+    def away():
+        server("pause")
+        time.sleep(20)
+        server("resume")
+
+    outage = when(lambda: len(sketches.names()) > 4, away)
+    run_stages(recipe, [sketch])
+    outage.join()
+    assert "trying again in" in capfd.readouterr().err
+    assert outputs(recipe, "sketches") == outputs(undisturbed, "sketches")
+
+
+def test_s3_requests_fail_at_random(disturbed, undisturbed, s3_bucket, proxy, capfd):
+    proxy.counts.clear()
+    recipe = disturbed("pairs", "reward_model", run=f"{s3_bucket}/faults")
+    proxy.shares = {"500": 0.06, "503": 0.06, "cut": 0.04, "hang": 0.005}
+    run_stages(recipe, [sketch, score])
+    proxy.shares = {}
+    for fault in ("500", "503", "cut", "hang"):
+        assert proxy.counts[fault], proxy.counts
+    assert "trying again in" in capfd.readouterr().err
+    assert outputs(recipe) == outputs(undisturbed)
+
+
+def mount(path, size):
+    path.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
+    if subprocess.run(["mount", *options], capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk")
+    return path
+
+
+def test_the_disk_of_the_run_is_full(disturbed, undisturbed, tmp_path):
+    disk = mount(tmp_path / "disk", "3m")
+    try:
+        recipe = disturbed("pairs", "reward_model", run=str(disk / "run"))
+        (disk / "filler").write_bytes(bytes(2_000_000))
+        with pytest.raises(Exception, match=rf"no space left to write {disk}.*free"):
+            run_stages(recipe, [sketch])
+        (disk / "filler").unlink()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert len(list((disk / "run" / "sketches" / "train").glob("*.npy"))) > 0
+        run_stages(recipe, [sketch])
+        assert outputs(recipe, "sketches") == outputs(undisturbed, "sketches")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_disk_of_one_node_is_full(disturbed, undisturbed, cluster, tmp_path):
+    disk = mount(tmp_path / "disk", "64k")
+    (disk / "filler").write_bytes(bytes(64 * 1024))
+    os.environ["TMPDIR"] = str(disk)  # what a node's processes write of their own
+    node = cluster.add_node(**NODE)
+    del os.environ["TMPDIR"]
+    others = [n for n in cluster.worker_nodes if n != node]
+    try:
+        for other in others:
+            cluster.remove_node(other)
+        recipe = disturbed("pairs", "reward_model")
+        run_stages(recipe, [sketch, score])
+        assert outputs(recipe) == outputs(undisturbed)
+    finally:
+        cluster.remove_node(node)
+        for _ in others:
+            cluster.add_node(**NODE)
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def out_of_memory() -> None:
+    """In every worker: batches of more than two units do not fit."""
+    batch = sketcher.UnitSketcher._batch
+
+    def fails(self, units, flat):
+        if len(units) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory (injected)")
+        return batch(self, units, flat)
+
+    sketcher.UnitSketcher._batch = fails  # type: ignore[method-assign]
+
+
+def test_a_device_runs_out_of_memory(disturbed, undisturbed, capfd):
+    ray.init(
+        os.environ["RAY_ADDRESS"],
+        runtime_env={"env_vars": QUIET, "worker_process_setup_hook": out_of_memory},
+    )
+    try:
+        recipe = disturbed("pairs", "reward_model")
+        run_stages(recipe, [sketch])
+    finally:
+        ray.shutdown()
+    assert "out of memory at" in capfd.readouterr().err
+    name = "train/00000.json"
+    rows, exact = (
+        json.loads(outputs(r, "sketches")[f"sketches/{name}"])
+        for r in (recipe, undisturbed)
+    )
+    assert rows["comparison_id"] == exact["comparison_id"]
+    assert rows["margin"] == pytest.approx(exact["margin"], rel=1e-4, abs=1e-6)
+    assert rows["sq_norm"] == pytest.approx(exact["sq_norm"], rel=1e-4)
+
+
+def test_metrics_and_logs_say_what_happened(disturbed, cluster):
+    recipe = disturbed("pairs", "reward_model")
+    ray.init(os.environ["RAY_ADDRESS"], runtime_env={"env_vars": QUIET})
+    try:
+        run_stages(recipe, STAGES[2:4])
+        ports = [n["MetricsExportPort"] for n in ray.nodes() if n["Alive"]]
+        context = ray.get_runtime_context()
+        session = Path(context.get_temp_dir()) / context.get_session_name()
+        wanted = {f"ray_inflib_{n}" for n in ("pairs", "tokens", "bytes", "seconds")}
+
+        def exported():
+            text = "".join(
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10)
+                .read()
+                .decode()
+                for port in ports
+            )
+            return all(name in text for name in wanted) and 'stage="sketch"' in text
+
+        wait_for(exported, 60)
+    finally:
+        ray.shutdown()
+    lines = [
+        json.loads(line)
+        for path in (session / "logs").glob("inflib-sketch-*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    mine = [line for line in lines if line["message"] == "sketched train/00003"]
+    assert mine
+    for name in ("stage", "shard", "worker", "node", "pairs", "tokens", "seconds"):
+        assert name in mine[-1], name

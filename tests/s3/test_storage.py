@@ -1,0 +1,164 @@
+"""Run folders, inputs and checkpoints on a real S3 server."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import ray
+
+from inflib.checking import check
+from inflib.config_data import SourceConfig
+from inflib.demo_data import generate
+from inflib.folder import Folder, to_parquet
+from inflib.readers import find_files, fingerprint, read_rows
+from inflib.s3 import HastyS3, PatientS3
+from ray_jobs.audit import STAGES
+from ray_jobs.session import run_stages
+from tests.ray.conftest import tiny_recipe
+
+pytestmark = pytest.mark.s3
+ROOT = Path(__file__).parents[2]
+ROWS = [
+    {"pair_id": name, "prompt": "p ", "chosen": "a", "rejected": "b"} for name in "12"
+]
+KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """Changes AWS settings for this test; s3fs remembers its clients."""
+
+    def forget():
+        PatientS3.clear_instance_cache()
+        HastyS3.clear_instance_cache()
+
+    def change(**values):
+        forget()
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    yield change
+    forget()
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.csv", "x.parquet"])
+def test_inputs_are_read_from_s3(s3_bucket, name):
+    folder = Folder(f"{s3_bucket}/inputs")
+    lines = "\n".join(map(json.dumps, ROWS)).encode()
+    table = pa.Table.from_pylist(ROWS)
+    fields = "\n".join([",".join(ROWS[0]), *(",".join(r.values()) for r in ROWS)])
+    folder.write(
+        name,
+        {
+            "x.jsonl": lines,
+            "x.jsonl.gz": gzip.compress(lines),
+            "x.csv": fields.encode(),
+            "x.parquet": to_parquet(table),
+        }[name],
+    )
+    (file,) = find_files(f"{folder.url}/{name[:-2]}*")
+    assert file == f"{folder.url}/{name}"
+    assert [vars(row)["fields"] for row in read_rows(file, "train")] == ROWS
+    assert fingerprint(file).startswith(f"{folder.tree()[name]}-")
+    folder.delete(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "expected"),
+    [
+        (
+            {"AWS_SECRET_ACCESS_KEY": "wr0ng"},
+            "",
+            KEYS,
+        ),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, "", KEYS),
+        (
+            {"AWS_ACCESS_KEY_ID": "test:reader", "AWS_SECRET_ACCESS_KEY": "reading"},
+            "",
+            r"and the rights on bucket 'audit-.*' \(list, get, put, delete\)",
+        ),
+        ({}, "-none", r"no bucket 'audit-.*-none' at http://.* \(AWS_ENDPOINT_URL\)"),
+        (
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            "",
+            r"gave up after 4 attempts: .*check http://127.0.0.1:9 \(AWS_ENDP",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_error_that_says_so(
+    s3_bucket, settings, changes, place, expected
+):
+    settings(**changes)
+    url = f"{s3_bucket}{place}/run"
+    with pytest.raises(OSError, match=rf"^{url}/.*{expected}") as found:
+        Folder(url).check_access()
+    assert "wr0ng" not in str(found.value)
+
+
+def test_the_command_line_says_it_in_one_line(s3_bucket, tmp_path):
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        f"run: {s3_bucket}/run\nmodel: {{base: x}}\n"
+        "prepare: {train: {path: x}, queries: {q: {path: x}}}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "ray_jobs.audit", "--config", str(recipe)],
+        env=os.environ | {"AWS_SECRET_ACCESS_KEY": "wr0ng"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(f"error: {s3_bucket}/run/")
+    assert "check AWS_ACCESS_KEY_ID" in line
+    assert "wr0ng" not in line
+
+
+def test_credentials_in_an_address_are_refused():
+    with pytest.raises(ValueError, match="address with credentials in it") as found:
+        SourceConfig(path="s3://key:s3cret@bucket/x.jsonl")
+    assert "s3cret" not in str(found.value).partition("[type=")[0]
+
+
+def test_a_whole_audit_lives_on_s3(s3_bucket, tmp_path, llama_folder, capfd):
+    generate(tmp_path, seed=0, num_pairs=20, num_queries=8)
+    for name in ("train.jsonl", "expert.jsonl"):
+        Folder(f"{s3_bucket}/data").write(name, (tmp_path / name).read_bytes())
+    recipe = tiny_recipe(
+        f"{s3_bucket}/run",
+        f"{s3_bucket}/data",
+        llama_folder,
+        train__epochs=1,
+        train__saves_per_epoch=1,
+    )
+    run_stages(recipe, STAGES)
+    assert not ray.is_initialized()
+    run, files = Folder(recipe.run), Folder(recipe.run).tree()
+    assert check(recipe) == []
+    assert any(n.startswith("reward_model/checkpoints/checkpoint_") for n in files)
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"].encode()
+    for name in files:
+        if name.endswith((".json", ".parquet")) and "checkpoints" not in name:
+            assert secret not in run.read_bytes(name), name
+    said = "".join(capfd.readouterr())
+    assert secret.decode() not in said
+    before = {name: size for name, size in files.items() if name != "config.json"}
+    run_stages(recipe, STAGES)
+    after = {n: s for n, s in run.tree().items() if n != "config.json"}
+    assert after == before
+    payload = next(n for n in files if n.endswith(".npy"))
+    data = run.read_bytes(payload)
+    run.write(payload, data[:-1])
+    (run / "sketches" / "train").write("00000-0123456789abcdef.npy", b"left over")
+    found = sorted(line.removeprefix(f"{run.url}/") for line in check(recipe))
+    assert found == [
+        f"{payload} does not match its commit record: it was changed or truncated; "
+        f"delete it and {payload.split('/')[-1][:5]}.json, and rerun to recompute them",
+        "sketches/train/00000-0123456789abcdef.npy: no commit record names it",
+    ]
