@@ -32,7 +32,7 @@ OK, ZERO, NOT_FINITE = "ok", "zero_gradient", "not_finite"
 """Status of a comparison. ZERO scores 0; NOT_FINITE is excluded and not scored."""
 
 _LARGEST = {"float16": 2.0**15, "int8": 127.0}
-_RECORDS_AT_ONCE = 64
+_RECORDS_AT_ONCE, _ROWS_AT_ONCE = 64, 64
 FIELDS = ("comparison_id", "margin", "sq_norm", "scale", "status")
 
 
@@ -58,11 +58,16 @@ def encode(
 ) -> tuple[np.ndarray, Float[Tensor, " n"]]:
     """Payload and row scales. A row's largest entry takes the dtype's largest step;
     an all-zero row has scale 0."""
-    scale = sketches.abs().amax(dim=1) / _LARGEST[dtype]
-    steps = sketches / torch.where(scale > 0, scale, torch.ones_like(scale))[:, None]
-    if dtype == "int8":
-        return steps.round().to(torch.int8).cpu().numpy(), scale.cpu()
-    return steps.to(torch.float16).cpu().numpy(), scale.cpu()
+    payload = np.empty(sketches.shape, dtype)
+    scales = torch.empty(len(sketches))
+    for start in range(0, len(sketches), _ROWS_AT_ONCE):  # no copy of the whole
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        part = sketches[rows]
+        scale = part.abs().amax(dim=1) / _LARGEST[dtype]
+        steps = part / torch.where(scale > 0, scale, torch.ones_like(scale))[:, None]
+        steps = steps.round().to(torch.int8) if dtype == "int8" else steps.half()
+        payload[rows], scales[rows] = steps.cpu().numpy(), scale.cpu()
+    return payload, scales
 
 
 def decode(payload: np.ndarray, scale: np.ndarray) -> Float[Tensor, "n k"]:

@@ -2,11 +2,16 @@
 
 python -m ray_jobs.benchmark gradients --json FILE [--repeats 3] [--threads 2]
     [--shape llama-31m] [--pairs 48] [--dtypes float32,bfloat16] [--bergson PYTHON]
+python -m ray_jobs.benchmark scale --json FILE [--pairs 100000]
+    [--dtypes int8,float16] [--stores local,s3]
 
 gradients: pairs per second of the gradient pass (ours), of a training step's forward
 and backward on the same pairs, and of other ways to get per-pair gradients; of single
 responses against comparisons; of one and two Ray workers against a bare loop.
 --bergson: Python of an environment with the peer library bergson, to compare with.
+scale: seconds, bytes, S3 requests and peak memory of prepare, sketch and score at
+pairs / 10 and at pairs, with a tiny model, K = 65,536 and two workers; s3 needs
+AWS_ENDPOINT_URL and its credentials (scripts/s3_server.sh start).
 """
 
 import json
@@ -38,12 +43,16 @@ from inflib.benchmarks.run_folder import write_run
 from inflib.cli import options
 from inflib.config import Recipe
 from inflib.sketching import Receipt, ShardSketcher
+from ray_jobs.scale import scale
 from ray_jobs.session import QUIET, exit_on_bad_input
 from ray_jobs.sketch import compute_shards
 
 _BERGSON = Path(__file__).parent.parent / "scripts" / "bergson_contender.py"
 _SHORT = {"bfloat16": "bf16", "float32": "fp32"}
-_OPTIONS = {"json", "repeats", "threads", "shape", "pairs", "dtypes", "bergson"}
+_OPTIONS = {
+    "gradients": {"json", "repeats", "threads", "shape", "pairs", "dtypes", "bergson"},
+    "scale": {"json", "pairs", "dtypes", "stores"},
+}
 
 
 Run = Callable[[Recipe, list[tuple[str, str]]], Iterator[Receipt]]
@@ -56,9 +65,16 @@ def main(arguments: list[str]) -> None:
         print(__doc__)
         return
     name, given = arguments[0], options(arguments[1:])
-    if name != "gradients" or "json" not in given or not given.keys() <= _OPTIONS:
+    known = _OPTIONS.get(name, set())
+    if "json" not in given or not given.keys() <= known:
         raise ValueError(f"usage:\n{__doc__}")
     os.environ.update(QUIET)
+    found = scale(given) if name == "scale" else gradients(given)
+    Path(given["json"]).write_text(json.dumps(found, indent=1) + "\n")
+
+
+def gradients(given: dict[str, str]) -> dict[str, Any]:
+    """Figures of the gradient pass."""
     torch.set_num_threads(int(given.get("threads", 2)))
     settings = Settings(
         shape=given.get("shape", Settings.shape),
@@ -74,9 +90,9 @@ def main(arguments: list[str]) -> None:
         show(dtype, figures)
         found |= figures if dtype == dtypes[0] else {_SHORT[dtype]: figures}
     found["orchestration"] = orchestration(settings)
-    Path(given["json"]).write_text(json.dumps(found, indent=1) + "\n")
     for key in ("orchestration", "max_rel_err_float64", "max_rel_err_float32"):
         print(f"{key}: {found[key]}")
+    return found
 
 
 def orchestration(settings: Settings, num_shards: int = 9) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import json
 import logging
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,7 +87,7 @@ class Observer(logging.Handler):
 
     def _write(self, record: logging.LogRecord, facts: dict[str, Any]) -> None:
         line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             **self._about,
             "message": record.getMessage(),
