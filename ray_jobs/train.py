@@ -14,10 +14,13 @@ from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.huggingface.transformers import RayTrainReportCallback
 from ray.train.torch import TorchTrainer
+from transformers import TrainerCallback
 
 from inflib.adapter import read_adapter
 from inflib.config import Recipe
+from inflib.events import event
 from inflib.folder import Folder, open_filesystem
+from inflib.progress import Clock, Progress
 from ray_jobs.observe import observe
 from ray_jobs.session import Stage, main, start_ray
 
@@ -63,6 +66,18 @@ def train(recipe: Recipe) -> None:
     stage.done(stage.folder.read_json("metrics.json"))
 
 
+class ShowProgress(TrainerCallback):
+    """Optimiser steps done, on the first worker."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        left = state.max_steps - state.global_step
+        self._progress = Progress("train", left, "steps")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self._progress.advance(1)
+
+
 def train_worker(config: dict[str, Any]) -> None:
     """What every training worker runs; rank 0 writes the result."""
     from inflib.training import build_trainer, save_reward_model
@@ -70,7 +85,8 @@ def train_worker(config: dict[str, Any]) -> None:
     observe("train")
     recipe = Recipe.model_validate(config["recipe"])
     scratch = tempfile.mkdtemp(prefix="train-")  # fresh for each rank and attempt
-    trainer = build_trainer(recipe, scratch, [RayTrainReportCallback()])
+    clock = Clock()
+    trainer = build_trainer(recipe, scratch, [RayTrainReportCallback(), ShowProgress()])
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         trainer.train()
@@ -81,10 +97,13 @@ def train_worker(config: dict[str, Any]) -> None:
                     Path(local) / RayTrainReportCallback.CHECKPOINT_NAME
                 )
             )
+    clock.lap("train")
     accuracy = {
         name: trainer.evaluate(eval_dataset=name)["eval_accuracy"]
         for name in recipe.prepare.queries
     }
+    clock.lap("evaluate")
+    event("trained", pairs=len(trainer.train_dataset), seconds=clock.laps)
     target = Folder(recipe.run) / "reward_model"
     if ray.train.get_context().get_world_rank() == 0:
         final = str(Path(scratch) / "final")

@@ -95,6 +95,7 @@ class FaultyProxy:
                 await _copy(up_reader, writer)
         finally:
             upload.cancel()
+            await asyncio.wait([upload])
             up_writer.close()
 
 
