@@ -41,6 +41,7 @@ def check(recipe: Recipe) -> list[str]:
     manifest = (run / "sketches").read_json("manifest.json")
     if read_adapter(adapter_folder(recipe)).sha256 != manifest["adapter_sha256"]:
         problems.append("sketches/: adapter_sha256 is of another adapter")
+    # Without whole pairs and sketches nothing can be said of scores.
     return problems or [*_check_scores(run, recipe)]
 
 

@@ -6,6 +6,7 @@ import random
 import pytest
 import torch
 
+from inflib.events import LOGGER
 from inflib.packing import Unit
 from inflib.sketcher import CPU_BUDGET, UnitSketcher
 from tests.conftest import build_model, with_lora
@@ -34,7 +35,8 @@ def sketcher(family="llama", limit=None):
 
 
 @pytest.mark.parametrize("family", ["llama", "bert"])
-def test_out_of_memory_halves_the_budget_and_loses_nothing(family, capsys):
+def test_out_of_memory_halves_the_budget_and_loses_nothing(family, caplog, monkeypatch):
+    monkeypatch.setattr(LOGGER, "propagate", True)
     expected = sketcher(family)(UNITS[::3], 4000)
     found = sketcher(family, limit=200)(UNITS[::3], 4000)
     assert expected.token_budget == 4000
@@ -45,7 +47,7 @@ def test_out_of_memory_halves_the_budget_and_loses_nothing(family, capsys):
     torch.testing.assert_close(
         found.sketches, expected.sketches, rtol=0.0, atol=1e-5 * scale
     )
-    assert "out of memory at" in capsys.readouterr().out
+    assert "out of memory at" in caplog.text
 
 
 def test_a_unit_that_does_not_fit_alone_is_an_error_that_says_what_to_do():
