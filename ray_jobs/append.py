@@ -10,11 +10,17 @@ from inflib.appending import Known, check_columns, keep_new, merge_labels, read_
 from inflib.census import Labels, hashes
 from inflib.config import Recipe
 from inflib.pairs_folder import COMPARISONS, PairsFolder, Shard
-from inflib.preparing import Place, excluded_table, label_table
+from inflib.preparing import Place, label_table
 from inflib.sources import Sources
 from ray_jobs.observe import observe
 from ray_jobs.session import Stage, start_ray
-from ray_jobs.sharding import read_files, sort_rows, take_census, write_shards
+from ray_jobs.sharding import (
+    list_unused,
+    read_files,
+    sort_rows,
+    take_census,
+    write_shards,
+)
 
 
 def append(recipe: Recipe, stage: Stage, files: list[str], sources: Sources) -> None:
@@ -37,6 +43,9 @@ def append(recipe: Recipe, stage: Stage, files: list[str], sources: Sources) -> 
     census = take_census(rows, ["train"])["train"]
     census.drop_duplicates()
     new = keep_new(census, known, files)
+    listed = folder.folder.read_table("excluded.parquet").to_pylist()
+    others = [row for row in listed if row["file"] not in files]
+    list_unused(recipe, "train", census, others + census.unused)
     if lost := check_columns(census.kinds, known.kept):
         print(f"prepare: left out columns that the run has not: {lost}", flush=True)
     places = known.comparison_places(new.comparison)[:, 0] >= 0
@@ -53,9 +62,6 @@ def append(recipe: Recipe, stage: Stage, files: list[str], sources: Sources) -> 
         )
         plan = plan + more["train"]
     folder.write_plan(plan)
-    excluded = folder.folder.read_table("excluded.parquet").to_pylist()
-    excluded = [row for row in excluded if row["file"] not in files] + census.unused
-    folder.folder.write_table("excluded.parquet", excluded_table(excluded))
     report = stage.folder.read_json("report.json")
     report.setdefault("appended", []).append(census.report())
     stage.folder.write_json("report.json", report)

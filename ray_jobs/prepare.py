@@ -14,13 +14,19 @@ from inflib.census import Census
 from inflib.config import Recipe
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
-from inflib.preparing import BAD, USED, excluded_table, kept_columns
+from inflib.preparing import USED, kept_columns
 from inflib.sources import check_sources, find_sources
 from inflib.tokenizer import load_tokenizer, max_positions, tokenizer_digest
 from ray_jobs.append import append
 from ray_jobs.observe import observe
 from ray_jobs.session import Stage, main, start_ray
-from ray_jobs.sharding import read_files, sort_rows, take_census, write_shards
+from ray_jobs.sharding import (
+    list_unused,
+    read_files,
+    sort_rows,
+    take_census,
+    write_shards,
+)
 
 
 def prepare(recipe: Recipe) -> None:
@@ -56,7 +62,9 @@ def prepare(recipe: Recipe) -> None:
         for place in counts.drop_duplicates()
     }
     for pairs, counts in census.items():
-        _check(recipe, pairs, counts, stage.folder / pairs)
+        list_unused(recipe, pairs, counts, counts.unused)
+        if not counts.states[USED]:
+            raise ValueError(f"no usable pair in {pairs}: {counts}")
     kept = {pairs: kept_columns(counts.kinds) for pairs, counts in census.items()}
     shards = write_shards(
         sort_rows(rows, dropped), stage.folder, kept, recipe.prepare.shard_rows
@@ -84,21 +92,6 @@ def _prepare_again(recipe: Recipe, stage: Stage, digest: str) -> None:
         append(recipe, stage, changed, sources)
     else:
         stage.skip()
-
-
-def _check(recipe: Recipe, pairs: str, census: Census, folder: Folder) -> None:
-    """List the rows left out; stop where nothing is left or the recipe says so."""
-    folder.write_table("excluded.parquet", excluded_table(census.unused))
-    where = f"{folder.url}/excluded.parquet"
-    listed = f"{len(census.unused)} rows left out, all listed in {where}; first:"
-    for row in census.unused[:10]:
-        listed += f"\n  {row['file']} row {row['row']}: {row['problem']}"
-    if recipe.prepare.on_bad_rows == "stop" and census.states[BAD]:
-        raise ValueError(f"prepare.on_bad_rows is stop. {pairs}: {listed}")
-    if not census.states[USED]:
-        raise ValueError(f"no usable pair in {pairs}: {census}; {listed}")
-    if census.unused:
-        print(f"prepare: {pairs}: {listed}", flush=True)
 
 
 def _report(census: dict[str, Census]) -> dict[str, Any]:

@@ -12,7 +12,15 @@ from inflib.config import Recipe
 from inflib.events import event
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder, Shard
-from inflib.preparing import Place, plan_shards, read_file, shard_tables, used_rows
+from inflib.preparing import (
+    BAD,
+    Place,
+    excluded_table,
+    plan_shards,
+    read_file,
+    shard_tables,
+    used_rows,
+)
 from inflib.progress import Clock, Progress
 from ray_jobs.observe import observe, watched
 
@@ -34,6 +42,28 @@ def take_census(rows: Any, names: list[str]) -> dict[str, Census]:
         for pairs, counts in census.items():
             counts.add(batch.filter(pc.field("pairs") == pairs))
     return census
+
+
+def list_unused(
+    recipe: Recipe, pairs: str, census: Census, unused: list[dict[str, Any]]
+) -> None:
+    """Write all rows left out of a pair set to excluded.parquet, and say so.
+
+    Raises ValueError when the recipe says to stop at the bad rows of the census.
+    """
+    folder = Folder(recipe.run) / "pairs" / pairs
+    folder.write_table("excluded.parquet", excluded_table(unused))
+    if not census.unused:
+        return
+    listed = (
+        f"{len(census.unused)} rows left out, all listed in {folder.url}/"
+        "excluded.parquet; first:"
+    )
+    for row in census.unused[:10]:
+        listed += f"\n  {row['file']} row {row['row']}: {row['problem']}"
+    if recipe.prepare.on_bad_rows == "stop" and census.states[BAD]:
+        raise ValueError(f"prepare.on_bad_rows is stop. {pairs}: {listed}")
+    print(f"prepare: {pairs}: {listed}", flush=True)
 
 
 def sort_rows(rows: Any, dropped: set[Place], only: set[Place] | None = None) -> Any:
