@@ -32,7 +32,7 @@ OK, ZERO, NOT_FINITE = "ok", "zero_gradient", "not_finite"
 """Status of a comparison. ZERO scores 0; NOT_FINITE is excluded and not scored."""
 
 _LARGEST = {"float16": 2.0**15, "int8": 127.0}
-_RECORDS_AT_ONCE, _ROWS_AT_ONCE = 64, 64
+_RECORDS_AT_ONCE, _ROWS_AT_ONCE = 16, 64
 FIELDS = ("comparison_id", "margin", "sq_norm", "scale", "status")
 
 
