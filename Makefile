@@ -1,9 +1,9 @@
 # make setup | demo | demo-seeds | test | test-slow | test-s3 | test-faults | check
-#      bench-gradients | clean
+#      bench-gradients | bench-scale | clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo demo-seeds test test-slow test-s3 test-faults check bench-gradients clean
+.PHONY: setup demo demo-seeds test test-slow test-s3 test-faults check bench-gradients bench-scale clean
 
 setup: .venv/.done
 
@@ -41,6 +41,11 @@ check: setup
 bench-gradients: setup
 	$(BIN)/python -W ignore -m ray_jobs.benchmark gradients \
 	  --json docs/gradients.json $(if $(BERGSON),--bergson $(BERGSON))
+
+# STORES=local,s3 needs AWS_ENDPOINT_URL and credentials, see scripts/s3_server.sh
+bench-scale: setup
+	$(BIN)/python -W ignore -m ray_jobs.benchmark scale --json docs/scale.json \
+	  --pairs 100000 --dtypes $(or $(DTYPES),int8) --stores $(or $(STORES),local)
 
 clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
