@@ -1,7 +1,9 @@
 """A small HTTP proxy in front of an S3 server that fails some requests, at random."""
 
-import asyncio
+import contextlib
 import random
+import socket
+import socketserver
 import threading
 from collections import Counter
 
@@ -25,81 +27,79 @@ class FaultyProxy:
     def __init__(self, port: int, seed: int = 0) -> None:
         self.shares: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
-        self._upstream, self._random = port, random.Random(seed)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        started = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._handle, "127.0.0.1", 0), self._loop
-        )
-        self._server = started.result()
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._port, self._random = port, random.Random(seed)
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        proxy = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):  # a side went away
+                    proxy._handle(self.request)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._server.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._closed.set()
+        self._server.shutdown()
+        self._server.server_close()
 
     def _pick(self) -> str:
-        at = self._random.random()
-        for fault, share in self.shares.items():
-            if at < share:
-                return fault
-            at -= share
-        return "ok"
+        with self._lock:
+            at, picked = self._random.random(), "ok"
+            for fault, share in self.shares.items():
+                if 0 <= at < share:
+                    picked = fault
+                at -= share
+            self.counts[picked] += 1
+            return picked
 
-    async def _handle(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            fault = self._pick()
-            self.counts[fault] += 1
-            if fault == "hang":
-                await asyncio.sleep(3600)
-            elif fault in _CODES:
-                body = f"<Error><Code>{_CODES[fault]}</Code></Error>"
-                reply = _ERROR.format(status=fault, length=len(body), body=body)
-                writer.write(reply.encode())
-            else:
-                await self._pass_on(head, reader, writer, cut=fault == "cut")
-            await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # a side went away; the other one sees its connection close
-        finally:
-            writer.close()
-
-    async def _pass_on(
-        self,
-        head: bytes,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        cut: bool,
-    ) -> None:
-        up_reader, up_writer = await asyncio.open_connection(
-            "127.0.0.1", self._upstream
-        )
-        lines = [
-            line
-            for line in head.split(b"\r\n")
-            if line and not line.lower().startswith(b"connection:")
-        ]
-        up_writer.write(b"\r\n".join([*lines, b"Connection: close", b"", b""]))
-        upload = asyncio.create_task(_copy(reader, up_writer))
-        try:
-            if cut:
-                data = await up_reader.read(2**20)
-                writer.write(data[: len(data) // 2])
-            else:
-                await _copy(up_reader, writer)
-        finally:
-            upload.cancel()
-            await asyncio.wait([upload])
-            up_writer.close()
+    def _handle(self, client: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = client.recv(2**16)
+            if not data:
+                return
+            head += data
+        fault = self._pick()
+        if fault == "hang":
+            self._closed.wait()
+        elif fault in _CODES:
+            body = f"<Error><Code>{_CODES[fault]}</Code></Error>"
+            reply = _ERROR.format(status=fault, length=len(body), body=body)
+            client.sendall(reply.encode())
+        else:
+            with socket.create_connection(("127.0.0.1", self._port)) as server:
+                _pass_on(head, client, server, cut=fault == "cut")
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(2**16):
-        writer.write(data)
-        await writer.drain()
+def _pass_on(
+    head: bytes, client: socket.socket, server: socket.socket, cut: bool
+) -> None:
+    lines, body = head.split(b"\r\n\r\n", 1)
+    kept = [
+        line
+        for line in lines.split(b"\r\n")
+        if not line.lower().startswith(b"connection:")
+    ]
+    server.sendall(b"\r\n".join([*kept, b"Connection: close", b"", body]))
+    upload = threading.Thread(target=_copy, args=(client, server), daemon=True)
+    upload.start()
+    try:
+        if cut:
+            data = server.recv(2**20)
+            client.sendall(data[: len(data) // 2])
+        else:
+            _copy(server, client)
+    finally:
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)  # ends the upload
+        upload.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(2**16):
+            target.sendall(data)
