@@ -25,6 +25,9 @@ from inflib.events import count, warning
 _TRANSIENT_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout"}
 _TRANSIENT_ERRNOS = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
 _LONGEST_WAIT = 15.0
+_SLOWEST_UPLOAD = 2**20
+"""Bytes per second that a put may take."""
+
 KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile or role in use)"
 
 
@@ -36,6 +39,7 @@ class PatientS3(s3fs.S3FileSystem):
     """
 
     attempts = 16
+    silence = 20.0  # seconds that a request may stay without an answer
     retries = 5  # of s3fs itself, in silence: a reply that breaks off
 
     def __init__(self, **options: Any) -> None:
@@ -46,10 +50,15 @@ class PatientS3(s3fs.S3FileSystem):
 
     async def _call_s3(self, method: str, *arguments: Any, **options: Any) -> Any:
         place = "/".join(options[k] for k in ("Bucket", "Key") if options.get(k))
+        # botocore's own timeout does not count while a put waits for its go-ahead.
+        limit = self.silence + len(options.get("Body") or b"") / _SLOWEST_UPLOAD
         for attempt in range(1, self.attempts + 1):
             try:
-                found = await super()._call_s3(method, *arguments, **options)
+                async with asyncio.timeout(limit):
+                    found = await super()._call_s3(method, *arguments, **options)
             except Exception as error:
+                if isinstance(error, TimeoutError) and not str(error):
+                    error = TimeoutError(f"no answer to {method} in {limit:.0f} s")
                 if not _is_transient(error):
                     raise _explained(error, place) from error
                 if attempt == self.attempts:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,21 @@ def test_what_is_wrong_is_one_error_that_says_so(
     with pytest.raises(OSError, match=rf"^{url}/.*{expected}") as found:
         Folder(url).check_access()
     assert "wr0ng" not in str(found.value)
+
+
+@pytest.mark.parametrize("request_", ["read", "write", "list"])
+def test_a_server_that_never_answers_is_given_up(settings, monkeypatch, request_):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings(AWS_ENDPOINT_URL=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(PatientS3, "silence", 0.5)
+        monkeypatch.setattr(PatientS3, "attempts", 2)
+        folder = Folder("s3://bucket/run")
+        with pytest.raises(ConnectionError, match=r"no answer to \w+ in [01] s"):
+            {
+                "read": lambda: folder.read_bytes("x"),
+                "write": lambda: folder.write("x", b"data"),
+                "list": folder.names,
+            }[request_]()
 
 
 def test_the_command_line_says_it_in_one_line(s3_bucket, tmp_path):
