@@ -86,8 +86,7 @@ def keep_new(census: Census, known: Known, files: list[str]) -> Labels:
                 "can be appended to a run, not changed: choose another --run"
             )
     census.leave_out(is_known & ~same, "duplicate pair_id")
-    labels, found = census.labels(), known.find(census.labels().pair)
-    census.keep(found < 0)
+    census.keep(known.find(census.labels().pair) < 0)
     return census.labels()
 
 

@@ -7,6 +7,7 @@ storing, scoring.
 
 import json
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -73,7 +74,7 @@ def _row(i: int) -> dict[str, str]:
     }
 
 
-def _write(path: Path, rows: object) -> None:
+def _write(path: Path, rows: Iterable[dict[str, str]]) -> None:
     with open(path, "w") as file:
-        for row in rows:  # type: ignore[attr-defined]
+        for row in rows:
             file.write(json.dumps(row) + "\n")
