@@ -8,24 +8,22 @@ again: each task leaves a partial under a name that says what it depends on, and
 a restart only the missing ones are computed.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import ray
 import torch
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from inflib import curvature, scoring
-from inflib.assembling import assemble
 from inflib.config import Recipe
-from inflib.events import event
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder, Shard
-from inflib.progress import Clock, Progress
-from ray_jobs.observe import observe, watched
+from inflib.progress import Progress
+from ray_jobs import passes
+from ray_jobs.observe import observe
 from ray_jobs.session import Stage, main, start_ray
 
 
@@ -93,7 +91,7 @@ class Reducer:
             raise ValueError(f"no label with a finite margin in {empty or 'train'}")
         vectors = np.stack(
             [
-                self._sum(_query_sums, query, []) / count
+                self._sum(passes.query_sums, query, []) / count
                 for query, count in zip(queries, query_counts, strict=True)
             ],
             axis=1,
@@ -106,7 +104,9 @@ class Reducer:
         for kind in config.curvatures:
             ihvp = vectors
             if kind == "datainf" and lam > 0:
-                products = self._sum(_datainf_sums, "train", [ray.put(vectors), lam])
+                products = self._sum(
+                    passes.datainf_sums, "train", [ray.put(vectors), lam]
+                )
                 ihvp = curvature.datainf_ihvp(
                     torch.from_numpy(vectors),
                     torch.from_numpy(products),
@@ -116,7 +116,7 @@ class Reducer:
             ihvps.append(ihvp)
             names += [f"{kind}_{query}" for query in queries]
         self._score_shards(np.concatenate(ihvps, axis=1), names)
-        table = _assemble.remote(self.run_folder, self._score_names(), names)
+        table = passes.assemble.remote(self.run_folder, self._score_names(), names)
         num_rows, digest = ray.get(table)
         return {"pairs": num_rows, "finite": num_labels, "lambda": lam}, digest
 
@@ -127,7 +127,7 @@ class Reducer:
     def _moments(self, pairs: str) -> tuple[int, float]:
         """(usable labels, sum of |g|^2) of a pair set, added in plan order."""
         tasks = [
-            _moments.remote(self.run_folder, pairs, group)
+            passes.moments.remote(self.run_folder, pairs, group)
             for group in self._groups(pairs)
         ]
         self._wait(tasks)
@@ -162,7 +162,7 @@ class Reducer:
         outputs = self._score_names()
 
         def submit(i: int) -> Any:
-            return _score_shard.remote(
+            return passes.score_shard.remote(
                 self.run_folder, shards[i], self.partials, outputs[i], shared, names
             )
 
@@ -180,69 +180,6 @@ class Reducer:
             finished, tasks = ray.wait(tasks)
             ray.get(finished)
             self._done += len(finished)
-
-
-@ray.remote
-def _moments(run: Folder, pairs: str, shards: list[Shard]) -> tuple[int, float]:
-    return scoring.moments(run, pairs, shards)
-
-
-@ray.remote
-def _query_sums(
-    run: Folder, pairs: str, shards: list[Shard], target: Folder, name: str
-) -> None:
-    with _pass("sum queries", pairs, shards):
-        scoring.write_array(target, name, scoring.query_sums(run, pairs, shards))
-
-
-@ray.remote
-def _datainf_sums(
-    run: Folder,
-    pairs: str,
-    shards: list[Shard],
-    target: Folder,
-    name: str,
-    vectors: np.ndarray,
-    lam: float,
-) -> None:
-    with _pass("sum DataInf terms", pairs, shards):
-        sums = scoring.datainf_sums(run, pairs, shards, vectors.copy(), lam)
-        scoring.write_array(target, name, sums)
-
-
-@ray.remote
-def _score_shard(
-    run: Folder,
-    shard: Shard,
-    target: Folder,
-    name: str,
-    ihvps: np.ndarray,
-    columns: list[str],
-) -> None:
-    with _pass("score", "train", [shard]):
-        table: pa.Table = scoring.score_shard(
-            run, "train", shard, ihvps.copy(), columns
-        )
-        target.write_table(name, table)
-
-
-@contextmanager
-def _pass(phase: str, pairs: str, shards: list[Shard]) -> Iterator[None]:
-    """What every task over sketches shares: one thread, since more threads round
-    otherwise, and what is said of it."""
-    observe("score")
-    torch.set_num_threads(1)
-    clock, name = Clock(), f"{pairs}/{shards[0].name} to {shards[-1].name}"
-    with watched(f"{phase}, {name}"):
-        yield
-    clock.lap(phase)
-    num_pairs = sum(shard.num_comparisons for shard in shards)
-    event(f"{phase}, {name}", shard=name, pairs=num_pairs, seconds=clock.laps)
-
-
-@ray.remote
-def _assemble(run: Folder, parts: list[str], columns: list[str]) -> tuple[int, str]:
-    return assemble(run / "influence", parts, columns)
 
 
 if __name__ == "__main__":
