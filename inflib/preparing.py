@@ -16,7 +16,6 @@ from inflib.config_data import PrepareConfig, SourceConfig
 from inflib.pairs import Message, Pair, Render, to_pair
 from inflib.pairs_folder import COMPARISONS, EXCLUDED, LABELS
 from inflib.readers import BadRow, kind_of, read_rows
-from inflib.tokenizer import load_tokenizer
 from inflib.tokens import Tokens, tokenize
 
 USED, BAD, TOO_LONG, OUTSIDE = "used", "bad", "too long", "outside"
@@ -248,6 +247,9 @@ def _cast(value: Any, kind: pa.DataType) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _tokenizer(base: str, revision: str | None, trust_remote_code: bool) -> Any:
+    # Only here: it imports torch, seconds that tasks which do not tokenise save.
+    from inflib.tokenizer import load_tokenizer
+
     return load_tokenizer(base, revision, trust_remote_code)
 
 

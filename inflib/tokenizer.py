@@ -1,4 +1,4 @@
-"""The tokenizer of a base model. Light: workers that only tokenise import no torch."""
+"""The tokenizer of a base model."""
 
 import hashlib
 import importlib.util

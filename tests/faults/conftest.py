@@ -25,7 +25,7 @@ from tests.faults.proxy import FaultyProxy
 from tests.ray.conftest import tiny_recipe
 
 ROOT = Path(__file__).parents[2]
-NODE = {"num_cpus": 2, "object_store_memory": 150 * 2**20}
+NODE = {"num_cpus": 1, "object_store_memory": 150 * 2**20}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,7 +75,7 @@ def undisturbed(
         folder / "run",
         folder,
         llama_folder,
-        prepare__shard_rows=2,
+        prepare__shard_rows=4,
         score__group_shards=1,
         train__epochs=3,
         train__saves_per_epoch=3,

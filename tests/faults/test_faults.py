@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import torch
 from inflib import sketcher
 from inflib.checking import check
 from inflib.folder import SCRATCH, Folder
+from inflib.s3 import PatientS3
 from ray_jobs.report import report
 from ray_jobs.score import score
 from ray_jobs.session import QUIET, run_stages
@@ -119,6 +121,19 @@ def test_the_reducer_is_killed(disturbed, undisturbed, moment):
     assert outputs(recipe, "influence") == outputs(undisturbed, "influence")
 
 
+@contextmanager
+def connected(hook=None):
+    """Ray, with a hook that every worker runs first."""
+    environment = {"env_vars": QUIET}
+    if hook is not None:
+        environment["worker_process_setup_hook"] = hook
+    ray.init(os.environ["RAY_ADDRESS"], runtime_env=environment)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def server(command):
     subprocess.run([ROOT / "scripts" / "s3_server.sh", command], check=True)
 
@@ -139,12 +154,20 @@ def test_the_s3_server_is_away_for_20_seconds(disturbed, undisturbed, s3_bucket,
     assert outputs(recipe, "sketches") == outputs(undisturbed, "sketches")
 
 
+def impatient() -> None:
+    """In every process: give a request up sooner than after 20 seconds."""
+    PatientS3.silence = 3.0
+
+
 def test_s3_requests_fail_at_random(disturbed, undisturbed, s3_bucket, proxy, capfd):
-    proxy.counts.clear()
     recipe = disturbed("pairs", "reward_model", run=f"{s3_bucket}/faults")
-    proxy.shares = {"500": 0.06, "503": 0.06, "cut": 0.04, "hang": 0.005}
-    run_stages(recipe, [sketch, score])
-    proxy.shares = {}
+    proxy.counts.clear()
+    proxy.shares = {"500": 0.04, "503": 0.04, "cut": 0.04, "hang": 0.02}
+    try:
+        with connected(impatient):
+            run_stages(recipe, [sketch, score])
+    finally:
+        proxy.shares = {}
     for fault in ("500", "503", "cut", "hang"):
         assert proxy.counts[fault], proxy.counts
     assert "trying again in" in capfd.readouterr().err
@@ -219,16 +242,10 @@ def logged(stage):
 
 
 def test_a_device_runs_out_of_memory(disturbed, undisturbed):
-    ray.init(
-        os.environ["RAY_ADDRESS"],
-        runtime_env={"env_vars": QUIET, "worker_process_setup_hook": out_of_memory},
-    )
-    try:
-        recipe = disturbed("pairs", "reward_model")
+    recipe = disturbed("pairs", "reward_model")
+    with connected(out_of_memory):
         run_stages(recipe, [sketch])
         assert any("out of memory at" in line["message"] for line in logged("sketch"))
-    finally:
-        ray.shutdown()
     name = "train/00000.json"
     rows, exact = (
         json.loads(outputs(r, "sketches")[f"sketches/{name}"])
@@ -241,8 +258,7 @@ def test_a_device_runs_out_of_memory(disturbed, undisturbed):
 
 def test_metrics_and_logs_say_what_happened(disturbed, cluster):
     recipe = disturbed("pairs", "reward_model")
-    ray.init(os.environ["RAY_ADDRESS"], runtime_env={"env_vars": QUIET})
-    try:
+    with connected():
         run_stages(recipe, [sketch])
         ports = [n["MetricsExportPort"] for n in ray.nodes() if n["Alive"]]
         wanted = {f"ray_inflib_{n}" for n in ("pairs", "tokens", "bytes", "seconds")}
@@ -258,8 +274,6 @@ def test_metrics_and_logs_say_what_happened(disturbed, cluster):
 
         wait_for(exported, 60)
         lines = logged("sketch")
-    finally:
-        ray.shutdown()
     mine = [line for line in lines if line["message"] == "sketched train/00003"]
     for name in ("stage", "shard", "worker", "node", "pairs", "tokens", "seconds"):
         assert name in mine[-1], name
