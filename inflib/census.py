@@ -1,6 +1,6 @@
 """Counts over all rows of a pair set: duplicates, kept columns, the data report.
 
-Holds some 40 bytes per label, never text.
+Holds 41 bytes per label, never text.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from inflib.preparing import BAD, OUTSIDE, USED
 
@@ -29,6 +30,18 @@ COLUMNS = [
 ]
 EDGES = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 2**31)
 """Bounds of the token histogram: tokens of a comparison's longer sequence."""
+_LABEL = np.dtype(
+    [
+        ("pair", "u8"),
+        ("comparison", "u8"),
+        ("row", "i8"),
+        ("file", "i4"),
+        ("length", "i4"),
+        ("length_difference", "i4"),
+        ("num_cut", "i4"),
+        ("sign", "i1"),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -52,87 +65,74 @@ class Census:
         """Rows that are neither used nor outside: file, row, problem."""
 
         self._files: list[str] = []
-        self._pair_hash: list[np.ndarray] = []
-        self._comparison_hash: list[np.ndarray] = []
-        self._numbers: list[np.ndarray] = []
+        self._parts: list[np.ndarray] = []
 
     def add(self, rows: pa.Table) -> None:
         """Count a batch; it has at least COLUMNS."""
-        used = []
-        for row in rows.select(COLUMNS).to_pylist():
-            self.states[row["state"]] += 1
-            if row["state"] == USED:
-                used.append(row)
-            elif row["state"] != OUTSIDE:
-                self.unused.append(_unused(row, row["problem"]))
-        if not used:
-            return
-        self.kinds.update(row["kinds"] for row in used)
-        for row in used:
-            if row["file"] not in self._files:
-                self._files.append(row["file"])
-        self._pair_hash.append(hashes(row["pair_id"] for row in used))
-        self._comparison_hash.append(hashes(row["comparison_id"] for row in used))
-        names = ("file_row", "length", "length_difference", "num_cut", "sign")
-        self._numbers.append(
-            np.array(
-                [
-                    (self._files.index(row["file"]), *(row[n] for n in names))
-                    for row in used
-                ],
-                dtype=np.int64,
-            )
-        )
+        for found in pc.value_counts(rows["state"]).to_pylist():
+            self.states[found["values"]] += found["counts"]
+        state = pc.field("state")
+        unused = rows.filter((state != USED) & (state != OUTSIDE))
+        for row in unused.select(["file", "file_row", "problem"]).to_pylist():
+            self.unused.append(_unused(row["file"], row["file_row"], row["problem"]))
+        used = rows.filter(state == USED)
+        self.kinds.update(pc.unique(used["kinds"]).to_pylist())
+        for file in pc.unique(used["file"]).to_pylist():
+            if file not in self._files:
+                self._files.append(file)
+        part = np.empty(len(used), _LABEL)
+        part["pair"] = hashes(used["pair_id"].to_pylist())
+        part["comparison"] = hashes(used["comparison_id"].to_pylist())
+        part["file"] = [self._files.index(file) for file in used["file"].to_pylist()]
+        part["row"] = used["file_row"]
+        for name in ("length", "length_difference", "num_cut", "sign"):
+            part[name] = used[name]
+        self._parts.append(part)
 
     def drop_duplicates(self) -> set[tuple[str, int]]:
         """Leave out every label whose pair_id an earlier row has; their (file, row)."""
-        pair, numbers = self.labels().pair, self._joined()
-        order = np.lexsort((numbers[:, 1], numbers[:, 0], pair))
+        labels = self._labels()
+        order = np.lexsort((labels["row"], labels["file"], labels["pair"]))
+        pair = labels["pair"][order]
         same = np.zeros(len(order), dtype=bool)
-        same[order[1:]] = pair[order[1:]] == pair[order[:-1]]
+        same[order[1:]] = pair[1:] == pair[:-1]
         return self.leave_out(same, "duplicate pair_id")
 
     def leave_out(self, mask: np.ndarray, problem: str) -> set[tuple[str, int]]:
         """Count used labels (bool, one per label) as bad; returns their (file, row)."""
-        labels = self.labels()
-        places = set(zip(labels.file[mask], labels.row[mask].tolist(), strict=True))
-        self.unused += [
-            {"file": file, "row": row, "problem": problem} for file, row in places
-        ]
+        left = self._labels()[mask]
+        files = [self._files[i] for i in left["file"]]
+        places = set(zip(files, left["row"].tolist(), strict=True))
+        self.unused += [_unused(file, row, problem) for file, row in places]
         self.states[BAD] += len(places)
         self.keep(~mask)
         return places
 
     def labels(self) -> Labels:
         """The used labels, in the order in which they came."""
-        none = np.empty(0, dtype=np.uint64)
-        numbers = self._joined()
+        found = self._labels()
         return Labels(
-            np.concatenate([none, *self._pair_hash]),
-            np.concatenate([none, *self._comparison_hash]),
-            np.array([*self._files, ""], dtype=object)[numbers[:, 0]],
-            numbers[:, 1],
-            numbers[:, 5],
+            found["pair"],
+            found["comparison"],
+            np.array([*self._files, ""], dtype=object)[found["file"]],
+            found["row"],
+            found["sign"],
         )
 
     def keep(self, kept: np.ndarray) -> None:
         """Forget the used labels that are not kept (bool, one per label)."""
-        found, numbers = self.labels(), self._joined()
-        self.states[USED] -= int((~kept).sum())
-        self._pair_hash = [found.pair[kept]]
-        self._comparison_hash = [found.comparison[kept]]
-        self._numbers = [numbers[kept]]
+        if not kept.all():
+            self.states[USED] -= int((~kept).sum())
+            self._parts = [self._labels()[kept]]
 
     def comparisons(self) -> np.ndarray:
         """Sorted 64-bit hashes of the distinct comparisons."""
-        if not self._comparison_hash:
-            return np.empty(0, dtype=np.uint64)
-        return np.unique(np.concatenate(self._comparison_hash))
+        return np.unique(self._labels()["comparison"])
 
     def report(self) -> dict[str, Any]:
         """The data report of this set."""
-        numbers = self._joined()
-        length, difference, cut = numbers[:, 2], numbers[:, 3], numbers[:, 4]
+        labels = self._labels()
+        length, difference = labels["length"], labels["length_difference"]
         counts, _ = np.histogram(length, EDGES)
         reasons = Counter(
             re.sub(r"\d+", "N", row["problem"].partition(": ")[0])
@@ -145,7 +145,7 @@ class Census:
             "labels": self.states[USED],
             "comparisons": len(self.comparisons()),
             "excluded": dict(sorted(reasons.items())),
-            "prompts_cut": int((cut > 0).sum()),
+            "prompts_cut": int((labels["num_cut"] > 0).sum()),
             "mean_length": float(length.mean()) if len(length) else None,
             "length_histogram": {
                 f"{low}-{high - 1}" if high < 2**31 else f"{low}+": int(count)
@@ -161,12 +161,15 @@ class Census:
             f"{self.states[OUTSIDE]} not asked for"
         )
 
-    def _joined(self) -> np.ndarray:
-        return np.concatenate([np.empty((0, 6), np.int64), *self._numbers])
+    def _labels(self) -> np.ndarray:
+        """All used labels in one array of _LABEL."""
+        if len(self._parts) != 1:
+            self._parts = [np.concatenate([np.empty(0, _LABEL), *self._parts])]
+        return self._parts[0]
 
 
-def _unused(row: dict[str, Any], problem: str) -> dict[str, Any]:
-    return {"file": row["file"], "row": row["file_row"], "problem": problem}
+def _unused(file: str, row: int, problem: str) -> dict[str, Any]:
+    return {"file": file, "row": row, "problem": problem}
 
 
 def hashes(texts: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 import functools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -206,7 +206,7 @@ def kept_columns(kinds: set[str], skip_null: bool = False) -> dict[str, pa.DataT
     }
 
 
-def plan_shards(totals: list[int], shard_rows: int) -> list[int]:
+def plan_shards(totals: Sequence[int], shard_rows: int) -> list[int]:
     """First comparison of every shard but the first, for about equal token counts.
 
     totals: tokens per comparison, in order. No shard has more than shard_rows.

@@ -1,5 +1,6 @@
 """Rows of input files to shards of pairs, by Ray Data: for prepare and append."""
 
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,8 +89,8 @@ def write_shards(
 
     kept: the columns kept beside the labels, by pair set.
     """
-    starts: dict[str, list[int]] = {pairs: [] for pairs in kept}
-    totals: dict[str, list[int]] = {pairs: [] for pairs in kept}
+    starts = {pairs: array("q") for pairs in kept}
+    totals = {pairs: array("q") for pairs in kept}
     last, row = ("", ""), 0
     keys = ordered.select_columns(["pairs", "comparison_id", "total"])
     for batch in keys.iter_batches(batch_size=4096, batch_format="numpy"):

@@ -49,8 +49,12 @@ def sketch(recipe: Recipe) -> None:
     progress.close()
     if len(receipts) != len(todo):
         raise RuntimeError(f"{len(todo)} shards asked for, {len(receipts)} came back")
-    for pairs, shards in plans.items():
-        store.write_index(stage.folder / pairs, [shard.name for shard in shards])
+    start_ray(recipe)
+    indexes = [
+        _write_index.remote(stage.folder / pairs, [shard.name for shard in shards])
+        for pairs, shards in plans.items()
+    ]
+    ray.get(indexes)
     seconds = sum(receipt.seconds for receipt in receipts)
     num_pairs = sum(receipt.num_pairs for receipt in receipts)
     stage.done(
@@ -90,6 +94,12 @@ def compute_shards(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Rece
     )
     for row in rows.iter_rows():
         yield Receipt(**row)
+
+
+@ray.remote
+def _write_index(folder: Folder, shards: list[str]) -> None:
+    observe("sketch")
+    store.write_index(folder, shards)
 
 
 class SketchActor:

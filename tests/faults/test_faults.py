@@ -124,7 +124,7 @@ def test_the_reducer_is_killed(disturbed, undisturbed, moment):
 @contextmanager
 def connected(hook=None):
     """Ray, with a hook that every worker runs first."""
-    environment = {"env_vars": QUIET}
+    environment = {"env_vars": dict(QUIET)}  # Ray puts the hook in
     if hook is not None:
         environment["worker_process_setup_hook"] = hook
     ray.init(os.environ["RAY_ADDRESS"], runtime_env=environment)
