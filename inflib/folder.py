@@ -24,7 +24,9 @@ import pyarrow.parquet as pq
 SCRATCH = ".scratch-"
 """Prefix of files still being written; never complete, safe to delete."""
 
-_READERS = 16
+_REQUESTS = 16
+"""At once."""
+
 _ONE_PUT = 2**31
 """Larger than any file here: no multipart uploads that could be left unfinished."""
 
@@ -112,7 +114,7 @@ class Folder:
 
     def read_jsons(self, names: Iterable[str]) -> list[Any]:
         """Several JSON files, some at a time, in the order of their names."""
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(_REQUESTS) as pool:
             return list(pool.map(self.read_json, names))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
@@ -156,8 +158,12 @@ class Folder:
         self.write(name, data)
         return hashlib.sha256(data).hexdigest()
 
-    def delete(self, name: str) -> None:
-        """Delete a file, if it is there."""
+    def delete(self, *names: str) -> None:
+        """Delete files, those that are there."""
+        with ThreadPoolExecutor(_REQUESTS) as pool:
+            list(pool.map(self._delete, names))
+
+    def _delete(self, name: str) -> None:
         fs, path = self._at(name)
         with contextlib.suppress(FileNotFoundError):
             fs.rm_file(path)

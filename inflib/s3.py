@@ -48,6 +48,10 @@ class PatientS3(s3fs.S3FileSystem):
         options.setdefault("use_listings_cache", False)
         super().__init__(**options)
 
+    async def _cat_file(self, path: str, *arguments: Any, **options: Any) -> Any:
+        # One request a file; s3fs would ask for its size before.
+        return await super()._cat_file(path, *arguments, max_concurrency=1, **options)
+
     async def _call_s3(self, method: str, *arguments: Any, **options: Any) -> Any:
         place = "/".join(options[k] for k in ("Bucket", "Key") if options.get(k))
         # botocore's own timeout does not count while a put waits for its go-ahead.

@@ -66,8 +66,7 @@ def append(recipe: Recipe, stage: Stage, files: list[str], sources: Sources) -> 
     report.setdefault("appended", []).append(census.report())
     stage.folder.write_json("report.json", report)
     stage.folder.write_json("sources.json", sources)
-    for name in folder.unplanned(plan):
-        folder.folder.delete(name)
+    folder.folder.delete(*folder.unplanned(plan))
     print(
         f"prepare: {len(new.pair)} labels appended, {len(onto)} of them on comparisons "
         "that the run has; reward model and sketches stay as they are",

@@ -41,8 +41,7 @@ def score(recipe: Recipe) -> None:
     reducer = Reducer.remote(recipe, inputs)  # type: ignore[attr-defined]
     facts, digest = _wait(reducer)
     partials = stage.folder / "partials"
-    for name in partials.names():
-        partials.delete(name)
+    partials.delete(*partials.names())
     stage.done(facts, {"inputs": inputs, "sha256": digest})
 
 

@@ -54,9 +54,10 @@ def run_stages(recipe: Recipe, stages: list[Callable[[Recipe], None]]) -> None:
     """
     bind(recipe)
     run = Folder(recipe.run)
-    for name in run.half_written():
+    half_written = run.half_written()
+    for name in half_written:
         print(f"deleted {run.url}/{name}, left half-written by an earlier run")
-        run.delete(name)
+    run.delete(*half_written)
     ours = not ray.is_initialized()
     try:
         for stage in stages:

@@ -31,8 +31,8 @@ def sketch(recipe: Recipe) -> None:
     }
     bind_sketches(recipe)
     for pairs in plans:
-        for name in store.leftovers(stage.folder / pairs):
-            (stage.folder / pairs).delete(name)
+        folder = stage.folder / pairs
+        folder.delete(*store.leftovers(folder))
     todo = []
     for pairs, shards in plans.items():
         complete = store.completed(stage.folder / pairs, shards)

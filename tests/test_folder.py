@@ -25,8 +25,8 @@ def test_write_read_replace_delete(folder):
     assert (folder / "inner").read_json("b.json") == {"x": [1]}
     assert folder.exists("inner/b.json")
     assert folder.num_bytes() == 3 + len(folder.read_bytes("inner/b.json"))
-    folder.delete("a.bin")
-    assert not folder.exists("a.bin")
+    folder.delete("a.bin", "inner/b.json", "never there")
+    assert folder.tree() == {}
 
 
 def test_tables_come_back(folder):

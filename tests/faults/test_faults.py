@@ -124,7 +124,8 @@ def test_the_reducer_is_killed(disturbed, undisturbed, moment):
 @contextmanager
 def connected(hook=None):
     """Ray, with a hook that every worker runs first."""
-    environment = {"env_vars": dict(QUIET)}  # Ray puts the hook in
+    # Workers import the hook from this module; Ray adds to what it is given.
+    environment = {"env_vars": QUIET | {"PYTHONPATH": str(ROOT)}}
     if hook is not None:
         environment["worker_process_setup_hook"] = hook
     ray.init(os.environ["RAY_ADDRESS"], runtime_env=environment)
@@ -155,11 +156,15 @@ def test_the_s3_server_is_away_for_20_seconds(disturbed, undisturbed, s3_bucket,
 
 
 def impatient() -> None:
-    """In every process: give a request up sooner than after 20 seconds."""
+    """Give requests up sooner than after 20 seconds; for the driver and workers."""
     PatientS3.silence = 3.0
 
 
-def test_s3_requests_fail_at_random(disturbed, undisturbed, s3_bucket, proxy, capfd):
+def test_s3_requests_fail_at_random(
+    disturbed, undisturbed, s3_bucket, proxy, capfd, monkeypatch
+):
+    monkeypatch.setattr(PatientS3, "silence", PatientS3.silence)
+    impatient()
     recipe = disturbed("pairs", "reward_model", run=f"{s3_bucket}/faults")
     proxy.counts.clear()
     proxy.shares = {"500": 0.04, "503": 0.04, "cut": 0.04, "hang": 0.02}
