@@ -137,12 +137,12 @@ def kill(title: str) -> int:
     return found[0].pid
 
 
-def when(condition: Callable[[], bool], act: Callable[[], Any]) -> threading.Thread:
+def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.Thread:
     """Act once, in a thread, as soon as the condition holds; join it to be sure."""
 
     def watch() -> None:
         wait_for(condition)
-        thread.result = act()  # type: ignore[attr-defined]
+        act()
 
     thread = threading.Thread(target=watch)
     thread.start()

@@ -1,16 +1,28 @@
 """One Ray for all tests of this folder, and a small audit that ran on it."""
 
 import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
+import yaml
 
 from inflib.config import Recipe
 from inflib.demo_data import generate
 from ray_jobs.audit import STAGES
 from ray_jobs.session import run_stages, start_ray
+
+ROOT = Path(__file__).parents[2]
+RAY = str(Path(sys.executable).with_name("ray"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,3 +96,81 @@ def audited(
     recipe = tiny_recipe(tmp_path_factory.mktemp("audit") / "run", data, llama_folder)
     run_stages(recipe, STAGES)
     return recipe
+
+
+@pytest.fixture(scope="session")
+def submitted(
+    data: Path, llama_folder: str, tmp_path_factory: Any
+) -> tuple[Recipe, str]:
+    """(recipe of an audit submitted to a cluster head, what its job printed)."""
+    folder = tmp_path_factory.mktemp("submitted")
+    learns = {"train__epochs": 6, "train__learning_rate": 1e-2}
+    recipe = tiny_recipe(folder / "run", data, llama_folder, **learns)
+    config = folder / "recipe.yaml"
+    config.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    command = ["python", "-m", "ray_jobs.audit", "--config", str(config)]
+    with _head(tmp_path_factory.mktemp("r")) as (address, environment):
+        submit = [RAY, "job", "submit", "--address", address, "--working-dir", "."]
+        end = time.monotonic() + 60
+        while True:
+            job = subprocess.run(
+                [*submit, "--", *command, "--report.top", "2"],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+            )
+            # A head's dashboard answers some seconds before its job agent is there.
+            if "No available agent" not in job.stderr or time.monotonic() > end:
+                break
+            time.sleep(1)
+    assert job.returncode == 0, job.stdout[-3000:] + job.stderr
+    return recipe, job.stdout
+
+
+@contextmanager
+def _head(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Dashboard address and environment of a head node of its own."""
+    gcs, dashboard = _free_port(), _free_port()
+    environment = os.environ | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    environment.pop("RAY_ADDRESS", None)
+    started = subprocess.Popen(
+        [
+            *(RAY, "start", "--head", "--block", "--num-cpus=2"),
+            *(f"--port={gcs}", f"--dashboard-port={dashboard}"),
+            "--dashboard-host=127.0.0.1",
+            # the usual port may be taken by another Ray of this machine
+            f"--dashboard-agent-listen-port={_free_port()}",
+            f"--temp-dir={folder}",
+        ],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        end = time.monotonic() + 60
+        while not _answers(dashboard):
+            assert time.monotonic() < end, "no dashboard"
+            assert started.poll() is None, "ray start ended"
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{dashboard}", environment
+    finally:
+        for process in psutil.Process(started.pid).children(recursive=True):
+            process.kill()
+        started.kill()
+        started.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

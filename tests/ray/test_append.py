@@ -36,7 +36,10 @@ def more_rows(data):
     return [*new, *again, known[9]]
 
 
-def test_only_new_comparisons_are_computed(audited, data, tmp_path, capsys):
+def test_only_new_comparisons_are_computed(
+    submitted, ray_session, data, tmp_path, capsys
+):
+    audited, _ = submitted
     recipe = copied(
         audited, tmp_path, "pairs", "reward_model", "sketches", "influence", "report"
     )
@@ -76,7 +79,8 @@ def test_only_new_comparisons_are_computed(audited, data, tmp_path, capsys):
         run_stages(grown, [prepare])
 
 
-def test_query_sets_do_not_grow(audited, data, tmp_path):
+def test_query_sets_do_not_grow(submitted, ray_session, data, tmp_path):
+    audited, _ = submitted
     recipe = copied(audited, tmp_path, "pairs")
     other = write_jsonl(
         tmp_path / "expert.jsonl", read_jsonl(data / "expert.jsonl")[:5]

@@ -78,6 +78,11 @@ def whole_gradients(recipe, pairs):
     return torch.stack(grads), np.array(found), ids
 
 
+def test_training_reports_accuracy_on_every_query_set(audited):
+    done = (Folder(audited.run) / "reward_model").read_json("done.json")
+    assert set(done["accuracy"]) == {"expert", "concise"}
+
+
 @pytest.mark.parametrize("query", ["expert", "concise"])
 def test_scores_equal_datainf_on_whole_gradients(audited, query):
     grads, expected_margins, ids = whole_gradients(audited, "train")
