@@ -241,7 +241,7 @@ def test_check_lists_what_is_wrong_and_says_so_by_its_exit_status(
         "influence/influence.parquet: changed or truncated (sha256)",
         "influence/partials/x: left over",
     ]
-    labels = next((run / "pairs" / "train").glob("labels-*"))
+    labels = next((run / "pairs" / "train").glob("labels-00000-*"))
     labels.write_bytes(labels.read_bytes()[:-1])
     (run / "sketches" / "train" / "00001.json").unlink()
     code, lines = checked(run, capsys)
