@@ -94,13 +94,15 @@ def test_the_gpu_check_runs_on_a_cpu_too(tmp_path):
 def test_the_benchmark_prints_and_writes_all_its_figures(tmp_path):
     out = tmp_path / "gradients.json"
     command = [sys.executable, "-W", "ignore", "-m", "ray_jobs.benchmark", "gradients"]
-    options = ["--shape", "tiny", "--pairs", "18", "--dtypes", "float32"]
-    options += ["--repeats", "1", "--json", str(out)]
+    options = ["--shape", "tiny", "--pairs", "18", "--repeats", "1", "--json", str(out)]
     subprocess.run([*command, *options], check=True, cwd=ROOT)
     found = json.loads(out.read_text())
-    for name in ("ours", "training_step", "autograd_loop", "paper_loop"):
-        assert found[name]["pairs_per_s"] > 0
-    assert {"ours_over_training_step", "ours_over_paper_loop"} <= found.keys()
+    for part in (found, found["bf16"]):
+        for name in ("ours", "training_step", "autograd_loop", "paper_loop"):
+            assert part[name]["pairs_per_s"] > 0
+        assert {"ours_over_training_step", "ours_over_paper_loop"} <= part.keys()
     assert found["orchestration"]["one_worker_over_bare_loop"] > 0
-    refused = subprocess.run([*command, "--pears", "1"], capture_output=True, cwd=ROOT)
+    refused = subprocess.run(
+        [*command, "--repeats", "1"], capture_output=True, cwd=ROOT
+    )
     assert refused.returncode == 2 and b"usage" in refused.stderr
