@@ -36,9 +36,9 @@ class Adapter:
         return hashlib.sha256(self.config + b"\0" + self.weights).hexdigest()
 
     @property
-    def num_parameters(self) -> int:
-        shapes = [entry["shape"] for entry in self._header().values()]
-        return sum(math.prod(shape) for shape in shapes)
+    def sizes(self) -> dict[str, int]:
+        """Numbers of each tensor, by its name in the file."""
+        return {name: math.prod(e["shape"]) for name, e in self._header().items()}
 
     def _header(self) -> dict[str, Any]:
         """Names, shapes and dtypes, by the safetensors format: a length, then JSON."""

@@ -2,11 +2,14 @@
 
 from transformers import AutoConfig
 
+from inflib.adapter import read_adapter
 from inflib.attention import longest_flat
 from inflib.config import Recipe
 from inflib.folder import Folder
+from inflib.layers import Layer, lay_out, to_json
 from inflib.pairs_folder import PairsFolder
-from inflib.reward_folder import describe_model
+from inflib.reward_folder import adapter_folder, describe_model
+from inflib.store import FORMAT
 from inflib.tokenizer import load_tokenizer, resolve_base, tokenizer_digest
 from inflib.units import Kind, choose_unit
 
@@ -21,17 +24,20 @@ def bind_sketches(recipe: Recipe) -> None:
     folder = Folder(recipe.run) / "sketches"
     tokenizer = load_tokenizer(model.base, model.revision, model.trust_remote_code)
     manifest = {
+        "format": FORMAT,
         "tokenizer_sha256": tokenizer_digest(tokenizer),
         **describe_model(recipe),
         "model_dtype": model.dtype,
         "attention": model.attention,
         "max_length": recipe.prepare.max_length,
         "sketch_size": config.sketch_size,
+        "by_layer": config.by_layer,
         "seed": config.seed,
         "store_dtype": config.store_dtype,
         "token_budget": config.token_budget,
         "threads": config.cpus_per_worker,
         "unit": config.unit,
+        "layers": to_json(_layers(recipe)),
     }
     if not folder.exists("manifest.json"):
         units = _choose_units(recipe)
@@ -44,6 +50,11 @@ def bind_sketches(recipe: Recipe) -> None:
                 f"{folder.url} was made with {name} = {stored.get(name)!r}, now "
                 f"{value!r}: choose another --run, or delete that folder"
             )
+
+
+def _layers(recipe: Recipe) -> list[Layer]:
+    sizes = read_adapter(adapter_folder(recipe)).sizes
+    return lay_out(sizes, recipe.sketch.sketch_size, recipe.sketch.by_layer)
 
 
 def _choose_units(recipe: Recipe) -> dict[str, Kind]:

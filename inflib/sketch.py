@@ -21,10 +21,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from inflib.layers import lay_out, layer_of
+
 
 class Oporp:
     """Sketcher of gradients with D = sum of the block sizes, in the blocks' order.
 
+    by_layer: each layer is permuted by itself, into bins of its own (inflib.layers).
     The same bits on every run and with any number of threads, on a GPU as well.
     """
 
@@ -34,19 +37,23 @@ class Oporp:
         sketch_size: int,
         seed: int,
         device: torch.device | str = "cpu",
+        by_layer: bool = False,
     ) -> None:
         self.sketch_size = sketch_size
-        bins, signs = draw(sum(sizes.values()), sketch_size, seed)
+        self.layers = lay_out(sizes, sketch_size, by_layer)
+        self.layer_of = {block: layer_of(block, by_layer) for block in sizes}
         self._blocks: dict[str, list[Entries]] = {}
-        start = 0
-        for name, size in sizes.items():
-            own = slice(start, start + size)
-            on_gpu = torch.device(device).type == "cuda"
-            split = by_rank if on_gpu else in_order
-            self._blocks[name] = [
-                part.to(device) for part in split(bins[own], signs[own])
-            ]
-            start += size
+        split = by_rank if torch.device(device).type == "cuda" else in_order
+        for number, layer in enumerate(self.layers):
+            width = layer.stop - layer.start
+            bins, signs = draw(layer.num_parameters, width, seed, number)
+            first = 0
+            for block, size in sizes.items():
+                if self.layer_of[block] == layer.name:
+                    own = slice(first, first + size)
+                    parts = split(layer.start + bins[own], signs[own])
+                    self._blocks[block] = [part.to(device) for part in parts]
+                    first += size
 
     def entries(self, block: str) -> list["Entries"]:
         """A block's entries, in the parts in which `add` takes them."""
@@ -94,17 +101,19 @@ def by_rank(bins: Int[Tensor, " d"], signs: Float[Tensor, " d"]) -> list[Entries
 
 
 def draw(
-    num_parameters: int, sketch_size: int, seed: int
+    num_parameters: int, sketch_size: int, seed: int, layer: int = 0
 ) -> tuple[Int[Tensor, " d"], Float[Tensor, " d"]]:
     """Bin (0 <= bin < K) and sign (+1 or -1) of every gradient entry.
 
     Each bin stands for ceil(D / K) positions of the permuted, padded gradient.
     """
     per_bin = -(-num_parameters // sketch_size)
-    keys = np.random.Philox(key=[seed, 0]).random_raw(per_bin * sketch_size)
+    keys = np.random.Philox(key=[seed, 2 * layer]).random_raw(per_bin * sketch_size)
     place = np.empty(len(keys), dtype=np.int64)
     place[np.argsort(keys, kind="stable")] = np.arange(len(keys))
-    words = np.random.Philox(key=[seed, 1]).random_raw(-(-num_parameters // 64))
+    words = np.random.Philox(key=[seed, 2 * layer + 1]).random_raw(
+        -(-num_parameters // 64)
+    )
     bits = np.unpackbits(words.astype("<u8").view(np.uint8), bitorder="little")
     signs = bits[:num_parameters].astype(np.float32) * 2 - 1
     bins = (place[:num_parameters] // per_bin).astype(np.int32)

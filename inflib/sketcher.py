@@ -1,6 +1,6 @@
 """Units to sketches, batch by batch, within the memory there is.
 
-    u  units     k  entries of a sketch
+    u  units     k  entries of a sketch     l  layers
 
 Gradients exist one block of one batch at a time. Sums stay on the device until the
 caller takes them, so that the host packs the next batch while a GPU works on this one.
@@ -33,12 +33,20 @@ class UnitSketcher:
     """Sketches units with one model on one device."""
 
     def __init__(
-        self, model: nn.Module, pad_id: int, sketch_size: int, seed: int
+        self,
+        model: nn.Module,
+        pad_id: int,
+        sketch_size: int,
+        seed: int,
+        by_layer: bool = False,
     ) -> None:
         """Freezes `model`."""
         self.device = next(model.parameters()).device
         self.gradients = UnitGradients(model)
-        self.oporp = Oporp(self.gradients.sizes, sketch_size, seed, self.device)
+        self.oporp = Oporp(
+            self.gradients.sizes, sketch_size, seed, self.device, by_layer
+        )
+        self._place = {layer.name: i for i, layer in enumerate(self.oporp.layers)}
         self._pad_id = pad_id
         config: Any = model.config
         self._longest_flat = longest_flat(config)
@@ -73,7 +81,8 @@ class UnitSketcher:
                 products += inner
                 done, todo = rows.stop, todo[len(batch) :]
         products = [p.cpu() for p in products]
-        return UnitSketches(values.cpu(), sketches, products, token_budget)
+        bins = [layer.bins for layer in self.oporp.layers]
+        return UnitSketches(values.cpu(), sketches, products, bins, token_budget)
 
     def fitting_budget(self, longest: int) -> int:
         """Tokens per batch that the device's memory holds: a power of two.
@@ -99,14 +108,13 @@ class UnitSketcher:
     ) -> tuple[Float[Tensor, " u"], Float[Tensor, "u k"], list[Tensor]]:
         k = self.oporp.sketch_size
         sums = torch.zeros(len(batch), k, device=self.device)
-        inner = torch.zeros(
-            len(batch), len(batch), dtype=torch.float64, device=self.device
-        )
+        shape = (len(self._place), len(batch), len(batch))
+        inner = torch.zeros(shape, dtype=torch.float64, device=self.device)
 
         def consume(block: str, grads: Float[Tensor, "u d"]) -> None:
             grads = grads.float()
             self.oporp.add(sums, block, grads)
-            inner.add_(grads @ grads.T)
+            inner[self._place[self.oporp.layer_of[block]]].add_(grads @ grads.T)
 
         packed = pack(batch, flat, self._pad_id).to(self.device)
         values = self.gradients(packed, consume).double()

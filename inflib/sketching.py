@@ -13,6 +13,7 @@ from inflib import store
 from inflib.config import Recipe
 from inflib.events import event
 from inflib.folder import Folder
+from inflib.layers import to_json
 from inflib.packing import Unit
 from inflib.pairs_folder import PairsFolder
 from inflib.progress import Clock
@@ -73,9 +74,15 @@ class ShardSketcher:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model, tokenizer = load_reward_model(self.recipe, device)
         config = self.recipe.sketch
-        return UnitSketcher(
-            model, tokenizer.pad_token_id, config.sketch_size, config.seed
+        sketcher = UnitSketcher(
+            model,
+            tokenizer.pad_token_id,
+            config.sketch_size,
+            config.seed,
+            config.by_layer,
         )
+        assert to_json(sketcher.oporp.layers) == self.manifest["layers"]
+        return sketcher
 
     def __call__(self, pairs: str, shard: str) -> Receipt:
         """Compute and commit one shard of the named pair set."""
@@ -126,14 +133,16 @@ class ShardSketcher:
         self, ids: list[str], margins: Tensor, sq_norms: Tensor, sketches: Tensor
     ) -> tuple[np.ndarray, store.Rows]:
         """Payload and rows; a comparison that is not finite becomes zeros and nulls."""
-        finite = margins.isfinite() & sq_norms.isfinite()
+        finite = margins.isfinite() & sq_norms.isfinite().all(1)
         finite &= sketches.isfinite().all(1).cpu()
         margins[~finite], sq_norms[~finite] = torch.nan, torch.nan
         sketches.masked_fill_(~finite[:, None].to(sketches.device), 0.0)
         payload, scales = store.encode(sketches, self.recipe.sketch.store_dtype)
         status = [
             store.NOT_FINITE if not ok else store.ZERO if square == 0 else store.OK
-            for ok, square in zip(finite.tolist(), sq_norms.tolist(), strict=True)
+            for ok, square in zip(
+                finite.tolist(), sq_norms.sum(1).tolist(), strict=True
+            )
         ]
         return payload, store.Rows(
             ids, margins.numpy(), sq_norms.numpy(), scales.numpy(), status

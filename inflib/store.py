@@ -1,19 +1,22 @@
 """Sketch shards: one payload and one commit record each.
 
     <shard>-<digest>.npy  [n, k] entries; the name holds 16 digits of their SHA-256
-    <shard>.json          digest, and per comparison what `Rows` says
+    <shard>.json          digests, and per comparison what `Rows` says
 
-    n  comparisons in a shard     k  entries of a sketch
+    n  comparisons in a shard     k  entries of a sketch     l  layers
 
 A shard is complete when its commit record and the payload it names exist: the payload
 is written first, the record last and only if absent. Both are the same bytes however
 often, wherever and by whomever they are computed, so a second writer is compared, not
-trusted, and never touches a payload that is not its own. Nothing here is pickled.
+trusted, and never touches a payload that is not its own. Scoring reads every payload
+many times: each read checks its XXH3-128 digest, which costs less than the reading
+(SHA-256, which costs more, is checked by `audit --check`). Nothing here is pickled.
 """
 
 import hashlib
 import io
 import json
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+import xxhash
 from jaxtyping import Float
 from torch import Tensor
 
@@ -31,8 +35,12 @@ from inflib.pairs_folder import Shard
 OK, ZERO, NOT_FINITE = "ok", "zero_gradient", "not_finite"
 """Status of a comparison. ZERO scores 0; NOT_FINITE is excluded and not scored."""
 
-_LARGEST = {"float16": 2.0**15, "int8": 127.0}
+FORMAT = 2
+"""Of shards and records; part of the manifest."""
+
+_LARGEST = {"float32": 1.0, "float16": 2.0**15, "int8": 127.0}
 _RECORDS_AT_ONCE, _ROWS_AT_ONCE = 16, 64
+_HEADER = 1024  # bytes that hold the header of an .npy file of ours
 FIELDS = ("comparison_id", "margin", "sq_norm", "scale", "status")
 
 
@@ -44,8 +52,9 @@ class Rows:
     margin: np.ndarray
     """r(a) - r(b), float64; NaN where not finite."""
 
-    sq_norm: np.ndarray
-    """|s|^2 of the whole margin gradient (not of its sketch), float64."""
+    sq_norms: np.ndarray
+    """[n l] |s|^2 of the whole margin gradient (not of its sketch), by layer, float64;
+    NaN where not finite."""
 
     scale: np.ndarray
     """float32; sketch = payload * scale."""
@@ -56,17 +65,21 @@ class Rows:
 def encode(
     sketches: Float[Tensor, "n k"], dtype: str
 ) -> tuple[np.ndarray, Float[Tensor, " n"]]:
-    """Payload and row scales. A row's largest entry takes the dtype's largest step;
-    an all-zero row has scale 0."""
+    """Payload and row scales. A row's largest entry takes the dtype's largest step
+    (an all-zero row has scale 0); float32 has scale 1."""
     payload = np.empty(sketches.shape, dtype)
     scales = torch.empty(len(sketches))
     for start in range(0, len(sketches), _ROWS_AT_ONCE):  # no copy of the whole
         rows = slice(start, start + _ROWS_AT_ONCE)
         part = sketches[rows]
         scale = part.abs().amax(dim=1) / _LARGEST[dtype]
+        if dtype == "float32":  # entries are exact as they are
+            scale = torch.ones_like(scale)
         steps = part / torch.where(scale > 0, scale, torch.ones_like(scale))[:, None]
-        steps = steps.round().to(torch.int8) if dtype == "int8" else steps.half()
-        payload[rows], scales[rows] = steps.cpu().numpy(), scale.cpu()
+        if dtype == "int8":
+            steps = steps.round()
+        payload[rows] = steps.to(getattr(torch, dtype)).cpu().numpy()
+        scales[rows] = scale.cpu()
     return payload, scales
 
 
@@ -90,10 +103,11 @@ def commit(
     data = buffer.getvalue()
     record = {
         "sha256": hashlib.sha256(data).hexdigest(),
+        "xxh3": xxhash.xxh3_128_hexdigest(data),
         "pairs_sha256": pairs_digest,
         "comparison_id": rows.comparison_id,
         "margin": [_number(m) for m in rows.margin],
-        "sq_norm": [_number(s) for s in rows.sq_norm],
+        "sq_norms": [[_number(s) for s in row] for row in rows.sq_norms],
         "scale": [float(s) for s in rows.scale],
         "status": rows.status,
     }
@@ -148,41 +162,45 @@ def read_record(folder: Folder, shard: str) -> dict[str, Any]:
 
 
 def read_rows(record: dict[str, Any]) -> Rows:
-    """The rows of a commit record, or of the index."""
+    """The rows of a commit record."""
     return Rows(
         record["comparison_id"],
-        np.array([np.nan if m is None else m for m in record["margin"]], np.float64),
-        np.array([np.nan if s is None else s for s in record["sq_norm"]], np.float64),
+        np.array(record["margin"], np.float64),  # None becomes NaN
+        np.array(record["sq_norms"], np.float64),
         np.array(record["scale"], np.float32),
         record["status"],
     )
 
 
-def read_sketches(
-    folder: Folder, shard: str, rows_at_once: int = 256
-) -> Iterator[tuple[slice, Float[Tensor, "n k"]]]:
-    """A shard's sketches in float32, some rows at a time, after checking its digest."""
-    payload, scale = read_payload(folder, shard)
-    for start in range(0, len(payload), rows_at_once):
-        part = slice(start, min(start + rows_at_once, len(payload)))
-        yield part, decode(payload[part], scale[part])
+def read_payload(
+    folder: Folder, shard: str, thorough: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """(entries as stored [n, k], row scales [n] in float32) of a shard.
 
-
-def read_payload(folder: Folder, shard: str) -> tuple[np.ndarray, np.ndarray]:
-    """(entries as stored [n, k], row scales [n]) of a shard.
-
-    Raises ValueError when the payload is not the one that was committed.
+    Raises ValueError when the payload is not the one that was committed. thorough:
+    compare the cryptographic digest, too.
     """
     record = read_record(folder, shard)
     name = payload_name(shard, record)
-    data = folder.read_bytes(name)
-    if hashlib.sha256(data).hexdigest() != record["sha256"]:
+    data = folder.map_bytes(name)
+    same = xxhash.xxh3_128_hexdigest(data) == record["xxh3"]
+    if thorough:
+        same &= hashlib.sha256(data).hexdigest() == record["sha256"]
+    if not same:
         raise ValueError(
             f"{folder.url}/{name} does not match its commit record: it was changed or "
             f"truncated; delete it and {shard}.json, and rerun to recompute them"
         )
-    payload = np.load(io.BytesIO(data), allow_pickle=False)
+    payload = _as_array(data)
     return payload, np.array(record["scale"], np.float32)
+
+
+def _as_array(data: bytearray | mmap.mmap) -> np.ndarray:
+    """The array of an .npy file, without a copy."""
+    header = io.BytesIO(data[:_HEADER])
+    np.lib.format.read_magic(header)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    return np.frombuffer(data, dtype, offset=header.tell()).reshape(shape)
 
 
 def write_index(folder: Folder, shards: list[str]) -> None:
@@ -203,8 +221,10 @@ def build_index(folder: Folder, shards: list[str]) -> bytes:
     buffer = io.BytesIO()
     with pq.ParquetWriter(buffer, schema, compression="zstd") as writer:
         for shard, record in read_records(folder, shards):
-            columns = {name: record[name] for name in FIELDS}
-            columns["shard"] = [shard] * len(record["margin"])
+            rows = read_rows(record)
+            columns = {name: record[name] for name in FIELDS if name in record}
+            columns["sq_norm"] = pa.array(rows.sq_norms.sum(1), from_pandas=True)
+            columns["shard"] = [shard] * len(rows.margin)
             writer.write_table(pa.table(columns, schema))
     return buffer.getvalue()
 

@@ -1,6 +1,6 @@
 """Comparisons to units: which gradients a shard needs, and comparisons from them.
 
-    n  comparisons     u  units     k  entries of a sketch
+    n  comparisons     u  units     k  entries of a sketch     l  layers
 
 A margin's gradient is the difference of two rewards' gradients, and OPORP is linear. So
 where responses recur over comparisons (4 responses make 6 comparisons), each distinct
@@ -84,21 +84,25 @@ class UnitSketches:
     """float64: margins of comparisons, rewards of responses."""
 
     sketches: Float[Tensor, "u k"]
-    products: list[Float[Tensor, "_ _"]]
-    """float64, per batch: inner products of its units' whole gradients. Batches take
-    consecutive units."""
+    products: list[Float[Tensor, "l _ _"]]
+    """float64, per batch: inner products of its units' whole gradients, by layer.
+    Batches take consecutive units."""
+
+    bins: list[slice]
+    """Of each layer."""
 
     token_budget: int
     """What memory allowed in the end."""
 
-    def squares(self) -> Float[Tensor, " u"]:
-        """|s|^2 of each unit, of the whole gradient."""
-        return torch.cat([products.diagonal() for products in self.products])
+    def squares(self) -> Float[Tensor, "u l"]:
+        """|s|^2 of each unit, of the whole gradient, by layer."""
+        diagonals = [p.diagonal(dim1=1, dim2=2).T for p in self.products]
+        return torch.cat(diagonals)
 
     def comparisons(
         self, plan: Plan
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
-        """(margins, |s|^2, sketches) of the plan's comparisons, in their order.
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n l"], Float[Tensor, "n k"]]:
+        """(margins, |s|^2 by layer, sketches) of the comparisons, in the plan's order.
 
         |s|^2 is that of the whole gradient, except where two responses were computed
         in different batches (prompts with more responses than a batch holds): there
@@ -115,15 +119,18 @@ class UnitSketches:
 
     def _inner(
         self, first: Int[Tensor, " n"], second: Int[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        sizes = torch.tensor([len(products) for products in self.products])
+    ) -> Float[Tensor, "n l"]:
+        sizes = torch.tensor([products.shape[1] for products in self.products])
         start, offset = sizes.cumsum(0) - sizes, (sizes**2).cumsum(0) - sizes**2
         batch = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         own = batch[first]
         place = (first - start[own]) * sizes[own] + second - start[own]
         apart = batch[second] != own
         place[apart] = 0
-        found = torch.cat([p.flatten() for p in self.products])[offset[own] + place]
+        flat = torch.cat([p.flatten(1) for p in self.products], dim=1).T
+        found = flat[offset[own] + place]
         i, j = first[apart], second[apart]
-        found[apart] = (self.sketches[i] * self.sketches[j]).sum(1).double().cpu()
+        products = self.sketches[i] * self.sketches[j]
+        sums = [products[:, bins].sum(1) for bins in self.bins]
+        found[apart] = torch.stack(sums, dim=1).double().cpu()
         return found

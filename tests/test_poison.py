@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from inflib import scoring, store
+from inflib import score_table, scoring, store
 from inflib.assembling import assemble
+from inflib.config_score import Kind
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
-from tests.test_sketching import POISONED, ROWS, build, names, shards, sketched
+from tests.test_sketching import (
+    POISONED,
+    ROWS,
+    build,
+    columns,
+    names,
+    shards,
+    sketched,
+)
 
 
 def set_to_zero(recipe, pair_id):
@@ -25,7 +34,7 @@ def set_to_zero(recipe, pair_id):
             )
             rows = store.read_rows(store.read_record(folder, shard.name))
             payload = payload.copy()
-            for values in (payload, rows.margin, rows.sq_norm, rows.scale):
+            for values in (payload, rows.margin, rows.sq_norms, rows.scale):
                 values[row] = 0
             rows.status[row] = store.ZERO
             folder.delete(f"{shard.name}.json")
@@ -64,16 +73,20 @@ def test_poisoned_pairs_are_recorded_and_the_others_keep_their_bits(tmp_path):
         assert status == "ok"
         assert margin == pytest.approx(good[pair_id][0], rel=1e-5, abs=1e-6)
     run = Folder(recipe.run)
-    count, squares = scoring.moments(run, "train", shards(recipe))
-    assert count == len(usable) and np.isfinite(squares)
-    vector = scoring.query_sums(run, "train", shards(recipe))
-    assert np.isfinite(vector).all()
-    products = scoring.datainf_sums(run, "train", shards(recipe), vector[:, None], 0.1)
-    assert np.isfinite(products).all()
-    ihvps = np.ones((512, 1))
+    moments = scoring.moments(run, "train", shards(recipe))
+    assert moments.num_labels == len(usable) and moments.squares.isfinite().all()
+    assert np.isfinite(moments.hessian_trace)
+    sums = scoring.query_sums(run, "train", shards(recipe), 2)
+    assert sums.counts.sum() == len(usable) and sums.vectors.isfinite().all()
+    kinds: list[Kind] = ["datainf", "gauss_newton", "empirical_fisher"]
+    for kind in kinds:
+        products = scoring.curvature_products(
+            run, "train", shards(recipe), kind, sums.vectors, [0.1]
+        )
+        assert products.isfinite().all()
     partials = run / "influence" / "partials"
-    for shard in shards(recipe):
-        table = scoring.score_shard(run, "train", shard, ihvps, ["x"])
+    tables = score_table.score_shards(run, "train", shards(recipe), columns())
+    for shard, table in zip(shards(recipe), tables, strict=True):
         partials.write_table(f"{shard.name}.parquet", table)
     parts = [f"{name}.parquet" for name in names(recipe)]
     assert assemble(run / "influence", parts, ["x"])[0] == len(usable) + 2

@@ -3,6 +3,8 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from inflib import scoring, store
+from inflib import score_table, scoring, store
 from inflib.config import Recipe
+from inflib.config_score import Kind
 from inflib.folder import Folder
+from inflib.labels import read_labels
 from inflib.manifest import bind_sketches
 from inflib.pairs_folder import PairsFolder
 from inflib.preparing import USED, read_file, shard_tables
@@ -89,6 +93,11 @@ def build(
     return recipe
 
 
+def columns():
+    """To score with: H^-1 v all ones, for one query set of one group."""
+    return score_table.Columns(["x"], torch.ones(1, 512, 1).double(), torch.ones(1, 1))
+
+
 def shards(recipe):
     return PairsFolder(Folder(recipe.run) / "pairs" / "train").plan()
 
@@ -105,14 +114,13 @@ def sketched(recipe):
         sketcher("train", shard.name)
         folder = run / "sketches" / "train"
         rows = store.read_rows(store.read_record(folder, shard.name))
-        parts = store.read_sketches(folder, shard.name)
-        sketches = torch.cat([part for _, part in parts])
+        sketches = store.decode(*store.read_payload(folder, shard.name))
         labels = PairsFolder(run / "pairs" / "train").labels(shard)
         for label in labels.to_pylist():
             i = label["row"]
             found[label["pair_id"]] = (
                 rows.margin[i],
-                rows.sq_norm[i],
+                rows.sq_norms[i].sum(),
                 rows.status[i],
                 sketches[i],
             )
@@ -201,10 +209,11 @@ def test_a_margin_column_enters_loss_weights_and_flips(tmp_path):
     recipe = build(tmp_path, rows, margin_column="margin")
     sketched(recipe)
     run, required = Folder(recipe.run), {r["pair_id"]: r["margin"] for r in rows}
-    for shard in shards(recipe):
-        table = scoring.score_shard(run, "train", shard, np.ones((512, 1)), ["x"])
-        squares = scoring.read_labels(run, "train", shard).sq_norms.sqrt().tolist()
-        for label, norm in zip(table.to_pylist(), squares, strict=True):
+    plan = shards(recipe)
+    tables = score_table.score_shards(run, "train", plan, columns())
+    for shard, table in zip(plan, tables, strict=True):
+        squares = read_labels(run, "train", shard).sq_norms.sum(1)
+        for label, norm in zip(table.to_pylist(), squares.sqrt().tolist(), strict=True):
             excess = label["margin"] - required[label["pair_id"]]
             flipped = -label["margin"] - required[label["pair_id"]]
             weight, other = 1 / (1 + np.exp(excess)), 1 / (1 + np.exp(flipped))
@@ -244,10 +253,20 @@ def test_shard_groups_change_rounding_only(tmp_path):
     recipe = build(tmp_path, ROWS)
     sketched(recipe)
     run, plan = Folder(recipe.run), shards(recipe)
-    whole = scoring.query_sums(run, "train", plan)
-    parts = [scoring.query_sums(run, "train", [shard]) for shard in plan]
-    np.testing.assert_allclose(sum(parts), whole, rtol=1e-5, atol=1e-6)
-    products = scoring.datainf_sums(run, "train", plan, whole[:, None], 0.1)
-    parts = [scoring.datainf_sums(run, "train", [s], whole[:, None], 0.1) for s in plan]
-    scale = np.abs(products).max()
-    np.testing.assert_allclose(sum(parts), products, rtol=1e-4, atol=1e-5 * scale)
+    whole = scoring.query_sums(run, "train", plan, 3)
+    sums = [scoring.query_sums(run, "train", [shard], 3) for shard in plan]
+    close(reduce(add, sums).vectors, whole.vectors)
+    assert whole.counts.sum() == len(ROWS)
+    kinds: list[Kind] = ["datainf", "gauss_newton", "empirical_fisher"]
+    for kind in kinds:
+        products = partial(
+            scoring.curvature_products, kind=kind, vectors=whole.vectors, lambdas=[0.1]
+        )
+        parts = [products(run, "train", [shard]) for shard in plan]
+        close(reduce(add, parts), products(run, "train", plan))
+
+
+def close(found, expected):
+    torch.testing.assert_close(
+        found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())
+    )
