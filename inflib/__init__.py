@@ -1,6 +1,7 @@
 """Influence of preference labels on a reward model. File order is data flow:
 
 config_data    sources, planted biases, preparation
+config_score   scoring and the report
 config         one frozen model per stage
 recipe         YAML and overrides to a config; binds a run folder to it
 cli            command line of every entry point
@@ -26,18 +27,32 @@ adapter        3 a LoRA adapter with its score head, in memory
 reward         3 base + LoRA + score head; values of a batch
 reward_folder  3 the folder reward_model/
 gradients      3 gradient of every unit, block by block, from hooks
+layers         3 which blocks share a range of a sketch's bins
 sketch         3 OPORP
 sketcher       3 units -> sketches, within the memory there is
 manifest       3 what a store of sketches was made with
 store          3 sketch shards: payload, commit record, index
 sketching      3 shard of pairs -> shard of sketches
-curvature      4 identity, DataInf: sums over shards
+products       4 stored sketches times vectors, on the stored bytes
+curvature      4 identity, DataInf, Fisher, Gauss-Newton: weights of labels
 influence      4 influence and flip effect of labels
-scoring        4 partials of a pass; scores of a shard; ranks
+uncertainty    4 standard errors; which scores differ from zero
+what_if        5 what edits of labels would do to the query loss
+verifying      what to retrain to see whether scores are right, and what came of it
+labelers       5 groups of labels in the scores, traits of what they prefer
+groups         5 harm by labeler or any column; what labelers prefer
+solve          4 conjugate gradients for many dampings at once
+edits          4 edits of labels: flip, drop, reweight
+labels         4 labels of a shard, with margins and norms
+scoring        4 sums over shards
+score_table    4 scores of labels and their standard errors, by shard
+engine         4 sums -> H^-1 v of every curvature, damping chosen
+local_passes   4 all of it in this process, without Ray
 assembling     4 scored shards -> influence.parquet, with ranks
 checking       is a run whole? every digest, count, manifest
 metrics        5 AUC and other figures of a ranking
-summary        5 tables of the terminal report, summary.json
+summary        5 facts of the report, summary.json
+terminal       5 the report's tables
 demo_topics    hand-written questions and sentences
 demo_data      generated pairs with one biased labeler
 progress       one line per stage while it runs

@@ -12,7 +12,7 @@ from inflib.metrics import ranks
 
 
 def assemble(influence: Folder, parts: list[str], names: list[str]) -> tuple[int, str]:
-    """Write influence.parquet from partials/<parts>, one row group each.
+    """Write influence.parquet from partials/<parts>, a row group each, in their order.
 
     Adds rank_<name> after the columns of each name: 1 for the most harmful label, null
     where there is no score. Returns the number of labels and the file's SHA-256.

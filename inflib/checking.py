@@ -54,7 +54,7 @@ def _check_shard(recipe: Recipe, pairs: str, shard: Shard) -> list[str]:
         num_labels = len(folder.labels(shard, ["row"]))
         record = store.read_record(sketches, shard.name)
         store.check_plan(sketches, shard, record)
-        payload, _ = store.read_payload(sketches, shard.name)
+        payload, _ = store.read_payload(sketches, shard.name, thorough=True)
     except FileNotFoundError as error:
         return [f"missing: {error}"]
     except ValueError as error:

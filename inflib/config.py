@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from inflib.config_data import Frozen, PrepareConfig, check_address
+from inflib.config_score import ReportConfig, ScoreConfig, VerifyConfig
 
 
 class ModelConfig(Frozen):
@@ -139,7 +140,11 @@ class SketchConfig(Frozen):
     seed: NonNegativeInt = 0
     """Fixes permutation and signs; sketches compare only under equal seeds."""
 
-    store_dtype: Literal["float16", "int8"] = "float16"
+    by_layer: bool = False
+    """Gives every layer of the model bins of its own, which datainf_layer needs.
+    Products of whole gradients then have larger errors where layers differ much."""
+
+    store_dtype: Literal["float32", "float16", "int8"] = "float16"
     """Stored entries; each row has a float32 scale of its own."""
 
     unit: Literal["auto", "comparison", "response"] = "auto"
@@ -160,42 +165,6 @@ class SketchConfig(Frozen):
 
     gpus_per_worker: NonNegativeFloat = 0.0
     """GPUs per actor."""
-
-
-class ScoreConfig(Frozen):
-    """Stage 4: sketches to influence scores."""
-
-    curvatures: tuple[Literal["datainf", "identity"], ...] = ("datainf", "identity")
-    """Inverse-Hessian approximations, the first being the one reported. identity is
-    the plain gradient dot product."""
-
-    damping: PositiveFloat = 0.1
-    """DataInf's lambda, relative to the mean squared gradient entry: lambda =
-    damping * mean |g|^2 / D, D the number of trainable parameters."""
-
-    group_shards: PositiveInt = 8
-    """Shards per reduction task. Changes rounding only."""
-
-    @field_validator("curvatures")
-    @classmethod
-    def _distinct(cls, curvatures: tuple[str, ...]) -> tuple[str, ...]:
-        if not curvatures or len(set(curvatures)) != len(curvatures):
-            raise ValueError("curvatures must be a non-empty list without repeats")
-        return curvatures
-
-
-class ReportConfig(Frozen):
-    """Stage 5: terminal summary and summary.json."""
-
-    top: PositiveInt = 10
-    """Most harmful labels shown."""
-
-    labeler: str = "labeler"
-    """Kept column that names the labeler; ignored when the data has no such column."""
-
-    truth: str | None = None
-    """Kept boolean column: true where the label is known to be wrong. Adds detection
-    figures (AUC) to the summary."""
 
 
 class ClusterConfig(Frozen):
@@ -219,8 +188,17 @@ class Recipe(Frozen):
     train: TrainConfig = TrainConfig()
     sketch: SketchConfig = SketchConfig()
     score: ScoreConfig = ScoreConfig()
+    verify: VerifyConfig = VerifyConfig()
     report: ReportConfig = ReportConfig()
     cluster: ClusterConfig = ClusterConfig()
+
+    @model_validator(mode="after")
+    def _has_layers(self) -> "Recipe":
+        if "datainf_layer" in self.score.curvatures and not self.sketch.by_layer:
+            raise ValueError(
+                "score.curvatures: datainf_layer needs sketch.by_layer true"
+            )
+        return self
 
     @field_validator("run")
     @classmethod

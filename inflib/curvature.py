@@ -1,25 +1,36 @@
-"""Inverse-Hessian products as sums over comparisons. Pure tensor math.
+"""Curvature of the loss as sums over comparisons. Pure tensor math.
 
-    c  comparisons     n  labels     k  entries of a sketch     q  query vectors
+    n  labels     k  entries of a sketch     q  query vectors
 
 A label with sign z on a comparison with margin m and margin gradient s has loss
 -log sigmoid(z m - c) and loss gradient g = w s, with weight w = -sigmoid(c - z m) z; c
-is the margin that the label requires, 0 in the plain Bradley-Terry loss. Damping
-lambda is a squared gradient entry: scale * mean |g|^2 / D, D being the number of
-*parameters* (with K, the sketch size, it would be D / K times larger).
+is the margin that the label requires, 0 in the plain Bradley-Terry loss.
 
-`identity` takes H = I: influence is the plain gradient dot product. `datainf` is the
-closed form of Kwon et al., "DataInf", ICLR 2024, arXiv:2310.00902, Eq. (5), with all
-parameters as one block:
+identity          H = I: influence is the plain gradient dot product.
+empirical_fisher  H = 1/n sum_i g_i g_i^T
+gauss_newton      H = 1/n sum_i h_i s_i s_i^T, h = sigmoid(z m - c) sigmoid(c - z m)
+                  being the loss's second derivative in the margin (Martens, "New
+                  insights and perspectives on the natural gradient method", JMLR
+                  2020, arXiv:1412.1193, section 8)
+datainf           Kwon et al., "DataInf", ICLR 2024, arXiv:2310.00902, Eq. (5):
+                  H^-1 v ~ 1/(n lambda) sum_i (v - g_i (g_i . v) / (lambda + |g_i|^2))
+datainf_layer     the same with a block-diagonal H, a block for each layer
 
-    H^-1 v ~ 1/(n lambda) sum_i (v - g_i (g_i . v) / (lambda + |g_i|^2))
-
+The first two are solved with H + lambda I (inflib.solve); lambda = damping * trace of
+H, which is mean |g|^2 and mean h |s|^2. DataInf's lambda is a squared gradient *entry*:
+datainf_damping * mean |g|^2 / D, D being the number of parameters (with K, the sketch
+size, it would be D / K times larger), of each layer by itself when layers are blocks.
 Departure: inner products come from sketches, |g_i|^2 is the exact norm.
 """
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+OfLabels = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(margins, signs, required margins) of labels to a number for each."""
 
 
 def loss_weights(
@@ -31,9 +42,14 @@ def loss_weights(
     return -torch.sigmoid(required - signs * margins) * signs
 
 
-def damping(mean_square: float, num_parameters: int, scale: float) -> float:
-    """lambda, from the mean over labels of |g|^2."""
-    return scale * mean_square / num_parameters
+def hessian_weights(
+    margins: Float[Tensor, " n"],
+    signs: Float[Tensor, " n"],
+    required: Float[Tensor, " n"],
+) -> Float[Tensor, " n"]:
+    """h of each label: loss Hessian in the margin; at most 1/4."""
+    excess = signs * margins - required
+    return torch.sigmoid(excess) * torch.sigmoid(-excess)
 
 
 def datainf_coefficients(
@@ -48,20 +64,16 @@ def datainf_coefficients(
     return squares / (lam + squares * sq_norms)
 
 
-def weighted_products(
-    sketches: Float[Tensor, "c k"],
-    coefficients: Float[Tensor, " c"],
-    vectors: Float[Tensor, "k q"],
-) -> Float[Tensor, "k q"]:
-    """sum_c coefficient_c s_c (s_c . v) for each vector v; sums add over shards."""
-    return sketches.T @ (coefficients[:, None] * (sketches @ vectors))
-
-
 def datainf_ihvp(
     vectors: Float[Tensor, "k q"],
     products: Float[Tensor, "k q"],
-    num_labels: int,
+    num_labels: float,
     lam: float,
 ) -> Float[Tensor, "k q"]:
-    """H^-1 v, given the `weighted_products` of all comparisons."""
+    """H^-1 v, given sum_c coefficient_c s_c (s_c . v) over all comparisons.
+
+    lam 0 (all gradients of a layer are zero): v, which no such gradient sees.
+    """
+    if lam == 0:
+        return vectors
     return (vectors - products / num_labels) / lam

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import io
 import json
+import mmap
 import os
 import uuid
 from collections.abc import Iterable
@@ -108,6 +109,16 @@ class Folder:
     def read_bytes(self, name: str) -> bytes:
         fs, path = self._at(name)
         return fs.cat_file(path)
+
+    def map_bytes(self, name: str) -> mmap.mmap | bytearray:
+        """A file, read as it is used where it is local. Changes to what is returned
+        stay in memory (tensors over it must be able to)."""
+        if not self.is_local:
+            return bytearray(self.read_bytes(name))
+        with open(self._at(name)[1], "rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:  # cannot be mapped
+                return bytearray()
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
     def read_json(self, name: str) -> Any:
         return json.loads(self.read_bytes(name))

@@ -9,6 +9,7 @@ class Progress:
 
     def __init__(self, stage: str, total: int, unit: str) -> None:
         self.stage, self.total, self.unit = stage, total, unit
+        self.note = ""
         self.done = 0
         self._started = time.monotonic()
         self._printed = self._started
@@ -26,6 +27,8 @@ class Progress:
             f"{self.stage}: {self.done}/{self.total} {self.unit}, "
             f"{rate:.1f} {self.unit}/s, {_clock(left)} left"
         )
+        if self.note:
+            line += f" ({self.note})"
         print(f"\r\x1b[K{line}" if self._in_place else line, end="", file=sys.stderr)
         print("" if not self._in_place else "\r", end="", file=sys.stderr, flush=True)
         if not self._in_place:

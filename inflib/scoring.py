@@ -1,176 +1,207 @@
-"""Passes over the sketch store: partial sums of shard groups, scores of a shard.
+"""Passes over the sketch store: sums over a group of shards, scores of a shard.
 
-Every function here is stateless: it reads named shards, and writes one file whose name
-holds a digest of all that its contents depend on. Done files are found by name after a
-restart; merging is in plan order, in float64, so the bits do not depend on who did
-what when.
+    k  entries of a sketch     l  layers     q  query vectors     g  query groups
+    n  labels     c  comparisons     p  probes
+
+Every function here is stateless: it reads named shards and returns what they add.
+Callers merge in plan order, in float64, so the bits do not depend on who did what when.
+The labels of a query set are dealt into groups by their prompt's hash, and every query
+vector is kept as its groups' shares: they add up to the vector, and their spread is the
+query set's sampling error.
 """
 
 import hashlib
 import io
 import json
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from inflib import curvature, influence, store
+from inflib import curvature, influence, products, store
 from inflib.config import Recipe
+from inflib.config_score import Kind
+from inflib.edits import Edits
 from inflib.folder import Folder
+from inflib.labels import Labels, read_labels
+from inflib.layers import Layer, from_json
+from inflib.pairs import PROMPT_DIGITS
 from inflib.pairs_folder import PairsFolder, Shard
 
 
 @dataclass(frozen=True)
-class Labels:
-    """The usable labels of one shard, beside the rows of their comparisons."""
+class Moments:
+    """Sums over labels whose gradient is finite and not zero."""
 
-    table: pa.Table
-    signs: Tensor
-    rows: Tensor
-    margins: Tensor
-    """r(a) - r(b) of each label's comparison, float64; NaN where not finite."""
+    num_labels: float
+    squares: Float[Tensor, " l"]
+    """|g|^2 by layer."""
 
-    sq_norms: Tensor
-    """|s|^2 of each label's comparison."""
+    hessian_trace: float
+    """h |s|^2."""
 
-    required: Tensor
-    """Margin that the loss requires of each label."""
-
-    status: np.ndarray
-    """Of each label's comparison, see `store`."""
-
-    num_comparisons: int
-
-    @property
-    def weights(self) -> Tensor:
-        """Loss weights; 0 for a comparison that is not finite."""
-        return self._weights(self.signs)
-
-    @property
-    def flipped_weights(self) -> Tensor:
-        """Loss weights had the labeler preferred the other response."""
-        return self._weights(-self.signs)
-
-    def _weights(self, signs: Tensor) -> Tensor:
-        weights = curvature.loss_weights(self.margins, signs, self.required)
-        return torch.where(self.usable, weights, 0.0)
-
-    def by_comparison(self, terms: Tensor) -> Tensor:
-        """Sum of the labels' terms, for each comparison of the shard."""
-        return influence.by_comparison(terms, self.rows, self.num_comparisons)
-
-    @property
-    def usable(self) -> Tensor:
-        """Whether a label has a score: its margin and gradient are finite."""
-        return self.margins.isfinite()
-
-    @property
-    def counted(self) -> Tensor:
-        """Whether a label counts in n and in means: a zero gradient scores 0, but
-        says nothing."""
-        return torch.from_numpy(self.status == store.OK)
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(
+            self.num_labels + other.num_labels,
+            self.squares + other.squares,
+            self.hessian_trace + other.hessian_trace,
+        )
 
 
-def read_labels(run: Folder, pairs: str, shard: Shard) -> Labels:
-    """Labels of one shard with margins and norms from its commit record."""
-    table = PairsFolder(run / "pairs" / pairs).labels(shard)
-    sketches = run / "sketches" / pairs
-    record = store.read_record(sketches, shard.name)
-    store.check_plan(sketches, shard, record)
-    found = store.read_rows(record)
-    rows = torch.from_numpy(table["row"].to_numpy().astype(np.int64))
-    return Labels(
-        table,
-        torch.from_numpy(table["sign"].to_numpy().astype(np.float64)),
-        rows,
-        torch.from_numpy(found.margin)[rows],
-        torch.from_numpy(found.sq_norm)[rows],
-        torch.from_numpy(table["required_margin"].to_numpy().copy()),
-        np.array(found.status)[rows.numpy()],
-        len(found.margin),
+@dataclass(frozen=True)
+class GroupSums:
+    """Sums over the labels of a query set, by group."""
+
+    vectors: Float[Tensor, "k g"]
+    """Loss gradients."""
+
+    counts: Float[Tensor, " g"]
+    """Labels whose gradient is finite and not zero."""
+
+    def __add__(self, other: "GroupSums") -> "GroupSums":
+        return GroupSums(self.vectors + other.vectors, self.counts + other.counts)
+
+
+def read_layers(run: Folder) -> list[Layer]:
+    """Raises ValueError for sketches that another version has written."""
+    manifest = (run / "sketches").read_json("manifest.json")
+    if manifest.get("format") != store.FORMAT:
+        raise ValueError(
+            f"{run.url}/sketches/manifest.json: format {manifest.get('format')}, this "
+            f"version reads {store.FORMAT}: delete sketches/ and influence/, and rerun"
+        )
+    return from_json(manifest["layers"])
+
+
+def moments(
+    run: Folder, pairs: str, shards: list[Shard], edits: Edits | None = None
+) -> Moments:
+    """Of a group of shards."""
+    found = (read_labels(run, pairs, shard, edits) for shard in shards)
+    return reduce(add, map(_moments, found))
+
+
+def _moments(labels: Labels) -> Moments:
+    norms = labels.sq_norms[labels.counted]
+    counts = labels.multiplicity[labels.counted]
+    squares = counts * labels.weights.square()[labels.counted]
+    hessian = counts * labels.hessian_weights[labels.counted]
+    return Moments(
+        float(counts.sum()),
+        (squares[:, None] * norms).sum(0),
+        float((hessian * norms.sum(1)).sum()),
     )
 
 
-def moments(run: Folder, pairs: str, shards: list[Shard]) -> tuple[int, float]:
-    """(labels that count, sum of |g|^2 over them) of a group of shards."""
-    count, total = 0, 0.0
-    for shard in shards:
-        labels = read_labels(run, pairs, shard)
-        squares = labels.weights.square() * labels.sq_norms
-        total += float(squares[labels.counted].sum())
-        count += int(labels.counted.sum())
-    return count, total
+def query_sums(
+    run: Folder, pairs: str, shards: list[Shard], num_groups: int
+) -> GroupSums:
+    """Of a group of shards."""
+    return reduce(add, [_query_sums(run, pairs, s, num_groups) for s in shards])
 
 
-def query_sums(run: Folder, pairs: str, shards: list[Shard]) -> np.ndarray:
-    """Sum of loss gradients [k] over a group of shards, float64."""
-    total: Tensor | None = None
-    for shard in shards:
-        labels = read_labels(run, pairs, shard)
-        sums = labels.by_comparison(labels.weights)
-        for part, sketches in store.read_sketches(run / "sketches" / pairs, shard.name):
-            found = (sums[part].float() @ sketches).double()
-            total = found if total is None else total + found
-    assert total is not None
-    return total.numpy()
+def _query_sums(run: Folder, pairs: str, shard: Shard, num_groups: int) -> GroupSums:
+    labels = read_labels(run, pairs, shard)
+    payload, scales = read_payload(run, pairs, shard)
+    prompts = [c[:PROMPT_DIGITS] for c in labels.table["comparison_id"].to_pylist()]
+    group = torch.tensor([int(prompt, 16) % num_groups for prompt in prompts])
+    terms = torch.zeros(labels.num_comparisons, num_groups, dtype=torch.float64)
+    terms.index_put_((labels.rows, group), labels.weights, accumulate=True)
+    counts = group[labels.counted].bincount(minlength=num_groups).double()
+    return GroupSums(products.combine(payload, scales, terms), counts)
 
 
-def datainf_sums(
-    run: Folder, pairs: str, shards: list[Shard], vectors: np.ndarray, lam: float
-) -> np.ndarray:
-    """DataInf's weighted products [k q] over a group of shards, float64."""
-    queries = torch.from_numpy(vectors).float()
+def curvature_products(
+    run: Folder,
+    pairs: str,
+    shards: list[Shard],
+    kind: Kind,
+    vectors: Float[Tensor, "k q"],
+    lambdas: list[float],
+    edits: Edits | None = None,
+) -> Float[Tensor, "k q"]:
+    """Sum over labels of coefficient s (s . v), for each vector v.
+
+    Coefficients: h (gauss_newton), w^2 (empirical_fisher), DataInf's own, which need
+    lambda, one for every block. datainf_layer takes products layer by layer.
+    """
+    blocks = [(slice(0, len(vectors)), slice(None))]
+    if kind == "datainf_layer":
+        layers = enumerate(read_layers(run))
+        blocks = [(y.bins, slice(i, i + 1)) for i, y in layers]
+    prepared = [products.Vectors(vectors[bins]) for bins, _ in blocks]
     total = torch.zeros(vectors.shape, dtype=torch.float64)
     for shard in shards:
-        labels = read_labels(run, pairs, shard)
-        norms = torch.where(labels.usable, labels.sq_norms, 0.0)
-        coefficients = labels.by_comparison(
-            curvature.datainf_coefficients(labels.weights, norms, lam)
-        )
-        for part, sketches in store.read_sketches(run / "sketches" / pairs, shard.name):
-            total += curvature.weighted_products(
-                sketches, coefficients[part].float(), queries
-            ).double()
-    return total.numpy()
+        labels = read_labels(run, pairs, shard, edits)
+        payload, scales = read_payload(run, pairs, shard)
+        for number, (bins, own) in enumerate(blocks):
+            if kind in ("datainf", "datainf_layer"):
+                norms = labels.sq_norms[:, own].sum(1)
+                norms = torch.where(labels.usable, norms, 0.0)
+                lam = lambdas[number]
+                terms = curvature.datainf_coefficients(labels.weights, norms, lam)
+            elif kind == "gauss_newton":
+                terms = labels.hessian_weights
+            else:
+                terms = labels.weights.square()
+            aligned = products.times(payload[:, bins], scales, prepared[number])
+            aligned *= labels.by_comparison(labels.multiplicity * terms)[:, None]
+            total[bins] += products.combine(payload[:, bins], scales, aligned)
+    return total
 
 
-def score_shard(
-    run: Folder, pairs: str, shard: Shard, ihvps: np.ndarray, names: list[str]
-) -> pa.Table:
-    """Labels of a shard: status, margin, loss, gradient norm, influences, flip effects.
+def noise_sums(
+    run: Folder,
+    pairs: str,
+    shards: list[Shard],
+    kind: Kind,
+    num_probes: int,
+    edits: Edits | None = None,
+) -> Float[Tensor, "k p"]:
+    """Sum over labels of root(coefficient) noise s, with h or w^2 as coefficients and
+    independent signs as noise: each column's covariance is n H.
 
-    ihvps: [k q], one column per name; influence_<name> and flip_effect_<name> come
-    out. Margins are chosen - rejected. Null where a comparison is not finite.
+    The noise depends on the shard alone.
     """
-    labels = read_labels(run, pairs, shard)
-    vectors = torch.from_numpy(ihvps).float()
-    folder = run / "sketches" / pairs
-    aligned = torch.cat(
-        [part @ vectors for _, part in store.read_sketches(folder, shard.name)]
-    ).double()
-    table = labels.table.drop_columns(["row", "required_margin"])
-    table = table.append_column("status", pa.array(labels.status, pa.string()))
-    margins = labels.signs * labels.margins
-    columns = {
-        "margin": margins,
-        "loss": torch.nn.functional.softplus(labels.required - margins),
-        "gradient_norm": labels.weights.abs() * labels.sq_norms.sqrt(),
-    }
-    scores = influence.influence(aligned, labels.weights, labels.rows)
-    flips = influence.flip_effect(
-        aligned, labels.weights, labels.flipped_weights, labels.rows
-    )
-    for i, name in enumerate(names):
-        columns[f"influence_{name}"] = scores[:, i]
-        columns[f"flip_effect_{name}"] = flips[:, i]
-    missing = ~labels.usable.numpy()
-    for name, values in columns.items():
-        # + 0.0: a negative zero would print as -0.0
-        table = table.append_column(name, pa.array(values.numpy() + 0.0, mask=missing))
-    return table
+    found = []
+    for shard in shards:
+        labels = read_labels(run, pairs, shard, edits)
+        terms = labels.hessian_weights if kind == "gauss_newton" else labels.weights**2
+        terms = (labels.multiplicity * terms).sqrt()[:, None]
+        digest = hashlib.sha256(f"{pairs} {shard.name}".encode()).digest()
+        random = np.random.default_rng(list(digest))
+        signs = random.choice([-1.0, 1.0], size=(len(terms), num_probes))
+        noise = torch.zeros(labels.num_comparisons, num_probes, dtype=torch.float64)
+        noise.index_add_(0, labels.rows, terms * torch.from_numpy(signs))
+        found.append(products.combine(*read_payload(run, pairs, shard), noise))
+    return reduce(add, found)
+
+
+def alignments(
+    run: Folder,
+    pairs: str,
+    shards: list[Shard],
+    vectors: Float[Tensor, "k q"],
+    edits: Edits | None = None,
+) -> Float[Tensor, "n q"]:
+    """-w s . v of those labels of the shards that count."""
+    found, prepared = [], products.Vectors(vectors)
+    for shard in shards:
+        labels = read_labels(run, pairs, shard, edits)
+        aligned = products.times(*read_payload(run, pairs, shard), prepared)
+        scores = influence.influence(aligned, labels.weights, labels.rows)
+        found.append(scores[labels.counted])
+    return torch.cat(found)
+
+
+def read_payload(run: Folder, pairs: str, shard: Shard) -> tuple[np.ndarray, Tensor]:
+    payload, scales = store.read_payload(run / "sketches" / pairs, shard.name)
+    return payload, torch.from_numpy(scales)
 
 
 def score_inputs(run: Folder, recipe: Recipe) -> str:
@@ -178,6 +209,21 @@ def score_inputs(run: Folder, recipe: Recipe) -> str:
     return key(
         store=_store_digest(run, recipe), score=recipe.score.model_dump(mode="json")
     )
+
+
+def current_scores(run: Folder, recipe: Recipe) -> str:
+    """`score_inputs`, after checking that influence/ is of them.
+
+    Raises ValueError saying to score (again).
+    """
+    inputs, done = score_inputs(run, recipe), run / "influence" / "done.json"
+    if not run.exists("influence/done.json"):
+        raise ValueError(f"{done.url} is missing: run ray_jobs.score first")
+    if run.read_json("influence/done.json")["inputs"] != inputs:
+        raise ValueError(
+            f"{done.url} is of other labels, sketches or settings: rerun ray_jobs.score"
+        )
+    return inputs
 
 
 def _store_digest(run: Folder, recipe: Recipe) -> str:

@@ -1,4 +1,4 @@
-"""The report: facts for summary.json, tables for the terminal.
+"""The report's facts, for summary.json.
 
 Texts are shortened, never evaluated, and stripped of control characters.
 """
@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.console import Console
-from rich.table import Table
 
 from inflib.config import Recipe
 from inflib.folder import Folder
-from inflib.metrics import auc
+from inflib.labelers import audit_groups, audit_preferences
+from inflib.labels import read_labels
+from inflib.metrics import detection
 from inflib.pairs_folder import PairsFolder
-from inflib.scoring import read_labels
 from inflib.store import OK
+from inflib.uncertainty import discoveries
+
+_UNSAID = ("curvatures", "query_groups")
+_KNOWN = 1_000_000
+"""Degrees of freedom of an error that is known, not estimated."""
 
 STAGES = {
     "prepare": "pairs",
@@ -54,26 +58,39 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             pairs: round(accuracy(run, pairs), 4) for pairs in recipe.prepare.sources
         },
         "curvature": recipe.score.curvatures[0],
+        "preferences": audit_preferences(recipe.report, counted),
         "queries": {},
         "stages": {
-            stage: (run / folder).read_json("done.json")
+            stage: _facts((run / folder).read_json("done.json"))
             for stage, folder in STAGES.items()
             if (run / folder).exists("done.json")
         },
     }
+    done = (run / "influence").read_json("done.json")
     for query in recipe.prepare.queries:
         column = f"{recipe.score.curvatures[0]}_{query}"
         scores = counted[f"influence_{column}"].to_numpy()
+        differ = _discoveries(recipe, table, column)
         found: dict[str, Any] = {
             "harmful_share": float(np.mean(scores > 0)),
-            "top": _top(run, recipe, table, column),
+            "distinguishable_from_zero": int(differ.sum()),
+            "damping": {
+                kind: facts["queries"][query]
+                for kind, facts in done["curvatures"].items()
+                if "queries" in facts
+            },
+            "top": _top(run, recipe, table, column, differ),
         }
-        if recipe.report.labeler in counted.column_names:
-            found["labelers"] = labelers(counted[recipe.report.labeler], scores)
+        shares = done["query_groups"][query]
+        found["groups"] = audit_groups(recipe.report, counted, column, shares)
         if recipe.report.truth is not None:
             found["detection"] = _detection(recipe, counted, query)
         summary["queries"][query] = found
     return summary
+
+
+def _facts(done: dict[str, Any]) -> dict[str, Any]:
+    return {name: fact for name, fact in done.items() if name not in _UNSAID}
 
 
 def accuracy(run: Folder, pairs: str) -> float:
@@ -87,26 +104,10 @@ def accuracy(run: Folder, pairs: str) -> float:
     return right / max(1, count)
 
 
-def labelers(names: pa.ChunkedArray, scores: np.ndarray) -> list[dict[str, Any]]:
-    """Labelers by mean influence of their labels, most harmful first."""
-    table = pa.table({"labeler": names, "influence": scores, "harmful": scores > 0})
-    groups = table.group_by("labeler").aggregate(
-        [("influence", "mean"), ("harmful", "mean"), ("influence", "count")]
-    )
-    found = [
-        {
-            "labeler": row["labeler"],
-            "labels": row["influence_count"],
-            "harmful_share": row["harmful_mean"],
-            "mean_influence": row["influence_mean"],
-        }
-        for row in groups.to_pylist()
-    ]
-    return sorted(found, key=lambda row: -row["mean_influence"])
-
-
-def _detection(recipe: Recipe, table: pa.Table, query: str) -> dict[str, float | None]:
-    """AUC of finding the labels that the truth column calls wrong.
+def _detection(
+    recipe: Recipe, table: pa.Table, query: str
+) -> dict[str, dict[str, float] | None]:
+    """Figures of finding the labels that the truth column calls wrong.
 
     Each detector is oriented so that higher is more suspicious: influence, a longer
     chosen response (length difference), a low margin.
@@ -120,15 +121,26 @@ def _detection(recipe: Recipe, table: pa.Table, query: str) -> dict[str, float |
     wrong = table[name].fill_null(False).to_numpy()
     detectors = {
         f"influence_{kind}": table[f"influence_{kind}_{query}"].to_numpy()
-        for kind in recipe.score.curvatures
+        for kind in recipe.score.columns
     }
     detectors["length_difference"] = table["length_difference"].to_numpy()
     detectors["low_margin"] = -table["margin"].to_numpy()
-    return {name: auc(values, wrong) for name, values in detectors.items()}
+    return {name: detection(values, wrong) for name, values in detectors.items()}
+
+
+def _discoveries(recipe: Recipe, table: pa.Table, column: str) -> np.ndarray:
+    """Which labels' scores differ from zero at report.fdr."""
+    groups = recipe.score.query_groups
+    return discoveries(
+        table[f"influence_{column}"].to_numpy(zero_copy_only=False),
+        table[f"error_{column}"].to_numpy(zero_copy_only=False),
+        recipe.report.fdr,
+        groups - 1 if groups > 1 else _KNOWN,
+    )
 
 
 def _top(
-    run: Folder, recipe: Recipe, table: pa.Table, column: str
+    run: Folder, recipe: Recipe, table: pa.Table, column: str, differ: np.ndarray
 ) -> list[dict[str, Any]]:
     """The most harmful labels, with shortened texts."""
     places = table[f"rank_{column}"].fill_null(0).to_numpy()
@@ -149,8 +161,10 @@ def _top(
         found.append(
             {
                 "pair_id": label["pair_id"],
-                "labeler": label.get(recipe.report.labeler),
+                "labeler": label.get(next(iter(recipe.report.groups), "")),
                 "influence": label[f"influence_{column}"],
+                "error": label[f"error_{column}"],
+                "differs_from_zero": bool(differ[row]),
                 "flip_effect": label[f"flip_effect_{column}"],
                 "margin": label["margin"],
                 "prompt": shorten(text["prompt"][-200:]),
@@ -170,80 +184,3 @@ def shorten(text: str, width: int = 60) -> str:
     line = "".join(c if c.isprintable() else " " for c in text)
     line = " ".join(line.split())
     return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def show(summary: dict[str, Any], console: Console) -> None:
-    """Print the summary."""
-    console.print(
-        f"\n{summary['labels']} labels on {summary['comparisons']} comparisons; "
-        "reward-model accuracy "
-        + ", ".join(f"{k} {v:.3f}" for k, v in summary["accuracy"].items()),
-        markup=False,
-    )
-    left_out = {
-        f"training labels with {k}": v for k, v in summary["not_counted"].items()
-    }
-    for pairs, reasons in summary["excluded"].items():
-        left_out |= {f"{pairs} rows, {why}": n for why, n in reasons.items()}
-    if left_out:
-        rows = [{"left out": why, "count": n} for why, n in left_out.items()]
-        console.print(_table(rows, "not in any figure"))
-    for query, found in summary["queries"].items():
-        console.print(
-            f"\nQuery set {query} ({summary['curvature']}): "
-            f"{found['harmful_share']:.1%} of the labels are harmful",
-            markup=False,
-        )
-        top = [
-            {
-                name: shorten(value, 30) if isinstance(value, str) else value
-                for name, value in row.items()
-                if name not in ("flip_effect", "margin")
-            }
-            for row in found["top"]
-        ]
-        console.print(_table(top, "most harmful labels"))
-        if "labelers" in found:
-            console.print(
-                _table(found["labelers"][:20], "labelers, most harmful first")
-            )
-        if "detection" in found:
-            rows = [{"detector": k, "AUC": v} for k, v in found["detection"].items()]
-            console.print(_table(rows, "finding the labels known to be wrong"))
-    rows = [
-        {
-            "stage": stage,
-            "seconds": facts["seconds"],
-            "pairs": facts["pairs"],
-            "pairs/s": facts["pairs"] / facts["seconds"],
-            "bytes": facts["bytes"],
-        }
-        for stage, facts in summary["stages"].items()
-    ]
-    console.print(_table(rows, "stages (the run that completed each)"))
-
-
-def _table(rows: list[dict[str, Any]], title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name in rows[0] if rows else ():
-        number = isinstance(rows[0][name], int | float)
-        table.add_column(
-            name,
-            justify="right" if number else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=10 if number else 6,
-        )
-    for row in rows:
-        table.add_row(*[_cell(value) for value in row.values()])
-    return table
-
-
-def _cell(value: Any) -> Any:
-    from rich.text import Text
-
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return Text(str(value))  # Text: preference text is never markup

@@ -1,73 +1,152 @@
-"""Tasks over the sketches of some shards, which the reducer of ray_jobs/score.py
-submits. They are stateless: what they leave is a partial, under the name given."""
+"""Passes over the sketches of a run, as stateless tasks over some shards each.
 
-from collections.abc import Iterator
+Sums come back through Ray and are added in plan order; scores are left in files.
+"""
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
+from operator import add
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
 import torch
+from torch import Tensor
 
-from inflib import scoring
+from inflib import engine, scoring
 from inflib.assembling import assemble as assemble_scores
+from inflib.config_score import Kind
+from inflib.edits import Edits
 from inflib.events import event
 from inflib.folder import Folder
-from inflib.pairs_folder import Shard
+from inflib.pairs_folder import PairsFolder, Shard
 from inflib.progress import Clock
+from inflib.score_table import Columns, score_shards
 from ray_jobs.observe import observe, watched
 
 
-@ray.remote
-def moments(run: Folder, pairs: str, shards: list[Shard]) -> tuple[int, float]:
-    """(usable labels, sum of |g|^2) of the shards."""
-    return scoring.moments(run, pairs, shards)
+class StorePasses:
+    """Passes over the sketches of a run, see inflib.engine.Passes."""
+
+    def __init__(
+        self, run: Folder, group_shards: int, edits: Edits | None = None
+    ) -> None:
+        """group_shards: shards per task; edits: of the training labels."""
+        self.run, self.group_shards, self.edits = run, group_shards, edits
+        self.said, self.done, self.submitted = "", 0, 0
+
+    def products(self, kind: Kind, vectors: Tensor, lambdas: list[float]) -> Tensor:
+        shared = ray.put(vectors.numpy())
+        asked = kind, shared, lambdas, self.edits
+        return torch.from_numpy(self.total("train", _products, *asked))
+
+    def noise(self, kind: Kind, num_probes: int) -> Tensor:
+        return self.total("train", scoring.noise_sums, kind, num_probes, self.edits)
+
+    def sample(self, vectors: Tensor) -> Tensor:
+        groups = [[shard] for shard in engine.sample_shards(self._plan("train"))]
+        asked = ray.put(vectors), self.edits
+        tasks = self._submit("train", scoring.alignments, groups, *asked)
+        return torch.cat([self._get(task) for task in tasks])
+
+    def say(self, text: str) -> None:
+        self.said = text
+
+    def total(self, pairs: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Sum of a function of inflib.scoring over all shards, in plan order."""
+        tasks = self._submit(pairs, function, self._groups(pairs), *arguments)
+        return reduce(add, map(self._get, tasks))
+
+    def score(self, target: Folder, name: str, columns: Columns) -> list[str]:
+        """Scores of all training labels, in files of `target` by groups of shards,
+        unless they are there; returns the files' names, in plan order."""
+        self.say("scores")
+        shared, groups = ray.put(columns), self._groups("train")
+        files = [f"{name}-{i:05}.parquet" for i in range(len(groups))]
+        there = target.names()
+        tasks = [
+            _score.remote(self.run, group, target, file, shared, self.edits)
+            for file, group in zip(files, groups, strict=True)
+            if file not in there
+        ]
+        self.submitted += len(tasks)
+        for task in tasks:
+            self._get(task)
+        return files
+
+    def _plan(self, pairs: str) -> list[Shard]:
+        return PairsFolder(self.run / "pairs" / pairs).plan()
+
+    def _groups(self, pairs: str) -> list[list[Shard]]:
+        size, shards = self.group_shards, self._plan(pairs)
+        return [shards[i : i + size] for i in range(0, len(shards), size)]
+
+    def _submit(
+        self,
+        pairs: str,
+        function: Callable[..., Any],
+        groups: list[list[Shard]],
+        *arguments: Any,
+    ) -> list[Any]:
+        self.submitted += len(groups)
+        return [
+            _run_pass.remote(function, self.run, pairs, group, *arguments)
+            for group in groups
+        ]
+
+    def _get(self, task: Any) -> Any:
+        found = ray.get(task)
+        self.done += 1
+        return found
 
 
 @ray.remote
-def query_sums(
-    run: Folder, pairs: str, shards: list[Shard], target: Folder, name: str
-) -> None:
-    """Leave the sum of the sketches of labels [k]."""
-    with _pass("sum queries", pairs, shards):
-        scoring.write_array(target, name, scoring.query_sums(run, pairs, shards))
-
-
-@ray.remote
-def datainf_sums(
+def _run_pass(
+    function: Callable[..., Any],
     run: Folder,
     pairs: str,
     shards: list[Shard],
-    target: Folder,
-    name: str,
+    *arguments: Any,
+) -> Any:
+    """function(run, pairs, shards, *arguments), one of inflib.scoring's sums."""
+    with _observed(function.__name__.replace("_", " ").strip(), pairs, shards):
+        return function(run, pairs, shards, *arguments)
+
+
+def _products(
+    run: Folder,
+    pairs: str,
+    shards: list[Shard],
+    kind: Kind,
     vectors: np.ndarray,
-    lam: float,
-) -> None:
-    """Leave the shards' share of the DataInf terms of each vector [k, queries]."""
-    with _pass("sum DataInf terms", pairs, shards):
-        sums = scoring.datainf_sums(run, pairs, shards, vectors.copy(), lam)
-        scoring.write_array(target, name, sums)
+    lambdas: list[float],
+    edits: Edits | None,
+) -> np.ndarray:
+    """scoring.curvature_products on arrays, which Ray hands over without copies."""
+    own = torch.from_numpy(vectors.copy())  # Ray's memory is read-only
+    found = scoring.curvature_products(run, pairs, shards, kind, own, lambdas, edits)
+    return found.numpy()
 
 
 @ray.remote
-def score_shard(
+def _score(
     run: Folder,
-    shard: Shard,
+    shards: list[Shard],
     target: Folder,
-    name: str,
-    ihvps: np.ndarray,
-    columns: list[str],
+    file: str,
+    columns: Columns,
+    edits: Edits | None,
 ) -> None:
-    """Leave the scores of a shard's labels."""
-    with _pass("score", "train", [shard]):
-        table: pa.Table = scoring.score_shard(
-            run, "train", shard, ihvps.copy(), columns
-        )
-        target.write_table(name, table)
+    """Leave the scores of the shards' labels."""
+    with _observed("score", "train", shards):
+        tables = score_shards(run, "train", shards, columns, edits)
+        target.write_table(file, pa.concat_tables(tables))
 
 
 @contextmanager
-def _pass(phase: str, pairs: str, shards: list[Shard]) -> Iterator[None]:
+def _observed(phase: str, pairs: str, shards: list[Shard]) -> Iterator[None]:
     """What every task over sketches shares: one thread, since more threads round
     otherwise, and what is said of it."""
     observe("score")
@@ -81,6 +160,8 @@ def _pass(phase: str, pairs: str, shards: list[Shard]) -> Iterator[None]:
 
 
 @ray.remote
-def assemble(run: Folder, parts: list[str], columns: list[str]) -> tuple[int, str]:
+def assemble(
+    influence: Folder, parts: list[str], columns: list[str]
+) -> tuple[int, str]:
     """Scores of all parts to influence.parquet: (labels, digest)."""
-    return assemble_scores(run / "influence", parts, columns)
+    return assemble_scores(influence, parts, columns)

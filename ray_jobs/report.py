@@ -10,7 +10,8 @@ from rich.console import Console
 from inflib.config import Recipe
 from inflib.folder import Folder
 from inflib.scoring import score_inputs
-from inflib.summary import show, summarize
+from inflib.summary import summarize
+from inflib.terminal import show
 from ray_jobs.session import Stage, main
 
 

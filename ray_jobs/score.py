@@ -1,57 +1,70 @@
 """Stage 4 of 5: sketches -> influence of every label on every query set.
 
     python -m ray_jobs.score --run runs/demo
+    python -m ray_jobs.score --what-if labels.csv --run runs/demo
     ray job submit --working-dir . -- python -m ray_jobs.score --run s3://bucket/run
 
 A reduction actor coordinates stateless tasks. It holds nothing that cannot be found
-again: each task leaves a partial under a name that says what it depends on, and after
-a restart only the missing ones are computed.
+again: sums over the store are computed afresh after a restart (conjugate gradients go
+on from their last checkpoint), to the same bits; scores are left in files.
+
+--what-if: a CSV file with the columns pair_id and action (flip, drop, or a new weight).
+Prints what the edits would do to every query set's loss, to first order, and scores all
+labels anew as if they were made, from the store alone, into what_if/<its name>/
 """
 
-from collections.abc import Callable
+import sys
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
-import torch
 from ray.exceptions import GetTimeoutError, RayActorError
+from rich.console import Console
 
-from inflib import curvature, scoring
+from inflib import engine, scoring
 from inflib.config import Recipe
+from inflib.edits import Edits, read_edits
 from inflib.folder import Folder
-from inflib.pairs_folder import PairsFolder, Shard
 from inflib.progress import Progress
-from ray_jobs import passes
+from inflib.score_table import Columns
+from inflib.terminal import show_predictions
+from inflib.what_if import predict
 from ray_jobs.observe import observe
+from ray_jobs.passes import StorePasses, assemble
 from ray_jobs.session import Stage, main, start_ray
 
 
 def score(recipe: Recipe) -> None:
     """Write influence/ of a run, unless it is complete and of these sketches."""
     run = Folder(recipe.run)
-    stage = Stage("score", run / "influence")
-    inputs = scoring.score_inputs(run, recipe)
+    _score_into(recipe, run / "influence", scoring.score_inputs(run, recipe), {})
+
+
+def _score_into(recipe: Recipe, folder: Folder, inputs: str, edits: Edits) -> None:
+    stage = Stage("score", folder)
     if stage.folder.exists("done.json") and stage.folder.exists("influence.parquet"):
         if stage.folder.read_json("done.json")["inputs"] == inputs:
             return stage.skip()
         print("score: labels, sketches or settings changed; scoring again", flush=True)
     start_ray(recipe)
     observe("score")
-    reducer = Reducer.remote(recipe, inputs)  # type: ignore[attr-defined]
-    facts, digest = _wait(reducer)
+    reducer = Reducer.remote(recipe, folder, inputs, edits)  # type: ignore[attr-defined]
+    facts, record = _wait(reducer)
     partials = stage.folder / "partials"
     partials.delete(*partials.names())
-    stage.done(facts, {"inputs": inputs, "sha256": digest})
+    stage.done(facts, record | {"inputs": inputs})
 
 
-def _wait(reducer: Any) -> tuple[dict[str, Any], str]:
+def _wait(reducer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The reducer's result; shows its progress meanwhile."""
     result, progress = reducer.run.remote(), None
     while not ray.wait([result], timeout=0.5)[0]:
         with suppress(RayActorError, GetTimeoutError):  # it may be restarting
-            done, total = ray.get(reducer.progress.remote(), timeout=5)
+            said, done, total = ray.get(reducer.progress.remote(), timeout=5)
             progress = progress or Progress("score", total, "tasks")
+            progress.total, progress.note = total, said
             progress.advance(done - progress.done)
     if progress is not None:
         progress.close()
@@ -62,124 +75,69 @@ def _wait(reducer: Any) -> tuple[dict[str, Any], str]:
 class Reducer:
     """Coordinates the passes over the sketches; its only state is its arguments."""
 
-    def __init__(self, recipe: Recipe, inputs: str) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Folder, inputs: str, edits: Edits
+    ) -> None:
         observe("score")
-        self.recipe, self.inputs = recipe, inputs
-        self.run_folder = Folder(recipe.run)
-        self.partials = self.run_folder / "influence" / "partials"
-        self.shards = {
-            pairs: PairsFolder(self.run_folder / "pairs" / pairs).plan()
-            for pairs in recipe.prepare.sources
-        }
-        self._done = 0
+        self.recipe, self.folder, self.inputs = recipe, folder, inputs
+        self.run_folder, self.partials = Folder(recipe.run), folder / "partials"
+        size = recipe.score.group_shards
+        self.passes = StorePasses(self.run_folder, size, edits)
 
-    def progress(self) -> tuple[int, int]:
-        """(finished tasks, all tasks)."""
-        num_passes = 1 + ("datainf" in self.recipe.score.curvatures)
-        total = len(self.shards["train"]) + num_passes * len(self._groups("train"))
-        queries = self.recipe.prepare.queries
-        return self._done, total + sum(2 * len(self._groups(q)) for q in queries)
+    def progress(self) -> tuple[str, int, int]:
+        """(what runs now, finished tasks, tasks as far as they are known)."""
+        found = self.passes
+        return found.said, found.done, found.submitted
 
-    def run(self) -> tuple[dict[str, Any], str]:
-        """All passes; returns the facts of the stage and the digest of the scores."""
-        config, queries = self.recipe.score, list(self.recipe.prepare.queries)
-        num_labels, squares = self._moments("train")
-        query_counts = [self._moments(query)[0] for query in queries]
-        empty = [q for q, n in zip(queries, query_counts, strict=True) if not n]
-        if empty or not num_labels:
-            raise ValueError(f"no label with a finite margin in {empty or 'train'}")
-        vectors = np.stack(
-            [
-                self._sum(passes.query_sums, query, []) / count
-                for query, count in zip(queries, query_counts, strict=True)
-            ],
-            axis=1,
+    def run(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All passes; returns facts of the stage, and what its record holds beside."""
+        config = self.recipe.score
+        layers = scoring.read_layers(self.run_folder)
+        train = self.passes.total("train", scoring.moments, self.passes.edits)
+        if not train.num_labels:
+            raise ValueError("no label of train has a finite, non-zero gradient")
+        asked = engine.queries(
+            {
+                name: self.passes.total(name, scoring.query_sums, config.query_groups)
+                for name in self.recipe.prepare.queries
+            }
         )
-        manifest = (self.run_folder / "sketches").read_json("manifest.json")
-        lam = curvature.damping(
-            squares / num_labels, manifest["num_parameters"], config.damping
-        )
-        ihvps, names = [], []
+        parts, facts = [], {}
         for kind in config.curvatures:
-            ihvp = vectors
-            if kind == "datainf" and lam > 0:
-                products = self._sum(
-                    passes.datainf_sums, "train", [ray.put(vectors), lam]
-                )
-                ihvp = curvature.datainf_ihvp(
-                    torch.from_numpy(vectors),
-                    torch.from_numpy(products),
-                    num_labels,
-                    lam,
-                ).numpy()
-            ihvps.append(ihvp)
-            names += [f"{kind}_{query}" for query in queries]
-        self._score_shards(np.concatenate(ihvps, axis=1), names)
-        table = passes.assemble.remote(self.run_folder, self._score_names(), names)
+            checkpoint = engine.Checkpoint(
+                self.partials, f"{kind}-{self.inputs}.safetensors"
+            )
+            columns, facts[kind] = engine.solve_kind(
+                kind, config, asked, train, layers, self.passes, checkpoint
+            )
+            parts.append(columns)
+        columns = Columns.join(parts)
+        files = self.passes.score(self.partials, f"scores-{self.inputs}", columns)
+        table = assemble.remote(self.folder, files, columns.names)
         num_rows, digest = ray.get(table)
-        return {"pairs": num_rows, "finite": num_labels, "lambda": lam}, digest
+        return {"pairs": num_rows, "finite": train.num_labels}, {
+            "curvatures": facts,
+            "query_groups": dict(zip(asked.names, asked.shares.tolist(), strict=True)),
+            "sha256": digest,
+        }
 
-    def _groups(self, pairs: str) -> list[list[Shard]]:
-        size, shards = self.recipe.score.group_shards, self.shards[pairs]
-        return [shards[i : i + size] for i in range(0, len(shards), size)]
 
-    def _moments(self, pairs: str) -> tuple[int, float]:
-        """(usable labels, sum of |g|^2) of a pair set, added in plan order."""
-        tasks = [
-            passes.moments.remote(self.run_folder, pairs, group)
-            for group in self._groups(pairs)
-        ]
-        self._wait(tasks)
-        counts, squares = zip(*ray.get(tasks), strict=True)
-        return sum(counts), sum(squares)
-
-    def _sum(self, task: Any, pairs: str, arguments: list[Any]) -> np.ndarray:
-        """Partials of all groups of shards, added in plan order."""
-        size, groups = self.recipe.score.group_shards, self._groups(pairs)
-        step = scoring.key(task=str(task._function_name), pairs=pairs, size=size)
-        names = [f"{step}-{self.inputs}-{i:05}.npy" for i in range(len(groups))]
-
-        def submit(i: int) -> Any:
-            return task.remote(
-                self.run_folder, pairs, groups[i], self.partials, names[i], *arguments
-            )
-
-        self._complete(names, submit)
-        total = scoring.read_array(self.partials, names[0])
-        for name in names[1:]:
-            total = total + scoring.read_array(self.partials, name)
-        return total
-
-    def _score_names(self) -> list[str]:
-        return [
-            f"scores-{self.inputs}-{shard.name}.parquet"
-            for shard in self.shards["train"]
-        ]
-
-    def _score_shards(self, ihvps: np.ndarray, names: list[str]) -> None:
-        shared, shards = ray.put(ihvps), self.shards["train"]
-        outputs = self._score_names()
-
-        def submit(i: int) -> Any:
-            return passes.score_shard.remote(
-                self.run_folder, shards[i], self.partials, outputs[i], shared, names
-            )
-
-        self._complete(outputs, submit)
-
-    def _complete(self, names: list[str], submit: Callable[[int], Any]) -> None:
-        """Run the tasks whose output is missing."""
-        there = self.partials.names()
-        tasks = [submit(i) for i, name in enumerate(names) if name not in there]
-        self._done += len(names) - len(tasks)
-        self._wait(tasks)
-
-    def _wait(self, tasks: list[Any]) -> None:
-        while tasks:
-            finished, tasks = ray.wait(tasks)
-            ray.get(finished)
-            self._done += len(finished)
+def what_if(recipe: Recipe, path: str) -> None:
+    """Print what edits of labels would do; score all labels as if they were made."""
+    run, edits = Folder(recipe.run), read_edits(path)
+    scores = scoring.current_scores(run, recipe)
+    show_predictions(predict(recipe, edits), Console())
+    changes = {pair_id: vars(edit) for pair_id, edit in edits.items()}
+    inputs = scoring.key(scores=scores, edits=changes)
+    folder = run / "what_if" / Path(path).name.partition(".")[0]
+    _score_into(recipe, folder, inputs, edits)
+    print(f"score: with these edits, in {folder.url}/influence.parquet")
 
 
 if __name__ == "__main__":
-    main(__doc__, [score])
+    if sys.argv[1:2] == ["--what-if"]:
+        path, rest = (sys.argv[2:3] or [""])[0], sys.argv[3:]
+        sys.argv[1:] = rest
+        main(__doc__, [partial(what_if, path=path)])
+    else:
+        main(__doc__, [score])

@@ -77,6 +77,8 @@ def undisturbed(
         llama_folder,
         prepare__shard_rows=4,
         score__group_shards=1,
+        # Conjugate gradients read all shards at every step, through the faults too.
+        score__curvatures=["datainf", "identity"],
         train__epochs=3,
         train__saves_per_epoch=3,
         train__lora_dropout=0.1,  # its random numbers must resume as well

@@ -1,0 +1,65 @@
+"""Passes and scores in this process, without Ray: for tests and benchmarks."""
+
+from typing import Any
+
+import pyarrow as pa
+from jaxtyping import Float
+from torch import Tensor
+
+from inflib import engine, scoring
+from inflib.config_score import Kind, ScoreConfig
+from inflib.edits import Edits
+from inflib.folder import Folder
+from inflib.pairs_folder import PairsFolder
+from inflib.score_table import Columns, score_shards
+
+
+class LocalPasses:
+    """Over a run's training sketches, see inflib.engine.Passes."""
+
+    def __init__(self, run: Folder, edits: Edits | None = None) -> None:
+        self.run, self.edits = run, edits
+        self.plan = PairsFolder(run / "pairs" / "train").plan()
+
+    def products(
+        self, kind: Kind, vectors: Float[Tensor, "k q"], lambdas: list[float]
+    ) -> Float[Tensor, "k q"]:
+        return scoring.curvature_products(
+            self.run, "train", self.plan, kind, vectors, lambdas, self.edits
+        )
+
+    def noise(self, kind: Kind, num_probes: int) -> Float[Tensor, "k p"]:
+        return scoring.noise_sums(
+            self.run, "train", self.plan, kind, num_probes, self.edits
+        )
+
+    def sample(self, vectors: Float[Tensor, "k q"]) -> Float[Tensor, "n q"]:
+        plan = engine.sample_shards(self.plan)
+        return scoring.alignments(self.run, "train", plan, vectors, self.edits)
+
+    def say(self, text: str) -> None:
+        pass
+
+
+def score_run(
+    run: Folder, config: ScoreConfig, queries: list[str], edits: Edits | None = None
+) -> tuple[pa.Table, dict[Kind, dict[str, Any]]]:
+    """(scores of all training labels in plan order, facts by curvature)."""
+    passes = LocalPasses(run, edits)
+    train = scoring.moments(run, "train", passes.plan, edits)
+    asked = engine.queries(
+        {
+            name: scoring.query_sums(
+                run, name, PairsFolder(run / "pairs" / name).plan(), config.query_groups
+            )
+            for name in queries
+        }
+    )
+    parts, facts = [], {}
+    for kind in config.curvatures:
+        columns, facts[kind] = engine.solve_kind(
+            kind, config, asked, train, scoring.read_layers(run), passes
+        )
+        parts.append(columns)
+    tables = score_shards(run, "train", passes.plan, Columns.join(parts), edits)
+    return pa.concat_tables(tables), facts

@@ -1,0 +1,120 @@
+"""Products of stored sketches with vectors, straight on the stored bytes.
+
+    n  comparisons of a shard     k  entries of a sketch     q  vectors
+
+A sketch is a stored row times its scale. int8 rows are multiplied as integers: a vector
+is cut into two planes of eight bits (fixed point, 15 bits and a sign below the column's
+largest entry, far below the rounding of the sketches), each product with a plane is
+exact, so the result has the same bits in any order, on any machine and with any number
+of threads, almost as fast as the bytes are read. float rows are converted some at a
+time and multiplied in float32.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Payload = np.ndarray
+"""[n k] entries as stored: int8, float16 or float32."""
+
+_ROWS_AT_ONCE = 128
+_EXACT = 1 << 17
+"""Products of -127..127 and -128..127 that an int32 sums without overflow."""
+
+
+class Vectors:
+    """Vectors to be multiplied with many shards; cut into planes once."""
+
+    def __init__(self, values: Float[Tensor, "k q"]) -> None:
+        self.values = values
+
+    @cached_property
+    def in_float32(self) -> Float[Tensor, "k q"]:
+        return self.values.float()
+
+    @cached_property
+    def planes(self) -> tuple[Int[Tensor, "k _"], Float[Tensor, "1 q"]]:
+        """(both planes of each entry side by side [k, 2 q], steps)."""
+        planes, steps = _planes(self.values, 0)
+        return planes.permute(1, 0, 2).flatten(1).contiguous(), steps
+
+
+def times(
+    payload: Payload, scales: Float[Tensor, " n"], vectors: Vectors
+) -> Float[Tensor, "n q"]:
+    """Inner product of every sketch with every vector, in float64."""
+    if payload.dtype == np.int8:
+        total = _exact_times(torch.from_numpy(payload), *vectors.planes)
+    else:
+        parts = [part @ vectors.in_float32 for _, part in _in_float32(payload)]
+        total = torch.cat(parts).double()
+    return total * scales[:, None].double()
+
+
+def combine(
+    payload: Payload, scales: Float[Tensor, " n"], coefficients: Float[Tensor, "n q"]
+) -> Float[Tensor, "k q"]:
+    """Sum over the sketches of coefficient times sketch, in float64."""
+    scaled = coefficients.double() * scales[:, None].double()
+    if payload.dtype == np.int8:
+        # [q k] = coefficients' planes times rows: twice as fast as the transpose
+        return _exact_combine(scaled, torch.from_numpy(payload)).T
+    total = torch.zeros(scaled.shape[1], payload.shape[1], dtype=torch.float64)
+    for rows, part in _in_float32(payload):
+        total += (scaled[rows].T.float() @ part).double()
+    return total.T
+
+
+def _in_float32(payload: Payload) -> Iterator[tuple[slice, Float[Tensor, "_ k"]]]:
+    for start in range(0, len(payload), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        yield rows, torch.from_numpy(payload[rows].astype(np.float32))
+
+
+def _exact_times(
+    entries: Int[Tensor, "n k"], planes: Int[Tensor, "k _"], steps: Float[Tensor, "1 q"]
+) -> Float[Tensor, "n q"]:
+    total = torch.zeros(len(entries), steps.shape[1], dtype=torch.float64)
+    for start in range(0, len(planes), _EXACT):
+        own = slice(start, start + _EXACT)
+        found = torch._int_mm(entries[:, own], planes[own]).double()
+        total += _join(found.view(len(entries), 2, -1).transpose(0, 1))
+    return total * steps
+
+
+def _exact_combine(
+    coefficients: Float[Tensor, "n q"], entries: Int[Tensor, "n k"]
+) -> Float[Tensor, "q k"]:
+    planes, steps = _planes(coefficients.T.contiguous(), 1)
+    total = torch.zeros(planes.shape[1], entries.shape[1], dtype=torch.float64)
+    flat = planes.flatten(0, 1)  # [2 q, n]
+    for start in range(0, len(entries), _EXACT):
+        own = slice(start, start + _EXACT)
+        found = torch._int_mm(flat[:, own], entries[own]).double()
+        total += _join(found.view(2, -1, found.shape[1]))
+    return total * steps
+
+
+def _planes(
+    values: Float[Tensor, "i j"], axis: int
+) -> tuple[Int[Tensor, "2 i j"], Tensor]:
+    """(high, low digits of the values in fixed point, step of each column).
+
+    value = step * (256 high + low); axis: along which a column runs.
+    """
+    values = values.double()
+    largest = values.abs().amax(axis, keepdim=True)
+    steps = torch.where(largest > 0, largest, 1.0) / (127 * 256)
+    fixed = (values / steps).round_()
+    high = torch.floor((fixed + 128) / 256)
+    low = fixed - 256 * high  # -128 to 127
+    return torch.stack([high, low]).to(torch.int8), steps
+
+
+def _join(products: Float[Tensor, "2 i j"]) -> Float[Tensor, "i j"]:
+    high, low = products
+    return 256 * high + low
