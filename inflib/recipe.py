@@ -17,6 +17,7 @@ FREE = {
     "run",
     "prepare.train.path",
     "score",
+    "verify",
     "report",
     "cluster",
     "prepare.on_bad_rows",

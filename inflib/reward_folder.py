@@ -37,7 +37,7 @@ def load_reward_model(recipe: Recipe, device: torch.device) -> tuple[nn.Module, 
 
 
 def describe_model(recipe: Recipe) -> dict[str, Any]:
-    """Digests of adapter and base, and D, the number of trained parameters.
+    """Digests of adapter and base.
 
     Equal digests, equal margins. The base's weights are not read into memory.
     """
@@ -45,7 +45,6 @@ def describe_model(recipe: Recipe) -> dict[str, Any]:
     return {
         "adapter_sha256": adapter.sha256,
         "base_sha256": _digest_base(recipe),
-        "num_parameters": adapter.num_parameters,
     }
 
 

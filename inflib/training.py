@@ -11,6 +11,7 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 
 from inflib.config import Recipe
+from inflib.edits import UNCHANGED, Edits
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
 from inflib.reward import load_base
@@ -18,9 +19,11 @@ from inflib.reward_folder import DTYPES
 from inflib.tokenizer import load_tokenizer
 
 
-def labelled_ids(folder: PairsFolder, with_margin: bool) -> Any:
+def labelled_ids(
+    folder: PairsFolder, with_margin: bool, edits: Edits | None = None
+) -> Any:
     """`datasets.Dataset` of chosen_ids, rejected_ids and, if asked, the margin that
-    the loss requires; one row per label."""
+    the loss requires; one row per label that is not dropped by an edit."""
     import datasets
 
     chosen: list[list[int]] = []
@@ -28,25 +31,34 @@ def labelled_ids(folder: PairsFolder, with_margin: bool) -> Any:
     margins: list[float] = []
     for shard in folder.plan():
         rows = folder.comparisons(shard, ["prefix", "a", "b"]).to_pylist()
-        labels = folder.labels(shard, ["row", "sign", "required_margin"])
-        for label in labels.to_pylist():
+        columns = ["pair_id", "row", "sign", "required_margin"]
+        for label in folder.labels(shard, columns).to_pylist():
+            edit = (edits or {}).get(label["pair_id"], UNCHANGED)
+            if edit.weight == 0:
+                continue
             margins.append(label["required_margin"])
             row = rows[label["row"]]
             a, b = row["prefix"] + row["a"], row["prefix"] + row["b"]
-            chosen.append(a if label["sign"] > 0 else b)
-            rejected.append(b if label["sign"] > 0 else a)
+            prefers_a = label["sign"] * edit.sign > 0
+            chosen.append(a if prefers_a else b)
+            rejected.append(b if prefers_a else a)
     ids = pa.list_(pa.int32())
-    columns = {
+    table = {
         "chosen_ids": pa.array(chosen, ids),
         "rejected_ids": pa.array(rejected, ids),
     }
     if with_margin:
-        columns["margin"] = pa.array(margins, pa.float64())
-    return datasets.Dataset(pa.table(columns))
+        table["margin"] = pa.array(margins, pa.float64())
+    return datasets.Dataset(pa.table(table))
 
 
-def build_trainer(recipe: Recipe, output_dir: str, callbacks: list[Any]) -> Any:
-    """TRL RewardTrainer for this process, one of recipe.train.workers."""
+def build_trainer(
+    recipe: Recipe, edits: Edits, output_dir: str, callbacks: list[Any]
+) -> Any:
+    """TRL RewardTrainer for this process, one of recipe.train.workers.
+
+    edits: of the training labels.
+    """
     from trl import RewardConfig, RewardTrainer
 
     config, model_config = recipe.train, recipe.model
@@ -101,7 +113,7 @@ def build_trainer(recipe: Recipe, output_dir: str, callbacks: list[Any]) -> Any:
     return RewardTrainer(
         model=get_peft_model(base, lora),
         args=arguments,
-        train_dataset=labelled_ids(PairsFolder(pairs / "train"), with_margin),
+        train_dataset=labelled_ids(PairsFolder(pairs / "train"), with_margin, edits),
         eval_dataset={
             name: labelled_ids(PairsFolder(pairs / name), with_margin)
             for name in recipe.prepare.queries

@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 
 from inflib.adapter import read_adapter
 from inflib.config import Recipe
+from inflib.edits import Edits
 from inflib.events import event
 from inflib.folder import Folder, open_filesystem
 from inflib.progress import Clock, Progress
@@ -35,11 +36,24 @@ def train(recipe: Recipe) -> None:
         return stage.skip()
     start_ray(recipe)
     observe("train")
+    fit(recipe, stage.folder, {})
+    metrics = stage.folder.read_json("metrics.json")
+    accuracy = {name: each["accuracy"] for name, each in metrics["queries"].items()}
+    facts = {name: metrics[name] for name in ("pairs", "steps")}
+    stage.done(facts | {"accuracy": accuracy})
+
+
+def fit(recipe: Recipe, folder: Folder, edits: Edits) -> None:
+    """Train on the labels of a run, edited, and leave the reward model in `folder`."""
     config = recipe.train
-    filesystem, path = open_filesystem(stage.folder.url)
+    filesystem, path = open_filesystem(folder.url)
     result = TorchTrainer(
         train_worker,
-        train_loop_config={"recipe": recipe.model_dump(mode="json")},
+        train_loop_config={
+            "recipe": recipe.model_dump(mode="json"),
+            "folder": folder,
+            "edits": edits,
+        },
         scaling_config=ScalingConfig(
             num_workers=config.workers,
             use_gpu=config.gpus_per_worker > 0,
@@ -52,7 +66,7 @@ def train(recipe: Recipe) -> None:
             name="checkpoints",
             storage_path=path,
             storage_filesystem=None
-            if stage.folder.is_local
+            if folder.is_local
             else PyFileSystem(FSSpecHandler(filesystem)),
             failure_config=FailureConfig(
                 max_failures=config.max_failures,
@@ -63,7 +77,6 @@ def train(recipe: Recipe) -> None:
     ).fit()
     if result.error is not None:
         raise result.error
-    stage.done(stage.folder.read_json("metrics.json"))
 
 
 class ShowProgress(TrainerCallback):
@@ -86,7 +99,8 @@ def train_worker(config: dict[str, Any]) -> None:
     recipe = Recipe.model_validate(config["recipe"])
     scratch = tempfile.mkdtemp(prefix="train-")  # fresh for each rank and attempt
     clock = Clock()
-    trainer = build_trainer(recipe, scratch, [RayTrainReportCallback(), ShowProgress()])
+    callbacks = [RayTrainReportCallback(), ShowProgress()]
+    trainer = build_trainer(recipe, config["edits"], scratch, callbacks)
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
         trainer.train()
@@ -98,13 +112,10 @@ def train_worker(config: dict[str, Any]) -> None:
                 )
             )
     clock.lap("train")
-    accuracy = {
-        name: trainer.evaluate(eval_dataset=name)["eval_accuracy"]
-        for name in recipe.prepare.queries
-    }
+    figures = {name: trainer.evaluate(name) for name in recipe.prepare.queries}
     clock.lap("evaluate")
     event("trained", pairs=len(trainer.train_dataset), seconds=clock.laps)
-    target = Folder(recipe.run) / "reward_model"
+    target = config["folder"]
     if ray.train.get_context().get_world_rank() == 0:
         final = str(Path(scratch) / "final")
         save_reward_model(trainer, final, target)
@@ -114,7 +125,10 @@ def train_worker(config: dict[str, Any]) -> None:
             {
                 "pairs": round(len(trainer.train_dataset) * recipe.train.epochs),
                 "steps": trainer.state.global_step,
-                "accuracy": accuracy,
+                "queries": {
+                    name: {"loss": each["eval_loss"], "accuracy": each["eval_accuracy"]}
+                    for name, each in figures.items()
+                },
             },
         )
     shutil.rmtree(scratch)

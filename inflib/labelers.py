@@ -1,0 +1,103 @@
+"""Groups of labels in the scores table, and traits of what each label prefers."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from inflib.config_score import ReportConfig
+from inflib.groups import harm, preferences
+
+_SHARES = 10
+"""Groups that a time column is cut into."""
+
+
+def group_columns(config: ReportConfig, table: pa.Table) -> dict[str, list[str]]:
+    """{column: group of each label} of the columns asked for that the data has.
+
+    Raises ValueError for a time column that the data lacks.
+    """
+    found = {
+        name: [
+            "-" if value is None else str(value) for value in table[name].to_pylist()
+        ]
+        for name in config.groups
+        if name in table.column_names
+    }
+    if config.time is not None:
+        if config.time not in table.column_names:
+            raise ValueError(
+                f"report.time {config.time!r} is no column of the data; it has "
+                f"{table.column_names}"
+            )
+        found[config.time] = time_buckets(table[config.time].to_pylist())
+    return found
+
+
+def time_buckets(times: list[Any]) -> list[str]:
+    """A name for each label's bucket: ten equal shares, in order of time.
+
+    Equal times share a bucket; labels without a time are in "-".
+    """
+    known = sorted(time for time in times if time is not None)
+    cuts = sorted(
+        {known[len(known) * i // _SHARES] for i in range(_SHARES)} if known else []
+    )
+    ends = [known[np.searchsorted(known, cut) - 1] for cut in cuts[1:]] + known[-1:]
+    names = [f"{a} to {b}" for a, b in zip(cuts, ends, strict=True)]
+    return [
+        "-" if time is None else names[int(np.searchsorted(cuts, time, "right")) - 1]
+        for time in times
+    ]
+
+
+def traits(config: ReportConfig, table: pa.Table) -> dict[str, np.ndarray]:
+    """1 or 0 for each label, NaN where a trait does not apply.
+
+    longer: the chosen response has more tokens; model: the reward model agrees; others:
+    most other labels on the same comparison agree; first: the chosen response was
+    shown first (report.position).
+    """
+    length = table["length_difference"].to_numpy().astype(float)
+    margin = table["margin"].to_numpy()
+    found = {
+        "longer": np.where(length == 0, np.nan, length > 0),
+        "model": np.where(margin == 0, np.nan, margin > 0),
+    }
+    comparison = table["comparison_id"].combine_chunks().dictionary_encode().indices
+    sign = table["sign"].to_numpy().astype(float)
+    others = np.bincount(comparison, sign)[comparison.to_numpy()] - sign
+    if (others != 0).any():
+        found["others"] = np.where(others == 0, np.nan, others * sign > 0)
+    if config.position is not None:
+        if config.position not in table.column_names:
+            raise ValueError(
+                f"report.position {config.position!r} is no column of the data; it has "
+                f"{table.column_names}"
+            )
+        shown = table[config.position].cast(pa.float64())
+        found["first"] = shown.to_numpy(zero_copy_only=False)
+    return found
+
+
+def audit_groups(
+    config: ReportConfig, table: pa.Table, column: str, shares: list[float]
+) -> dict[str, list[dict[str, Any]]]:
+    """{grouping column: rows of inflib.groups.harm} by the scores of one column."""
+    parts = table[f"parts_{column}"].combine_chunks()
+    values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
+    return {
+        name: harm(groups, values, np.array(shares), config.fdr)
+        for name, groups in group_columns(config, table).items()
+    }
+
+
+def audit_preferences(
+    config: ReportConfig, table: pa.Table
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """{grouping column: inflib.groups.preferences} of the labels."""
+    found = traits(config, table)
+    return {
+        name: preferences(groups, found, config.fdr)
+        for name, groups in group_columns(config, table).items()
+    }

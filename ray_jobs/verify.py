@@ -1,0 +1,109 @@
+"""Does acting on the scores help? Retrains the reward model with labels changed.
+
+    python -m ray_jobs.verify --run runs/demo
+    ray job submit --working-dir . -- python -m ray_jobs.verify --run s3://bucket/run
+
+Trains with the most harmful labels dropped and flipped, with as many random ones
+dropped and flipped, and with all, over several seeds; and with groups and random halves
+dropped, whose changes of the query loss are compared with the predicted ones. Reports
+loss and accuracy on every query set, into verify/. Rerun to resume: trainings that are
+done are kept.
+"""
+
+from typing import Any
+
+import ray
+from rich.console import Console
+
+from inflib import scoring
+from inflib.config import Recipe
+from inflib.edits import Edits
+from inflib.folder import Folder
+from inflib.terminal import show_verification
+from inflib.verifying import Trial, compare, plan_trials
+from inflib.what_if import predict
+from ray_jobs.observe import observe
+from ray_jobs.session import Stage, main, start_ray
+from ray_jobs.train import fit
+
+
+def verify(recipe: Recipe) -> None:
+    """Write verify/verify.json of a run whose labels are scored."""
+    run = Folder(recipe.run)
+    inputs = scoring.current_scores(run, recipe)
+    query = recipe.verify.query or next(iter(recipe.prepare.queries))
+    if query not in recipe.prepare.queries:
+        raise ValueError(f"verify.query {query!r}: no such query set")
+    settings = recipe.verify.model_dump(exclude={"at_once"}) | {"query": query}
+    key = scoring.key(scores=inputs, train=recipe.train.seed, **settings)
+    stage = Stage("verify", run / "verify")
+    done = stage.folder.exists("done.json")
+    if done and stage.folder.read_json("done.json")["inputs"] == key:
+        return stage.skip()
+    table = (run / "influence").read_table("influence.parquet")
+    column = f"{recipe.score.curvatures[0]}_{query}"
+    trials = plan_trials(recipe.verify, table, column)
+    print(f"verify: {len(trials)} trainings", flush=True)
+    start_ray(recipe)
+    found = _train(recipe, stage.folder / key, trials)
+    predictions = {trial.name: _predicted(recipe, trial.edits) for trial in trials}
+    figures = {
+        name: compare(
+            trials,
+            {trial: metrics[name] for trial, metrics in found.items()},
+            {trial: changes.get(name, 0.0) for trial, changes in predictions.items()},
+        )
+        for name in recipe.prepare.queries
+    }
+    summary = {"query": query, "share": recipe.verify.share, "sets": figures}
+    stage.folder.write_json("verify.json", summary)
+    show_verification(summary, Console())
+    stage.done({"trainings": len(trials)}, {"inputs": key})
+
+
+def _predicted(recipe: Recipe, edits: Edits) -> dict[str, float]:
+    """{query set: predicted change of its loss}."""
+    if not edits:
+        return {}
+    return {
+        row["query"]: row["change_of_query_loss"]
+        for row in predict(recipe, edits)
+        if row["edits"] == "all"
+    }
+
+
+def _train(
+    recipe: Recipe, folder: Folder, trials: list[Trial]
+) -> dict[str, dict[str, Any]]:
+    """{trial: {query set: {"loss", "accuracy"}}}; some trainings at once."""
+    todo, running = list(trials), dict[Any, Trial]()
+    while todo or running:
+        while todo and len(running) < recipe.verify.at_once:
+            trial = todo.pop(0)
+            task = _run_trial.remote(recipe, folder / trial.name, trial)
+            running[task] = trial
+        (finished,), _ = ray.wait(list(running))
+        trial = running.pop(finished)
+        ray.get(finished)
+        left = len(todo) + len(running)
+        print(f"verify: {trial.name} done, {left} trainings left", flush=True)
+    return {
+        trial.name: (folder / trial.name).read_json("metrics.json")["queries"]
+        for trial in trials
+    }
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _run_trial(recipe: Recipe, folder: Folder, trial: Trial) -> None:
+    """Train with a trial's labels, unless that is done."""
+    observe("verify")
+    if not folder.exists("metrics.json"):
+        seed = {"seed": recipe.train.seed + trial.seed}
+        changed = recipe.model_copy(
+            update={"train": recipe.train.model_copy(update=seed)}
+        )
+        fit(changed, folder, trial.edits)
+
+
+if __name__ == "__main__":
+    main(__doc__, [verify])
