@@ -4,6 +4,12 @@ python -m ray_jobs.benchmark gradients --json FILE [--repeats 3] [--threads 2]
     [--shape llama-31m] [--pairs 48] [--dtypes float32,bfloat16] [--bergson PYTHON]
 python -m ray_jobs.benchmark scale --json FILE [--pairs 100000]
     [--dtypes int8,float16] [--stores local,s3]
+python -m ray_jobs.benchmark scoring --json FILE [--pairs 100000] [--k 65536]
+    [--dtype int8] [--queries 8] [--groups 1] [--repeats 3] [--folder DIR]
+    [--curvatures datainf,identity,gauss_newton]
+python -m ray_jobs.benchmark fidelity --json FILE --run RUN [--labels 800]
+    [--query NAME] [--k 65536,16384,4096] [--dtypes float32,float16,int8]
+    [--damping 0.01] [--seeds 20]
 
 gradients: pairs per second of the gradient pass (ours), of a training step's forward
 and backward on the same pairs, and of other ways to get per-pair gradients; of single
@@ -12,6 +18,11 @@ responses against comparisons; of one and two Ray workers against a bare loop.
 scale: seconds, bytes, S3 requests and peak memory of prepare, sketch and score at
 pairs / 10 and at pairs, with a tiny model, K = 65,536 and two workers; s3 needs
 AWS_ENDPOINT_URL and its credentials (scripts/s3_server.sh start).
+scoring: seconds of scoring generated sketches on disk with two workers, and of two
+plain sequential reads of the same files; errors against float64. --groups: query groups
+(standard errors); --folder: where the sketches are put.
+fidelity: scores from sketches against scores from whole gradients of a trained run's
+model, for every K, dtype and curvature; coverage of intervals over draws of the sketch.
 """
 
 import json
@@ -43,7 +54,9 @@ from inflib.benchmarks.run_folder import write_run
 from inflib.cli import options
 from inflib.config import Recipe
 from inflib.sketching import Receipt, ShardSketcher
+from ray_jobs.fidelity import fidelity
 from ray_jobs.scale import scale
+from ray_jobs.scoring_speed import scoring_speed
 from ray_jobs.session import QUIET, exit_on_bad_input
 from ray_jobs.sketch import compute_shards
 
@@ -52,6 +65,11 @@ _SHORT = {"bfloat16": "bf16", "float32": "fp32"}
 _OPTIONS = {
     "gradients": {"json", "repeats", "threads", "shape", "pairs", "dtypes", "bergson"},
     "scale": {"json", "pairs", "dtypes", "stores"},
+    "scoring": {
+        *("json", "pairs", "k", "dtype", "queries", "groups", "repeats", "folder"),
+        "curvatures",
+    },
+    "fidelity": {"json", "run", "labels", "query", "k", "dtypes", "damping", "seeds"},
 }
 
 
@@ -69,7 +87,13 @@ def main(arguments: list[str]) -> None:
     if "json" not in given or not given.keys() <= known:
         raise ValueError(f"usage:\n{__doc__}")
     os.environ.update(QUIET)
-    found = scale(given) if name == "scale" else gradients(given)
+    measure = {
+        "gradients": gradients,
+        "scale": scale,
+        "scoring": scoring_speed,
+        "fidelity": fidelity,
+    }
+    found = measure[name](given)
     Path(given["json"]).write_text(json.dumps(found, indent=1) + "\n")
 
 
@@ -187,6 +211,14 @@ def show(dtype: str, figures: dict[str, Any]) -> None:
             console.print(f"{name}: {figure:.3g}", highlight=False)
     ratio = figures["response_mode"]["response_over_comparison"]
     console.print(f"response mode over pair mode: {ratio:.3g}", highlight=False)
+
+
+_BENCHMARKS: dict[str, Callable[[dict[str, str]], dict[str, Any]]] = {
+    "gradients": gradients,
+    "scale": scale,
+    "scoring": scoring_speed,
+    "fidelity": fidelity,
+}
 
 
 if __name__ == "__main__":

@@ -44,14 +44,17 @@ def _judge(recipe: Recipe, planted: str, seed: int, seconds: float) -> None:
     report = Folder(recipe.run) / "report"
     summary = report.read_json("summary.json")
     found = summary["queries"]["expert"]
+    detection = found["detection"]
     if "demo" not in summary:
         summary["demo"] = {
             "seed": seed,
-            "influence_auc": found["detection"]["influence_datainf"],
-            "length_difference_auc": found["detection"]["length_difference"],
+            "influence_auc": found["detection"][f"influence_{summary['curvature']}"][
+                "auc"
+            ],
+            "length_difference_auc": detection["length_difference"]["auc"],
             "reward_model_accuracy": summary["accuracy"]["expert"],
             "planted_labeler": planted,
-            "top_labeler": found["labelers"][0]["labeler"],
+            "top_labeler": found["groups"]["labeler"][0]["name"],
             "seconds": round(seconds, 1),
         }
         report.write_json("summary.json", summary)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import uuid
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -53,7 +54,7 @@ def scale(given: dict[str, str]) -> dict[str, Any]:
 
 def _measure(store: str, dtype: str, num_pairs: int) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
-    bucket = f"scale-{folder.name[6:].lower().replace('_', '-')}"
+    bucket = f"scale-{uuid.uuid4().hex[:12]}"
     try:
         write_inputs(folder / "inputs", num_pairs, NUM_QUERIES)
         run = str(folder / "run")
