@@ -27,10 +27,8 @@ def check_address(address: str) -> str:
 class PlantConfig(Frozen):
     """A known bias put into labels, to see whether an audit finds it."""
 
-    kind: Literal["longer_chosen", "labelers"] = "longer_chosen"
-    """longer_chosen: the response with more tokens is made the chosen one. labelers:
-    twenty labelers are made up, five of them biased in ways and strengths of their own
-    (inflib.bias); adds columns labeler and chosen_first; `share` is not used."""
+    kind: Literal["longer_chosen"] = "longer_chosen"
+    """longer_chosen: the response with more tokens is made the chosen one."""
 
     share: float = Field(default=0.2, gt=0, le=1)
     """Share of the labels made biased, picked by a hash of pair_id and seed. Those

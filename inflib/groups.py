@@ -8,6 +8,10 @@ and the query set is a sample too (jackknife over its groups); what both parts h
 taken off once, as in Cameron, Gelbach & Miller, J. Bus. Econ. Stat. 29, 2011. Small
 groups are shrunk towards no difference: empirical Bayes with a normal prior, whose
 variance is the method of moments' (DerSimonian & Laird, Control. Clin. Trials 7, 1986).
+
+A labeler can be biased without visible harm (the model did not learn it), or harm
+without a visible preference. A group is suspicious when any of its tests says so:
+Bonferroni over a group's tests, then Benjamini & Hochberg over the groups.
 """
 
 from typing import Any, NamedTuple
@@ -20,6 +24,9 @@ from inflib.uncertainty import discover, query_variance
 
 _COVERED = 0.975
 """Upper end of a two-sided 95% interval."""
+
+AGREEMENT = ("model", "others")
+"""Traits of which only too little is suspicious."""
 
 
 class Estimate(NamedTuple):
@@ -106,12 +113,14 @@ def harm(
     away = norm.ppf(_COVERED) * deviation
     counts = np.bincount(group)
     scores = parts.sum(1)
+    positive = np.bincount(group, scores > 0) / counts
+    means = np.bincount(group, scores) / counts
     rows = [
         {
             "name": str(known[i]),
             "labels": int(counts[i]),
-            "harmful_share": float((scores[group == i] > 0).mean()),
-            "mean_influence": float(scores[group == i].mean()),
+            "harmful_share": float(positive[i]),
+            "mean_influence": float(means[i]),
             "harm": float(found.difference[i]),
             "error": float(found.error[i]),
             "shrunk": float(mean[i]),
@@ -161,3 +170,28 @@ def preferences(
                 "unusual": bool(flagged[i]),
             }
     return found
+
+
+def suspect(
+    rows: list[dict[str, Any]], traits: dict[str, dict[str, Any]], level: float
+) -> list[dict[str, Any]]:
+    """The rows of `harm`, each with what all tests of its group say together.
+
+    traits: `preferences` of the same groups. any_p_value: smallest of the p-values of
+    harm and of the traits that apply, times their number; because: the test it is of;
+    suspicious: discovered at FDR `level`.
+    """
+    found = []
+    for row in rows:
+        p_values = {"harm": row["p_value"]}
+        for trait, seen in traits[row["name"]].items():
+            if seen["share"] is not None:
+                harmless = trait in AGREEMENT and seen["share"] >= seen["others"]
+                p_values[trait] = 1.0 if harmless else seen["p_value"]
+        because = min(p_values, key=lambda test: p_values[test])
+        found.append((min(1.0, p_values[because] * len(p_values)), because))
+    flagged = discover(np.array([p for p, _ in found]), level) if rows else ()
+    return [
+        row | {"any_p_value": p, "because": because, "suspicious": bool(flag)}
+        for row, (p, because), flag in zip(rows, found, flagged, strict=True)
+    ]

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from inflib.config_score import ReportConfig
-from inflib.groups import harm, preferences
+from inflib.groups import harm, preferences, suspect
 
 _SHARES = 10
 """Groups that a time column is cut into."""
@@ -80,18 +80,6 @@ def traits(config: ReportConfig, table: pa.Table) -> dict[str, np.ndarray]:
     return found
 
 
-def audit_groups(
-    config: ReportConfig, table: pa.Table, column: str, shares: list[float]
-) -> dict[str, list[dict[str, Any]]]:
-    """{grouping column: rows of inflib.groups.harm} by the scores of one column."""
-    parts = table[f"parts_{column}"].combine_chunks()
-    values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
-    return {
-        name: harm(groups, values, np.array(shares), config.fdr)
-        for name, groups in group_columns(config, table).items()
-    }
-
-
 def audit_preferences(
     config: ReportConfig, table: pa.Table
 ) -> dict[str, dict[str, dict[str, Any]]]:
@@ -99,5 +87,26 @@ def audit_preferences(
     found = traits(config, table)
     return {
         name: preferences(groups, found, config.fdr)
+        for name, groups in group_columns(config, table).items()
+    }
+
+
+def audit_groups(
+    config: ReportConfig,
+    table: pa.Table,
+    column: str,
+    shares: list[float],
+    seen: dict[str, dict[str, dict[str, Any]]],
+) -> dict[str, list[dict[str, Any]]]:
+    """{grouping column: rows of inflib.groups.suspect} by the scores of one column.
+
+    seen: `audit_preferences` of the same table.
+    """
+    parts = table[f"parts_{column}"].combine_chunks()
+    values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
+    return {
+        name: suspect(
+            harm(groups, values, np.array(shares), config.fdr), seen[name], config.fdr
+        )
         for name, groups in group_columns(config, table).items()
     }

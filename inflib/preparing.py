@@ -107,9 +107,9 @@ def _row(
     pair_id = pair.pair_id if pair.pair_id is not None else fallback_id
     sign, extra = pair.sign, dict(pair.extra)
     if source.plant is not None:
-        lengths = len(tokens.tail_a), len(tokens.tail_b)
-        planted = plant(source.plant, pair_id, sign, *lengths)
-        sign, extra = planted.sign, extra | planted.columns
+        sign, extra["planted"], extra["planted_flip"] = plant(
+            source.plant, pair_id, sign, len(tokens.tail_a), len(tokens.tail_b)
+        )
     difference = sign * (len(tokens.tail_a) - len(tokens.tail_b))
     if not selected(source.select, difference):
         return _unused(OUTSIDE, pair.file, pair.row, None)

@@ -82,7 +82,9 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             "top": _top(run, recipe, table, column, differ),
         }
         shares = done["query_groups"][query]
-        found["groups"] = audit_groups(recipe.report, counted, column, shares)
+        found["groups"] = audit_groups(
+            recipe.report, counted, column, shares, summary["preferences"]
+        )
         if recipe.report.truth is not None:
             found["detection"] = _detection(recipe, counted, query)
         summary["queries"][query] = found

@@ -47,7 +47,7 @@ def show(summary: dict[str, Any], console: Console) -> None:
         title = "most harmful labels (*: differs from zero)"
         console.print(_table([_top_row(row) for row in found["top"]], title))
         for column, rows in found["groups"].items():
-            title = f"{column}: harm over all others, 95% interval (*: unusual)"
+            title = f"{column}: harm over all others, 95% interval (*: discovered)"
             about = summary["preferences"][column]
             rows = [_group_row(row, about[row["name"]]) for row in rows[:20]]
             console.print(_table(rows, title))
@@ -128,6 +128,7 @@ def _group_row(row: dict[str, Any], traits: dict[str, Any]) -> dict[str, Any]:
             else f"{found['share']:.0%}{' *' if found['unusual'] else ''}"
             for trait, found in traits.items()
         },
+        "suspicious": row["because"] if row["suspicious"] else "",
     }
 
 

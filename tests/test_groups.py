@@ -6,8 +6,14 @@ import pytest
 from scipy import stats
 
 from inflib.config_score import ReportConfig
-from inflib.groups import Estimate, compare, harm, preferences, shrink
-from inflib.labelers import audit_groups, group_columns, time_buckets, traits
+from inflib.groups import Estimate, compare, harm, preferences, shrink, suspect
+from inflib.labelers import (
+    audit_groups,
+    audit_preferences,
+    group_columns,
+    time_buckets,
+    traits,
+)
 
 SHARES = np.full(10, 0.1)
 
@@ -101,6 +107,27 @@ def test_preferences_are_tested_against_all_others():
     }
 
 
+def seen(share, others, p_value):
+    return {"share": share, "others": others, "p_value": p_value, "unusual": False}
+
+
+def test_any_test_of_a_group_makes_it_suspicious_but_not_much_agreement():
+    rows = [{"name": n, "p_value": 1e-4 if n == "a" else 0.5} for n in "abcd"]
+    unknown = seen(None, None, 1.0)
+    traits = {
+        "a": {"longer": seen(0.5, 0.5, 1.0), "model": seen(0.6, 0.6, 1.0)},
+        "b": {"longer": seen(0.9, 0.5, 1e-9), "model": unknown},
+        "c": {"longer": unknown, "model": seen(0.9, 0.5, 1e-9)},
+        "d": {"longer": unknown, "model": seen(0.3, 0.5, 1e-3)},
+    }
+    found = {row["name"]: row for row in suspect(rows, traits, 0.1)}
+    assert [found[n]["suspicious"] for n in "abcd"] == [True, True, False, True]
+    assert [found[n]["because"] for n in "abd"] == ["harm", "longer", "model"]
+    p_values = [found[n]["any_p_value"] for n in "abcd"]
+    assert p_values == pytest.approx([3e-4, 2e-9, 1.0, 2e-3])
+    assert suspect([], {}, 0.1) == []
+
+
 TABLE = pa.table(
     {
         "comparison_id": ["x", "x", "x", "y", "z"],
@@ -128,7 +155,10 @@ def test_traits_of_labels():
 def test_columns_that_the_data_lacks_are_left_out_and_a_wrong_time_is_refused():
     config = ReportConfig(groups=("labeler", "source"))
     assert group_columns(config, TABLE) == {"labeler": ["a", "b", "-", "a", "a"]}
-    assert set(audit_groups(config, TABLE, "c", [0.5, 0.5])) == {"labeler"}
+    seen = audit_preferences(config, TABLE)
+    found = audit_groups(config, TABLE, "c", [0.5, 0.5], seen)
+    assert set(found) == set(seen) == {"labeler"}
+    assert {row["name"] for row in found["labeler"]} == {"a", "b", "-"}
     with pytest.raises(ValueError, match=r"report\.time 'when' is no column"):
         group_columns(ReportConfig(time="when"), TABLE)
 

@@ -1,0 +1,121 @@
+"""Twenty made-up labelers over real pairs, five of them biased in ways of their own.
+
+    python scripts/simulate_labelers.py 'data/hh/helpful-*.jsonl.gz' OUT --seed 0
+    python scripts/simulate_labelers.py --found runs/labelers-0 runs/labelers-1
+
+Writes OUT/train.jsonl, three labels by different labelers on each of some pairs, and
+OUT/expert.jsonl, other prompts with the labels as they came. A labeler repeats the
+label that came with a pair, but errs on a tenth of them; the biased ones, on a share of
+theirs, choose the longer response, toss a coin, choose the worse one or the first one.
+Kept columns: labeler, chosen_first, and wrong (not the label that came).
+
+--found: a Markdown table of whom the audits of such data called suspicious.
+"""
+
+import argparse
+import glob
+import gzip
+import json
+import random
+from pathlib import Path
+
+from inflib.bias import unit_hash
+
+LABELERS = [f"labeler-{i:02}" for i in range(20)]
+BIASED = {
+    "labeler-00": ("longer", 0.8),
+    "labeler-01": ("longer", 0.4),
+    "labeler-02": ("careless", 0.6),
+    "labeler-03": ("contrary", 0.25),
+    "labeler-04": ("first", 0.5),
+}
+"""What the biased ones do, and on what share of their labels."""
+
+NOISE = 0.1
+EACH = 3
+TRAIN, EXPERT = 0.2, 0.7
+"""Pairs whose prompts hash below the one are labelled, above the other the expert's."""
+
+
+def label(rng: random.Random, labeler: str, chosen: str, rejected: str) -> dict:
+    """One labeler's label on a pair, given the label that came with it."""
+    kind, share = BIASED.get(labeler, ("", 0.0))
+    planted, first = rng.random() < share, rng.random() < 0.5
+    wrong = rng.random() < NOISE
+    if planted and kind == "longer":
+        wrong = len(rejected) > len(chosen)
+    elif planted and kind == "careless":
+        wrong = rng.random() < 0.5
+    elif planted and kind == "contrary":
+        wrong = True
+    elif planted and kind == "first":
+        wrong = not first  # `first`: the right one was shown first
+    return {
+        "chosen": rejected if wrong else chosen,
+        "rejected": chosen if wrong else rejected,
+        "labeler": labeler,
+        "chosen_first": first != wrong,
+        "wrong": wrong,
+    }
+
+
+def simulate(paths: list[str], folder: Path, seed: int) -> None:
+    """Write train.jsonl and expert.jsonl."""
+    rng = random.Random(seed)
+    train, expert = [], []
+    for path in paths:
+        with gzip.open(path, "rt") as lines:
+            for number, line in enumerate(lines):
+                pair = json.loads(line)
+                chosen, rejected = pair["chosen"], pair["rejected"]
+                prompt = chosen.rpartition("\n\nAssistant:")[0]
+                place, name = unit_hash(seed, prompt), f"{Path(path).name}:{number}"
+                if place >= EXPERT:
+                    expert.append(
+                        {"pair_id": name, "chosen": chosen, "rejected": rejected}
+                    )
+                elif place < TRAIN:
+                    train += [
+                        {"pair_id": f"{name}:{labeler}"}
+                        | label(rng, labeler, chosen, rejected)
+                        for labeler in rng.sample(LABELERS, EACH)
+                    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, rows in (("train.jsonl", train), ("expert.jsonl", expert)):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / file).write_text(text)
+        print(f"{folder / file}: {len(rows)} rows")
+
+
+def found(run: str) -> list[str]:
+    """Whom the report called suspicious or harmful, and who they are."""
+    summary = json.loads((Path(run) / "report" / "summary.json").read_text())
+    (facts,) = summary["queries"].values()
+    rows = facts["groups"]["labeler"]
+    suspicious = {r["name"]: r["because"] for r in rows if r["suspicious"]}
+    harmful = {row["name"] for row in rows if row["harmful"]}
+    return [
+        Path(run).name,
+        str(summary["labels"]),
+        " / ".join(f"{value:.3f}" for value in summary["accuracy"].values()),
+        f"{len(suspicious.keys() & BIASED)} of {len(BIASED)}",
+        ", ".join(suspicious[name] for name in sorted(suspicious.keys() & BIASED)),
+        str(len(suspicious.keys() - BIASED)),
+        f"{len(harmful & BIASED.keys())}, {len(harmful - BIASED.keys())} false",
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("arguments", nargs="+")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--found", action="store_true")
+    given = parser.parse_args()
+    if given.found:
+        header = ["run", "labels", "accuracy, training labels / expert", "found"]
+        header += ["because", "false alarms", "found by harm alone"]
+        for row in (header, ["---"] * len(header), *map(found, given.arguments)):
+            print("| " + " | ".join(row) + " |")
+    else:
+        pattern, out = given.arguments
+        simulate(sorted(glob.glob(pattern)), Path(out), given.seed)
