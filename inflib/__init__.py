@@ -33,26 +33,28 @@ sketcher       3 units -> sketches, within the memory there is
 manifest       3 what a store of sketches was made with
 store          3 sketch shards: payload, commit record, index
 sketching      3 shard of pairs -> shard of sketches
-products       4 stored sketches times vectors, on the stored bytes
-curvature      4 identity, DataInf, Fisher, Gauss-Newton: weights of labels
-influence      4 influence and flip effect of labels
-uncertainty    4 standard errors; which scores differ from zero
-what_if        5 what edits of labels would do to the query loss
-verifying      what to retrain to see whether scores are right, and what came of it
-labelers       5 groups of labels in the scores, traits of what they prefer
-groups         5 harm by labeler or any column; what labelers prefer
-solve          4 conjugate gradients for many dampings at once
 edits          4 edits of labels: flip, drop, reweight
 labels         4 labels of a shard, with margins and norms
+products       4 stored sketches times vectors, on the stored bytes
+curvature      4 identity, DataInf, Fisher, Gauss-Newton: weights of labels
 scoring        4 sums over shards
+solve          4 conjugate gradients for many dampings at once
+damping        4 the damping of a query set, by split halves
+influence      4 influence and flip effect of labels
+uncertainty    4 standard errors; which scores differ from zero
 score_table    4 scores of labels and their standard errors, by shard
-engine         4 sums -> H^-1 v of every curvature, damping chosen
+engine         4 sums -> H^-1 v of every curvature
 local_passes   4 all of it in this process, without Ray
 assembling     4 scored shards -> influence.parquet, with ranks
-checking       is a run whole? every digest, count, manifest
+groups         5 harm by labeler or any column; what labelers prefer; who is suspicious
+labelers       5 groups of labels in the scores, traits of what they prefer
 metrics        5 AUC and other figures of a ranking
 summary        5 facts of the report, summary.json
 terminal       5 the report's tables
+what_if        what edits of labels would do to the query loss
+explaining     which training labels drive single query labels
+verifying      what to retrain to see whether scores are right, and what came of it
+checking       is a run whole? every digest, count, manifest
 demo_topics    hand-written questions and sentences
 demo_data      generated pairs with one biased labeler
 progress       one line per stage while it runs

@@ -18,6 +18,9 @@ Kind = Literal[
 ]
 """Curvatures, see inflib.curvature."""
 
+ITERATIVE: tuple[Kind, ...] = ("gauss_newton", "empirical_fisher")
+"""Those that are solved by conjugate gradients, for a sweep of dampings."""
+
 
 class ScoreConfig(Frozen):
     """Stage 4: sketches to influence scores."""
@@ -62,13 +65,16 @@ class ScoreConfig(Frozen):
     @property
     def columns(self) -> list[str]:
         """Names of the columns of scores; each query set has one of every name."""
-        swept = ("gauss_newton", "empirical_fisher") if self.keep_sweep else ()
         found: list[str] = []
         for kind in self.curvatures:
             found.append(kind)
-            if kind in swept:
-                found += [f"{kind}_{damping:g}" for damping in sorted(self.damping)]
+            if kind in ITERATIVE and self.keep_sweep:
+                found += self.swept(kind)
         return found
+
+    def swept(self, kind: Kind) -> list[str]:
+        """Names of the columns of a curvature at each damping, ascending."""
+        return [f"{kind}_{damping:g}" for damping in sorted(self.damping)]
 
     @field_validator("damping", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inflib import curvature, influence, store
+from inflib.config_score import Kind
 from inflib.edits import Edits
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder, Shard
@@ -66,6 +67,13 @@ class Labels:
     def hessian_weights(self) -> Float[Tensor, " n"]:
         """Loss Hessian in the margin; 0 for a comparison that is not finite."""
         return self._masked(curvature.hessian_weights, self.signs)
+
+    def curvature_weights(self, kind: Kind) -> Float[Tensor, " n"]:
+        """What s s' of each label is weighted with in H: h or, for empirical_fisher,
+        w^2."""
+        if kind == "gauss_newton":
+            return self.hessian_weights
+        return self.weights.square()
 
     def _masked(self, function: curvature.OfLabels, signs: Tensor) -> Tensor:
         found = function(self.margins, signs, self.required)

@@ -6,12 +6,12 @@ import pyarrow as pa
 from jaxtyping import Float
 from torch import Tensor
 
-from inflib import engine, scoring
+from inflib import damping, engine, scoring
 from inflib.config_score import Kind, ScoreConfig
 from inflib.edits import Edits
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
-from inflib.score_table import Columns, score_shards
+from inflib.score_table import score_shards
 
 
 class LocalPasses:
@@ -20,6 +20,13 @@ class LocalPasses:
     def __init__(self, run: Folder, edits: Edits | None = None) -> None:
         self.run, self.edits = run, edits
         self.plan = PairsFolder(run / "pairs" / "train").plan()
+
+    def moments(self) -> scoring.Moments:
+        return scoring.moments(self.run, "train", self.plan, self.edits)
+
+    def query_sums(self, query: str, num_groups: int) -> scoring.GroupSums:
+        plan = PairsFolder(self.run / "pairs" / query).plan()
+        return scoring.query_sums(self.run, query, plan, num_groups)
 
     def products(
         self, kind: Kind, vectors: Float[Tensor, "k q"], lambdas: list[float]
@@ -34,7 +41,7 @@ class LocalPasses:
         )
 
     def sample(self, vectors: Float[Tensor, "k q"]) -> Float[Tensor, "n q"]:
-        plan = engine.sample_shards(self.plan)
+        plan = damping.sample_shards(self.plan)
         return scoring.alignments(self.run, "train", plan, vectors, self.edits)
 
     def say(self, text: str) -> None:
@@ -46,20 +53,7 @@ def score_run(
 ) -> tuple[pa.Table, dict[Kind, dict[str, Any]]]:
     """(scores of all training labels in plan order, facts by curvature)."""
     passes = LocalPasses(run, edits)
-    train = scoring.moments(run, "train", passes.plan, edits)
-    asked = engine.queries(
-        {
-            name: scoring.query_sums(
-                run, name, PairsFolder(run / "pairs" / name).plan(), config.query_groups
-            )
-            for name in queries
-        }
-    )
-    parts, facts = [], {}
-    for kind in config.curvatures:
-        columns, facts[kind] = engine.solve_kind(
-            kind, config, asked, train, scoring.read_layers(run), passes
-        )
-        parts.append(columns)
-    tables = score_shards(run, "train", passes.plan, Columns.join(parts), edits)
+    solver = engine.Solver(config, scoring.read_layers(run), passes)
+    columns, facts = solver.solve_all(engine.read_queries(config, queries, passes))
+    tables = score_shards(run, "train", passes.plan, columns, edits)
     return pa.concat_tables(tables), facts

@@ -45,7 +45,7 @@ class Columns:
             [name for part in parts for name in part.names],
             torch.cat([part.ihvps for part in parts]),
             torch.cat([part.shares for part in parts]),
-            tuple(parts[0].names),
+            parts[0].detailed or tuple(parts[0].names),
             {kind: x for part in parts for kind, x in part.probes.items()},
         )
 

@@ -145,10 +145,8 @@ def curvature_products(
                 norms = torch.where(labels.usable, norms, 0.0)
                 lam = lambdas[number]
                 terms = curvature.datainf_coefficients(labels.weights, norms, lam)
-            elif kind == "gauss_newton":
-                terms = labels.hessian_weights
             else:
-                terms = labels.weights.square()
+                terms = labels.curvature_weights(kind)
             aligned = products.times(payload[:, bins], scales, prepared[number])
             aligned *= labels.by_comparison(labels.multiplicity * terms)[:, None]
             total[bins] += products.combine(payload[:, bins], scales, aligned)
@@ -171,8 +169,8 @@ def noise_sums(
     found = []
     for shard in shards:
         labels = read_labels(run, pairs, shard, edits)
-        terms = labels.hessian_weights if kind == "gauss_newton" else labels.weights**2
-        terms = (labels.multiplicity * terms).sqrt()[:, None]
+        terms = labels.multiplicity * labels.curvature_weights(kind)
+        terms = terms.sqrt()[:, None]
         digest = hashlib.sha256(f"{pairs} {shard.name}".encode()).digest()
         random = np.random.default_rng(list(digest))
         signs = random.choice([-1.0, 1.0], size=(len(terms), num_probes))

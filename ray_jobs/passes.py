@@ -15,7 +15,7 @@ import ray
 import torch
 from torch import Tensor
 
-from inflib import engine, scoring
+from inflib import damping, scoring
 from inflib.assembling import assemble as assemble_scores
 from inflib.config_score import Kind
 from inflib.edits import Edits
@@ -36,28 +36,30 @@ class StorePasses:
         """group_shards: shards per task; edits: of the training labels."""
         self.run, self.group_shards, self.edits = run, group_shards, edits
         self.said, self.done, self.submitted = "", 0, 0
+        self._plans: dict[str, list[Shard]] = {}
+
+    def moments(self) -> scoring.Moments:
+        return self._total("train", scoring.moments, self.edits)
+
+    def query_sums(self, query: str, num_groups: int) -> scoring.GroupSums:
+        return self._total(query, scoring.query_sums, num_groups)
 
     def products(self, kind: Kind, vectors: Tensor, lambdas: list[float]) -> Tensor:
         shared = ray.put(vectors.numpy())
         asked = kind, shared, lambdas, self.edits
-        return torch.from_numpy(self.total("train", _products, *asked))
+        return torch.from_numpy(self._total("train", _products, *asked))
 
     def noise(self, kind: Kind, num_probes: int) -> Tensor:
-        return self.total("train", scoring.noise_sums, kind, num_probes, self.edits)
+        return self._total("train", scoring.noise_sums, kind, num_probes, self.edits)
 
     def sample(self, vectors: Tensor) -> Tensor:
-        groups = [[shard] for shard in engine.sample_shards(self._plan("train"))]
+        groups = [[shard] for shard in damping.sample_shards(self._plan("train"))]
         asked = ray.put(vectors), self.edits
         tasks = self._submit("train", scoring.alignments, groups, *asked)
         return torch.cat([self._get(task) for task in tasks])
 
     def say(self, text: str) -> None:
         self.said = text
-
-    def total(self, pairs: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Sum of a function of inflib.scoring over all shards, in plan order."""
-        tasks = self._submit(pairs, function, self._groups(pairs), *arguments)
-        return reduce(add, map(self._get, tasks))
 
     def score(self, target: Folder, name: str, columns: Columns) -> list[str]:
         """Scores of all training labels, in files of `target` by groups of shards,
@@ -76,8 +78,15 @@ class StorePasses:
             self._get(task)
         return files
 
+    def _total(self, pairs: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Sum of a function of inflib.scoring over all shards, in plan order."""
+        tasks = self._submit(pairs, function, self._groups(pairs), *arguments)
+        return reduce(add, map(self._get, tasks))
+
     def _plan(self, pairs: str) -> list[Shard]:
-        return PairsFolder(self.run / "pairs" / pairs).plan()
+        if pairs not in self._plans:
+            self._plans[pairs] = PairsFolder(self.run / "pairs" / pairs).plan()
+        return self._plans[pairs]
 
     def _groups(self, pairs: str) -> list[list[Shard]]:
         size, shards = self.group_shards, self._plan(pairs)

@@ -25,10 +25,10 @@ from rich.console import Console
 
 from inflib import engine, scoring
 from inflib.config import Recipe
+from inflib.config_score import Kind
 from inflib.edits import Edits, read_edits
 from inflib.folder import Folder
 from inflib.progress import Progress
-from inflib.score_table import Columns
 from inflib.terminal import show_predictions
 from inflib.what_if import predict
 from ray_jobs.observe import observe
@@ -91,35 +91,21 @@ class Reducer:
 
     def run(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """All passes; returns facts of the stage, and what its record holds beside."""
-        config = self.recipe.score
-        layers = scoring.read_layers(self.run_folder)
-        train = self.passes.total("train", scoring.moments, self.passes.edits)
-        if not train.num_labels:
-            raise ValueError("no label of train has a finite, non-zero gradient")
-        asked = engine.queries(
-            {
-                name: self.passes.total(name, scoring.query_sums, config.query_groups)
-                for name in self.recipe.prepare.queries
-            }
-        )
-        parts, facts = [], {}
-        for kind in config.curvatures:
-            checkpoint = engine.Checkpoint(
-                self.partials, f"{kind}-{self.inputs}.safetensors"
-            )
-            columns, facts[kind] = engine.solve_kind(
-                kind, config, asked, train, layers, self.passes, checkpoint
-            )
-            parts.append(columns)
-        columns = Columns.join(parts)
-        files = self.passes.score(self.partials, f"scores-{self.inputs}", columns)
+        config, passes = self.recipe.score, self.passes
+        solver = engine.Solver(config, scoring.read_layers(self.run_folder), passes)
+        asked = engine.read_queries(config, list(self.recipe.prepare.queries), passes)
+        columns, facts = solver.solve_all(asked, self._checkpoint)
+        files = passes.score(self.partials, f"scores-{self.inputs}", columns)
         table = assemble.remote(self.folder, files, columns.names)
         num_rows, digest = ray.get(table)
-        return {"pairs": num_rows, "finite": train.num_labels}, {
+        return {"pairs": num_rows, "finite": solver.train.num_labels}, {
             "curvatures": facts,
             "query_groups": dict(zip(asked.names, asked.shares.tolist(), strict=True)),
             "sha256": digest,
         }
+
+    def _checkpoint(self, kind: Kind) -> engine.Checkpoint:
+        return engine.Checkpoint(self.partials, f"{kind}-{self.inputs}.safetensors")
 
 
 def what_if(recipe: Recipe, path: str) -> None:

@@ -70,23 +70,16 @@ def _measure(
         {"curvatures": kinds, "damping": damping, "query_groups": groups}
     )
     passes = StorePasses(run, config.group_shards)
-    train = passes.total("train", scoring.moments)
-    asked = engine.queries(
-        {
-            name: passes.total(name, scoring.query_sums, groups)
-            for name in (f"query_{i}" for i in range(num_queries))
-        }
-    )
-    layers = scoring.read_layers(run)
+    solver = engine.Solver(config, scoring.read_layers(run), passes)
+    names = [f"query_{i}" for i in range(num_queries)]
+    asked = engine.read_queries(config, names, passes)
     floors: list[tuple[float, float]] = []
     found: dict[str, Any] = {kind: {"repeats": [], "ratios": []} for kind in kinds}
     for repeat in range(repeats):
         for kind in config.curvatures:
             floor, buffered = read_floor(run)
             started = time.perf_counter()
-            columns, facts = engine.solve_kind(
-                kind, config, asked, train, layers, passes
-            )
+            columns, facts = solver.solve_kind(kind, asked)
             solved = time.perf_counter()
             passes.score(run / "scores" / kind, f"repeat-{repeat}", columns)
             done = time.perf_counter()
@@ -107,9 +100,7 @@ def _measure(
         files = [
             name for name in (run / "scores/datainf").names() if "repeat-0" in name
         ]
-        found["datainf"]["max_rel_err"] = _error(
-            run, asked, train, layers, config, sorted(files)
-        )
+        found["datainf"]["max_rel_err"] = _error(run, asked, solver, sorted(files))
     plain, buffered = (statistics.median(each) for each in zip(*floors, strict=True))
     return {
         "read_floor_seconds": plain,
@@ -119,16 +110,11 @@ def _measure(
 
 
 def _error(
-    run: Folder,
-    asked: engine.Queries,
-    train: scoring.Moments,
-    layers: list[Any],
-    config: ScoreConfig,
-    files: list[str],
+    run: Folder, asked: engine.Queries, solver: engine.Solver, files: list[str]
 ) -> float:
     """Largest error of DataInf's scores over their largest, of a sample of labels."""
-    (layer,) = layers
-    lam = config.datainf_damping * float(train.squares.sum()) / train.num_labels
+    (layer,), train = solver.layers, solver.train
+    lam = solver.config.datainf_damping * float(train.squares.sum()) / train.num_labels
     vectors = asked.vectors.sum(2).T.contiguous()
     places, exact = exact_datainf(run, vectors, lam / layer.num_parameters, _SAMPLE)
     tables = [(run / "scores/datainf").read_table(name) for name in files]

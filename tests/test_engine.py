@@ -6,7 +6,7 @@ import torch
 
 from inflib.benchmarks.generated import Generated, write_manifest, write_set
 from inflib.config_score import ScoreConfig
-from inflib.engine import reliability
+from inflib.damping import reliability
 from inflib.folder import Folder
 from inflib.layers import Layer
 from inflib.local_passes import score_run
