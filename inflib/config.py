@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from inflib.config_data import Frozen, PrepareConfig, check_address
-from inflib.config_score import ReportConfig, ScoreConfig, VerifyConfig
+from inflib.config_score import ExplainConfig, ReportConfig, ScoreConfig, VerifyConfig
 
 
 class ModelConfig(Frozen):
@@ -188,6 +188,7 @@ class Recipe(Frozen):
     train: TrainConfig = TrainConfig()
     sketch: SketchConfig = SketchConfig()
     score: ScoreConfig = ScoreConfig()
+    explain: ExplainConfig = ExplainConfig()
     verify: VerifyConfig = VerifyConfig()
     report: ReportConfig = ReportConfig()
     cluster: ClusterConfig = ClusterConfig()
@@ -199,6 +200,16 @@ class Recipe(Frozen):
                 "score.curvatures: datainf_layer needs sketch.by_layer true"
             )
         return self
+
+    def query_set(self, name: str | None, option: str) -> str:
+        """The query set that an option names, the first one by default.
+
+        Raises ValueError for one that the recipe does not have.
+        """
+        known = list(self.prepare.queries)
+        if name is not None and name not in known:
+            raise ValueError(f"{option} {name!r}: no such query set; there is {known}")
+        return name or known[0]
 
     @field_validator("run")
     @classmethod

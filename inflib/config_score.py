@@ -97,6 +97,24 @@ class ScoreConfig(Frozen):
         return self
 
 
+class ExplainConfig(Frozen):
+    """What drives single query labels (`ray_jobs.explain`)."""
+
+    query: str | None = None
+    """Query set of the labels; default: the first one."""
+
+    pairs: tuple[str, ...] = ()
+    """pair_ids of query labels, or @FILE with one a line; default: all of the set."""
+
+    train_pairs: tuple[str, ...] = ()
+    """pair_ids of training labels (or @FILE) whose influence on every one of the query
+    labels is given, be it large or small."""
+
+    top: PositiveInt = 5
+    """Training labels of each kind for each query label: most harmful, most helpful,
+    nearest."""
+
+
 class VerifyConfig(Frozen):
     """Retraining that checks the scores (`ray_jobs.verify`)."""
 

@@ -107,6 +107,13 @@ class PairsFolder:
         """Raises ValueError when the file is not the planned one."""
         return self._read(shard.labels_file, shard.labels_sha256, columns)
 
+    def texts(self, shard: Shard, comparison_id: str) -> dict[str, str]:
+        """prompt, response_a and response_b of a comparison."""
+        names = ["comparison_id", "prompt", "response_a", "response_b"]
+        found = self.comparisons(shard, names)
+        place = found["comparison_id"].to_pylist().index(comparison_id)
+        return found.select(names[1:]).slice(place, 1).to_pylist()[0]
+
     def _read(self, name: str, sha256: str, columns: list[str] | None) -> pa.Table:
         data = self.folder.read_bytes(name)
         if hashlib.sha256(data).hexdigest() != sha256:

@@ -1,7 +1,7 @@
 """Reading a recipe from YAML and overrides, and binding a run folder to it.
 
 Most fields decide what the numbers of a run are; a run folder refuses another value
-for them. The others (FREE: workers, scoring and report options) may change.
+for them. The others (FREE: workers, options of scoring and of what follows) may change.
 """
 
 import json
@@ -17,6 +17,7 @@ FREE = {
     "run",
     "prepare.train.path",
     "score",
+    "explain",
     "verify",
     "report",
     "cluster",

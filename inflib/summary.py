@@ -153,11 +153,7 @@ def _top(
     for row in rows:
         label = table.slice(row, 1).to_pylist()[0]
         shard = shards[int(np.searchsorted(ends, row, side="right"))]
-        texts = PairsFolder(run / "pairs" / "train").comparisons(
-            shard, ["comparison_id", "prompt", "response_a", "response_b"]
-        )
-        texts = texts.filter(pc.field("comparison_id") == label["comparison_id"])
-        text = texts.to_pylist()[0]
+        text = PairsFolder(run / "pairs" / "train").texts(shard, label["comparison_id"])
         a, b = text["response_a"], text["response_b"]
         chosen, rejected = (a, b) if label["sign"] > 0 else (b, a)
         found.append(

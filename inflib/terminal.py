@@ -76,6 +76,29 @@ def show_predictions(rows: list[dict[str, Any]], console: Console) -> None:
     console.print(_table(rows, title))
 
 
+def show_explanation(
+    pair_id: str,
+    rows: list[dict[str, Any]],
+    texts: dict[str, dict[str, str]],
+    console: Console,
+) -> None:
+    """Print what ray_jobs.explain found for one query label.
+
+    rows: of inflib.explaining.ROWS; texts: prompt and responses by comparison_id.
+    """
+    shown = [
+        {
+            "role": f"{row['role']} {row['rank']}",
+            "pair_id": shorten(row["pair_id"], 30),
+            "influence": row["influence"],
+            "cosine": row["cosine"],
+            **{k: shorten(v, 30) for k, v in texts[row["comparison_id"]].items()},
+        }
+        for row in rows
+    ]
+    console.print(_table(shown, f"training labels behind {shorten(pair_id)}"))
+
+
 def show_verification(summary: dict[str, Any], console: Console) -> None:
     """Print what ray_jobs.verify found."""
     for name, found in summary["sets"].items():

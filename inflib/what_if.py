@@ -20,22 +20,33 @@ from inflib.folder import Folder
 from inflib.uncertainty import query_variance
 
 
-def predict(recipe: Recipe, edits: Edits) -> list[dict[str, Any]]:
+class Scored:
+    """The scores of a run, read once for any number of predictions."""
+
+    def __init__(self, run: Folder) -> None:
+        self.url = run.url
+        self.table = (run / "influence").read_table("influence.parquet")
+        self.record = (run / "influence").read_json("done.json")
+        ids = self.table["pair_id"].to_pylist()
+        self._places = {pair_id: i for i, pair_id in enumerate(ids)}
+
+    def of(self, edits: Edits) -> pa.Table:
+        """Raises ValueError naming labels that the run does not have."""
+        if unknown := [pair_id for pair_id in edits if pair_id not in self._places]:
+            raise ValueError(
+                f"{len(unknown)} labels are not in {self.url}, the first: "
+                f"{unknown[0]!r}"
+            )
+        return self.table.take([self._places[pair_id] for pair_id in edits])
+
+
+def predict(recipe: Recipe, scored: Scored, edits: Edits) -> list[dict[str, Any]]:
     """Predicted change of every query set's loss, by action and for all edits at once.
 
     Of the reported curvature. error: standard error over draws of the query set.
     Raises ValueError naming labels that the run does not have.
     """
-    run = Folder(recipe.run)
-    table = (run / "influence").read_table("influence.parquet")
-    done = (run / "influence").read_json("done.json")
-    places = {pair_id: i for i, pair_id in enumerate(table["pair_id"].to_pylist())}
-    if unknown := [pair_id for pair_id in edits if pair_id not in places]:
-        raise ValueError(
-            f"{len(unknown)} labels are not in {run.url}, the first: {unknown[0]!r}"
-        )
-    own = table.take([places[pair_id] for pair_id in edits])
-    found = []
+    own, done, found = scored.of(edits), scored.record, []
     for query in recipe.prepare.queries:
         column = f"{recipe.score.curvatures[0]}_{query}"
         shares = np.array(done["query_groups"][query])

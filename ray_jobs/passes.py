@@ -20,6 +20,7 @@ from inflib.assembling import assemble as assemble_scores
 from inflib.config_score import Kind
 from inflib.edits import Edits
 from inflib.events import event
+from inflib.explaining import Asked, best, explain_shards
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder, Shard
 from inflib.progress import Clock
@@ -57,6 +58,15 @@ class StorePasses:
         asked = ray.put(vectors), self.edits
         tasks = self._submit("train", scoring.alignments, groups, *asked)
         return torch.cat([self._get(task) for task in tasks])
+
+    def explain(
+        self, asked: Asked, ihvps: Tensor, top: int, listed: frozenset[str]
+    ) -> pa.Table:
+        """inflib.explaining.explain_shards over all shards."""
+        groups = self._groups("train")
+        shared = ray.put(asked), ray.put(ihvps), top, listed
+        tasks = self._submit("train", explain_shards, groups, *shared)
+        return best(pa.concat_tables([self._get(task) for task in tasks]), top)
 
     def say(self, text: str) -> None:
         self.said = text

@@ -30,7 +30,7 @@ from inflib.edits import Edits, read_edits
 from inflib.folder import Folder
 from inflib.progress import Progress
 from inflib.terminal import show_predictions
-from inflib.what_if import predict
+from inflib.what_if import Scored, predict
 from ray_jobs.observe import observe
 from ray_jobs.passes import StorePasses, assemble
 from ray_jobs.session import Stage, main, start_ray
@@ -112,7 +112,7 @@ def what_if(recipe: Recipe, path: str) -> None:
     """Print what edits of labels would do; score all labels as if they were made."""
     run, edits = Folder(recipe.run), read_edits(path)
     scores = scoring.current_scores(run, recipe)
-    show_predictions(predict(recipe, edits), Console())
+    show_predictions(predict(recipe, Scored(run), edits), Console())
     changes = {pair_id: vars(edit) for pair_id, edit in edits.items()}
     inputs = scoring.key(scores=scores, edits=changes)
     folder = run / "what_if" / Path(path).name.partition(".")[0]

@@ -21,7 +21,7 @@ from inflib.edits import Edits
 from inflib.folder import Folder
 from inflib.terminal import show_verification
 from inflib.verifying import Trial, compare, plan_trials
-from inflib.what_if import predict
+from inflib.what_if import Scored, predict
 from ray_jobs.observe import observe
 from ray_jobs.session import Stage, main, start_ray
 from ray_jobs.train import fit
@@ -31,22 +31,20 @@ def verify(recipe: Recipe) -> None:
     """Write verify/verify.json of a run whose labels are scored."""
     run = Folder(recipe.run)
     inputs = scoring.current_scores(run, recipe)
-    query = recipe.verify.query or next(iter(recipe.prepare.queries))
-    if query not in recipe.prepare.queries:
-        raise ValueError(f"verify.query {query!r}: no such query set")
+    query = recipe.query_set(recipe.verify.query, "verify.query")
     settings = recipe.verify.model_dump(exclude={"at_once"}) | {"query": query}
     key = scoring.key(scores=inputs, train=recipe.train.seed, **settings)
     stage = Stage("verify", run / "verify")
     done = stage.folder.exists("done.json")
     if done and stage.folder.read_json("done.json")["inputs"] == key:
         return stage.skip()
-    table = (run / "influence").read_table("influence.parquet")
+    scored = Scored(run)
     column = f"{recipe.score.curvatures[0]}_{query}"
-    trials = plan_trials(recipe.verify, table, column)
+    trials = plan_trials(recipe.verify, scored.table, column)
     print(f"verify: {len(trials)} trainings", flush=True)
     start_ray(recipe)
     found = _train(recipe, stage.folder / key, trials)
-    predictions = {trial.name: _predicted(recipe, trial.edits) for trial in trials}
+    predictions = {t.name: _predicted(recipe, scored, t.edits) for t in trials}
     figures = {
         name: compare(
             trials,
@@ -61,13 +59,13 @@ def verify(recipe: Recipe) -> None:
     stage.done({"trainings": len(trials)}, {"inputs": key})
 
 
-def _predicted(recipe: Recipe, edits: Edits) -> dict[str, float]:
+def _predicted(recipe: Recipe, scored: Scored, edits: Edits) -> dict[str, float]:
     """{query set: predicted change of its loss}."""
     if not edits:
         return {}
     return {
         row["query"]: row["change_of_query_loss"]
-        for row in predict(recipe, edits)
+        for row in predict(recipe, scored, edits)
         if row["edits"] == "all"
     }
 

@@ -23,17 +23,20 @@ from inflib.bias import unit_hash
 
 LABELERS = [f"labeler-{i:02}" for i in range(20)]
 BIASED = {
-    "labeler-00": ("longer", 0.8),
-    "labeler-01": ("longer", 0.4),
+    "labeler-00": ("longer", 0.9),
+    "labeler-01": ("longer", 0.6),
     "labeler-02": ("careless", 0.6),
     "labeler-03": ("contrary", 0.25),
-    "labeler-04": ("first", 0.5),
+    "labeler-04": ("first", 0.6),
 }
 """What the biased ones do, and on what share of their labels."""
 
 NOISE = 0.1
 EACH = 3
-TRAIN, EXPERT = 0.2, 0.7
+LONGEST = 500
+"""Characters of the dialogues that are taken: short ones train sooner on a CPU."""
+
+TRAIN, EXPERT = 0.5, 0.8
 """Pairs whose prompts hash below the one are labelled, above the other the expert's."""
 
 
@@ -68,6 +71,8 @@ def simulate(paths: list[str], folder: Path, seed: int) -> None:
             for number, line in enumerate(lines):
                 pair = json.loads(line)
                 chosen, rejected = pair["chosen"], pair["rejected"]
+                if max(len(chosen), len(rejected)) > LONGEST:
+                    continue
                 prompt = chosen.rpartition("\n\nAssistant:")[0]
                 place, name = unit_hash(seed, prompt), f"{Path(path).name}:{number}"
                 if place >= EXPERT:

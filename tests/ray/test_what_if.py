@@ -5,7 +5,7 @@ import pytest
 
 from inflib.edits import read_edits
 from inflib.folder import Folder
-from inflib.what_if import predict
+from inflib.what_if import Scored, predict
 from ray_jobs.score import what_if
 from ray_jobs.session import run_stages
 from tests.ray.test_audit import copied, influences, mtimes
@@ -25,7 +25,7 @@ def test_what_if_predicts_and_scores_beside_the_run(audited, tmp_path, capsys):
     assert after["pair_id"].to_pylist() == ids
     assert after["sign"].to_pylist()[0] == -table["sign"].to_pylist()[0]
     assert after["sign"].to_pylist()[1:] == table["sign"].to_pylist()[1:]
-    predicted = predict(recipe, read_edits(str(edits)))
+    predicted = predict(recipe, Scored(Folder(recipe.run)), read_edits(str(edits)))
     (every,) = (r for r in predicted if r["query"] == "expert" and r["edits"] == "all")
     flips = table["flip_effect_gauss_newton_expert"].to_numpy()
     scores = table["influence_gauss_newton_expert"].to_numpy()
