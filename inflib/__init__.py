@@ -31,6 +31,7 @@ layers         3 which blocks share a range of a sketch's bins
 sketch         3 OPORP
 sketcher       3 units -> sketches, within the memory there is
 manifest       3 what a store of sketches was made with
+node_cache     4 payloads of an object store, kept on a node's disk
 store          3 sketch shards: payload, commit record, index
 sketching      3 shard of pairs -> shard of sketches
 edits          4 edits of labels: flip, drop, reweight

@@ -77,8 +77,10 @@ def undisturbed(
         llama_folder,
         prepare__shard_rows=4,
         score__group_shards=1,
-        # Conjugate gradients read all shards at every step, through the faults too.
-        score__curvatures=["datainf", "identity"],
+        # Each step of conjugate gradients is a pass over all shards: these are enough
+        # for a checkpoint, and for some steps that a killed reducer has to repeat.
+        score__max_steps=14,
+        score__curvatures=["gauss_newton", "datainf"],
         train__epochs=3,
         train__saves_per_epoch=3,
         train__lora_dropout=0.1,  # its random numbers must resume as well

@@ -113,19 +113,20 @@ def test_training_is_interrupted(disturbed, undisturbed, tmp_path, victim):
     assert found == outputs(undisturbed, "reward_model")[f"reward_model/{name}"]
 
 
-def test_the_reducer_is_killed_within_a_pass_and_between_passes(disturbed, undisturbed):
+def test_the_reducer_is_killed_in_its_iteration_and_in_its_last_pass(
+    disturbed, undisturbed
+):
     recipe = disturbed("pairs", "reward_model", "sketches")
 
     killed = []
 
     def kill_twice():
         killed.append(kill("ray::Reducer"))
-        # Partials come within a pass, scores after the last sum.
         wait_for(some_partials(recipe, "scores-"))
         wait_for(lambda: any(p.pid not in killed for p in processes("ray::Reducer")))
         killed.append(kill("ray::Reducer"))
 
-    killer = when(some_partials(recipe, ""), kill_twice)
+    killer = when(some_partials(recipe, "gauss_newton-"), kill_twice)
     run_stages(recipe, [score])
     killer.join()
     assert len(set(killed)) == 2

@@ -6,18 +6,22 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import ray
+import torch
 
+from inflib.benchmarks.generated import Generated, write_set
 from inflib.checking import check
 from inflib.config_data import SourceConfig
 from inflib.demo_data import generate
 from inflib.folder import Folder, to_parquet
 from inflib.readers import find_files, fingerprint, read_rows
 from inflib.s3 import HastyS3, PatientS3
+from inflib.store import read_payload
 from ray_jobs.audit import STAGES
 from ray_jobs.session import run_stages
 from tests.ray.conftest import tiny_recipe
@@ -140,6 +144,27 @@ def test_credentials_in_an_address_are_refused():
     with pytest.raises(ValueError, match="address with credentials in it") as found:
         SourceConfig(path="s3://key:s3cret@bucket/x.jsonl")
     assert "s3cret" not in str(found.value).partition("[type=")[0]
+
+
+def test_payloads_are_kept_on_the_node_and_read_anew_when_damaged(
+    s3_bucket, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run = Folder(f"{s3_bucket}/kept")
+    norms = torch.full((3, 1), 8.0)
+    made = Generated(torch.ones(3, 8), torch.zeros(3), norms, [1, 1, 1])
+    write_set(run, "train", [made], "int8")
+    folder = run / "sketches" / "train"
+    first, _ = read_payload(folder, "00000")
+    (payload,) = (name for name in folder.names() if name.endswith(".npy"))
+    (kept,) = tmp_path.glob("*/*")
+    assert kept.name == payload
+    kept.write_bytes(b"damaged")
+    assert (read_payload(folder, "00000")[0] == first).all()
+    folder.delete(payload)  # from now on there is the copy alone
+    assert (read_payload(folder, "00000")[0] == first).all()
+    with pytest.raises(FileNotFoundError):
+        read_payload(folder, "00000", thorough=True)
 
 
 def test_a_whole_audit_lives_on_s3(s3_bucket, tmp_path, llama_folder, capfd):
