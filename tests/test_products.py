@@ -77,3 +77,16 @@ def test_long_sums_do_not_overflow(monkeypatch):
     torch.testing.assert_close(found, torch.full((2, 1), 127.0 * 200_000).double())
     down = products.combine(payload.T.copy(), torch.ones(200_000), ones)
     torch.testing.assert_close(down, torch.full((2, 1), 127.0 * 200_000).double())
+
+
+def test_integer_and_float32_instructions_give_the_same_exact_product(monkeypatch):
+    generator = torch.Generator().manual_seed(1)
+    size = (5, 3000), (3000, 1100)
+    left, right = (
+        torch.randint(-128, 128, s, generator=generator, dtype=torch.int8) for s in size
+    )
+    left[0], right[:, 0] = 127, -128  # the largest sums there are
+    exact = left.double() @ right.double()
+    for fast in (False, True):
+        monkeypatch.setattr(products, "_FAST_INTEGERS", fast)
+        assert torch.equal(products._product(left, right), exact)
