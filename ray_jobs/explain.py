@@ -16,7 +16,7 @@ from rich.console import Console
 from inflib import engine, explaining, scoring
 from inflib.config import Recipe
 from inflib.folder import Folder
-from inflib.pairs_folder import PairsFolder
+from inflib.pairs_folder import PairsFolder, Shard
 from inflib.terminal import show_explanation
 from ray_jobs.observe import observe
 from ray_jobs.passes import StorePasses
@@ -30,49 +30,66 @@ _SHOWN = 3
 
 
 def explain(recipe: Recipe) -> None:
-    """Write explain/explain.parquet of a run whose labels are scored."""
+    """Write explain/explain.parquet of a run whose labels are scored, and print it."""
     run, config = Folder(recipe.run), recipe.explain
     query = recipe.query_set(config.query, "explain.query")
-    inputs = scoring.current_scores(run, recipe)
+    scores = scoring.current_scores(run, recipe)
     wanted = explaining.read_ids(config.pairs)
     listed = explaining.read_ids(config.train_pairs)
-    labels = explaining.find_labels(run, query, wanted)
-    if listed:
-        explaining.find_labels(run, "train", listed)
-    key = scoring.key(
-        scores=inputs, query=query, pairs=wanted, listed=listed, top=config.top
-    )
+    asked = {"query": query, "pairs": wanted, "listed": listed, "top": config.top}
+    inputs = scoring.key(scores=scores, **asked)
     stage = Stage("explain", run / "explain")
+    done = stage.folder.exists("done.json")
+    if done and stage.folder.read_json("done.json")["inputs"] == inputs:
+        stage.skip()
+    else:
+        labels = explaining.find_labels(run, query, wanted)
+        if listed:
+            explaining.find_labels(run, "train", listed)
+        files = _explain(recipe, query, labels, frozenset(listed), stage.folder, inputs)
+        table = pa.concat_tables([stage.folder.read_table(name) for name in files])
+        stage.folder.write_table("explain.parquet", table)
+        stage.folder.delete(*files)
+        count = sum(len(ids) for _, ids in labels)
+        stage.done({"query_labels": count}, {"inputs": inputs})
+    table = stage.folder.read_table("explain.parquet")
+    for pair_id in pc.unique(table["query_pair_id"]).to_pylist()[:_SHOWN]:
+        rows = table.filter(pc.field("query_pair_id") == pair_id)
+        show_explanation(pair_id, rows.to_pylist(), _texts(run, rows), Console())
+
+
+def _explain(
+    recipe: Recipe,
+    query: str,
+    labels: list[tuple[Shard, list[str]]],
+    listed: frozenset[str],
+    target: Folder,
+    inputs: str,
+) -> list[str]:
+    """Explain some query labels at a time, in files of `target`, unless they are
+    there; returns the files' names."""
     start_ray(recipe)
     observe("explain")
+    run, kind = Folder(recipe.run), recipe.score.curvatures[0]
     passes = StorePasses(run, recipe.score.group_shards)
     solver = engine.Solver(recipe.score, scoring.read_layers(run), passes)
-    kind = recipe.score.curvatures[0]
     facts = (run / "influence").read_json("done.json")["curvatures"][kind]
     damping = facts["queries"][query]["damping"] if "queries" in facts else None
-    files = []
     chunks = [
         (shard, ids[start : start + _AT_ONCE])
         for shard, ids in labels
         for start in range(0, len(ids), _AT_ONCE)
     ]
-    there = stage.folder.names()
-    for number, (shard, ids) in enumerate(chunks):
-        files.append(f"{key}-{number:05}.parquet")
-        if files[-1] not in there:
-            asked = explaining.read_asked(run, query, shard, ids)
-            ihvps = solver.invert(kind, asked.gradients, damping)
-            found = passes.explain(asked, ihvps, config.top, frozenset(listed))
-            stage.folder.write_table(files[-1], found)
+    files = [f"{inputs}-{number:05}.parquet" for number in range(len(chunks))]
+    there = target.names()
+    for number, (file, (shard, ids)) in enumerate(zip(files, chunks, strict=True)):
+        if file not in there:
+            own = explaining.read_asked(run, query, shard, ids)
+            ihvps = solver.invert(kind, own.gradients, damping)
+            found = passes.explain(own, ihvps, recipe.explain.top, listed)
+            target.write_table(file, found)
             print(f"explain: {number + 1} of {len(chunks)} parts", flush=True)
-    table = pa.concat_tables([stage.folder.read_table(name) for name in files])
-    stage.folder.write_table("explain.parquet", table)
-    stage.folder.delete(*files)
-    for pair_id in pc.unique(table["query_pair_id"]).to_pylist()[:_SHOWN]:
-        rows = table.filter(pc.field("query_pair_id") == pair_id)
-        texts = _texts(run, rows)
-        show_explanation(pair_id, rows.to_pylist(), texts, Console())
-    stage.done({"query_labels": sum(len(ids) for _, ids in chunks)}, {"inputs": key})
+    return files
 
 
 def _texts(run: Folder, rows: pa.Table) -> dict[str, dict[str, str]]:

@@ -7,7 +7,7 @@ from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
 from ray_jobs.explain import explain
 from ray_jobs.session import run_stages
-from tests.ray.test_audit import copied, influences
+from tests.ray.test_audit import copied, influences, mtimes
 
 
 def test_explain_names_what_drives_two_decisions(audited, tmp_path, capsys):
@@ -30,6 +30,11 @@ def test_explain_names_what_drives_two_decisions(audited, tmp_path, capsys):
         influences(recipe)["pair_id"].to_pylist()
     )
     assert all(row["influence"] > 0 for row in rows if row["role"] == "harmful")
+    before = mtimes(f"{recipe.run}/explain")
+    run_stages(recipe, [explain])
+    said = capsys.readouterr().out
+    assert "complete, nothing to do" in said and "training labels behind" in said
+    assert mtimes(f"{recipe.run}/explain") == before
     other = copied(recipe, tmp_path / "other", explain={"query": "none"})
     with pytest.raises(ValueError, match=r"explain\.query 'none': no such query set"):
         explain(other)
