@@ -35,7 +35,7 @@ class ScoreConfig(Frozen):
 
     reliability: float = Field(default=0.6, ge=-1, le=1)
     """Rank correlation of the scores by two halves of a query set that a damping must
-    reach; where none does, the best is taken."""
+    reach; where none does, the largest is taken."""
 
     keep_sweep: bool = False
     """Writes columns for every damping, named like gauss_newton_0.01_<query set>."""

@@ -39,14 +39,16 @@ def choose(
     """(place of the damping, facts for the record) of one query set.
 
     scores: of a sample of labels, what each group adds; dampings: ascending; residuals:
-    of the solutions. Where no damping is reliable, the most reliable one is taken.
+    of the solutions. Where no damping is reliable, the largest one is taken: nothing
+    says that a correction can be afforded.
     """
     found = [reliability(scores[:, i].numpy()) for i in range(len(dampings))]
     good = [i for i, rho in enumerate(found) if rho >= threshold]
-    best = good[0] if good else int(np.argmax(found))
+    best = good[0] if good else len(dampings) - 1
     return best, {
         "damping": dampings[best],
         "reliability": found[best],
+        "reliable": bool(good),
         "sweep": [
             {"damping": d, "reliability": rho, "residual": float(r)}
             for d, rho, r in zip(dampings, found, residuals, strict=True)

@@ -143,15 +143,17 @@ def test_a_sweep_is_the_single_dampings_side_by_side(run):
     )
 
 
-@pytest.mark.parametrize(("threshold", "expected"), [(-1.0, 0), (1.0, None)])
-def test_the_smallest_reliable_damping_is_chosen(run, threshold, expected):
+@pytest.mark.parametrize(("threshold", "expected"), [(-1.0, 0), (1.0, 2)])
+def test_the_smallest_reliable_damping_is_chosen_else_the_largest(
+    run, threshold, expected
+):
     dampings = (1e-4, 1e-2, 1.0)
     asked = config("gauss_newton", damping=dampings, reliability=threshold)
     chosen = scored(run, asked)[1]["gauss_newton"]["queries"]["q"]
     found = [row["reliability"] for row in chosen["sweep"]]
-    best = int(np.argmax(found)) if expected is None else expected
-    assert chosen["damping"] == dampings[best]
-    assert chosen["reliability"] == found[best]
+    assert chosen["damping"] == dampings[expected]
+    assert chosen["reliability"] == found[expected]
+    assert chosen["reliable"] == (threshold < 0)
 
 
 @pytest.mark.parametrize("kind", ["gauss_newton", "empirical_fisher"])
