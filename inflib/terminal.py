@@ -43,10 +43,10 @@ def show(summary: dict[str, Any], console: Console) -> None:
                 row | {"": "chosen" if row["damping"] == facts["damping"] else ""}
                 for row in facts["sweep"]
             ]
-            unsure = (
-                "" if facts["reliable"] else ": none is reliable, the largest taken"
-            )
-            console.print(_table(rows, f"damping of {kind}{unsure}"))
+            title = f"damping of {kind}"
+            if not facts["reliable"]:
+                title += ": none is reliable, the largest is taken"
+            console.print(_table(rows, title))
         title = "most harmful labels (*: differs from zero)"
         console.print(_table([_top_row(row) for row in found["top"]], title))
         for column, rows in found["groups"].items():
