@@ -135,25 +135,26 @@ def harm(
 
 
 def preferences(
-    names: list[str], yes: dict[str, np.ndarray], level: float
-) -> dict[str, dict[str, Any]]:
+    names: list[str], yes: dict[str, np.ndarray], trusted: np.ndarray, level: float
+) -> dict[str, dict[str, dict[str, Any]]]:
     """{group: {trait: {share, others, p_value, unusual}}}: how often each group's
-    labels have a trait, against all other labels'.
+    labels have a trait, against the trusted ones among all other labels.
 
     yes: for each trait 1, 0 or NaN (does not apply) per label. p_value: two-sided test
-    of two proportions; unusual: discovered at FDR `level` over the groups.
+    of two proportions; unusual: discovered at FDR `level` over the groups, and not just
+    much agreement.
     """
     known, group = np.unique(np.array(names), return_inverse=True)
     found: dict[str, dict[str, Any]] = {str(name): {} for name in known}
     for trait, values in yes.items():
         applies = np.isfinite(values)
-        counts = np.bincount(group[applies], minlength=len(known)).astype(float)
-        hits = np.bincount(group[applies], values[applies], len(known))
-        rest, other = counts.sum() - counts, hits.sum() - hits
+        counts, hits = _tally(group, values, applies, len(known))
+        own_counts, own_hits = _tally(group, values, applies & trusted, len(known))
+        rest, other = own_counts.sum() - own_counts, own_hits.sum() - own_hits
         some = (counts > 0) & (rest > 0)
         own = np.divide(hits, counts, where=some, out=np.full(len(known), np.nan))
         others = np.divide(other, rest, where=some, out=np.full(len(known), np.nan))
-        pooled = hits.sum() / max(1.0, counts.sum())
+        pooled = (hits + other) / np.maximum(counts + rest, 1)
         error = np.sqrt(
             pooled
             * (1 - pooled)
@@ -162,6 +163,8 @@ def preferences(
         away = np.where(some & (error > 0), own - others, 0)
         p_values = 2 * norm.sf(np.abs(away) / np.where(error > 0, error, 1))
         flagged = discover(p_values, level)
+        if trait in AGREEMENT:
+            flagged &= away < 0
         for i, name in enumerate(known):
             found[str(name)][trait] = {
                 "share": float(own[i]) if some[i] else None,
@@ -170,6 +173,14 @@ def preferences(
                 "unusual": bool(flagged[i]),
             }
     return found
+
+
+def _tally(
+    group: np.ndarray, values: np.ndarray, some: np.ndarray, num_groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(labels, labels with the trait) of each group."""
+    counts = np.bincount(group[some], minlength=num_groups).astype(float)
+    return counts, np.bincount(group[some], values[some], num_groups)
 
 
 def suspect(

@@ -11,6 +11,10 @@ from inflib.groups import harm, preferences, suspect
 _SHARES = 10
 """Groups that a time column is cut into."""
 
+_PARTS = 4
+"""Of the groups that look odd, a quarter at a time is left out: those that look oddest
+(the right ones may look odd beside them)."""
+
 
 def group_columns(config: ReportConfig, table: pa.Table) -> dict[str, list[str]]:
     """{column: group of each label} of the columns asked for that the data has.
@@ -51,12 +55,14 @@ def time_buckets(times: list[Any]) -> list[str]:
     ]
 
 
-def traits(config: ReportConfig, table: pa.Table) -> dict[str, np.ndarray]:
+def traits(
+    config: ReportConfig, table: pa.Table, trusted: np.ndarray
+) -> dict[str, np.ndarray]:
     """1 or 0 for each label, NaN where a trait does not apply.
 
     longer: the chosen response has more tokens; model: the reward model agrees; others:
-    most other labels on the same comparison agree; first: the chosen response was
-    shown first (report.position).
+    most other trusted labels on the same comparison agree; first: the chosen response
+    was shown first (report.position).
     """
     length = table["length_difference"].to_numpy().astype(float)
     margin = table["margin"].to_numpy()
@@ -66,7 +72,8 @@ def traits(config: ReportConfig, table: pa.Table) -> dict[str, np.ndarray]:
     }
     comparison = table["comparison_id"].combine_chunks().dictionary_encode().indices
     sign = table["sign"].to_numpy().astype(float)
-    others = np.bincount(comparison, sign)[comparison.to_numpy()] - sign
+    said = sign * trusted
+    others = np.bincount(comparison, said)[comparison.to_numpy()] - said
     if (others != 0).any():
         found["others"] = np.where(others == 0, np.nan, others * sign > 0)
     if config.position is not None:
@@ -83,12 +90,37 @@ def traits(config: ReportConfig, table: pa.Table) -> dict[str, np.ndarray]:
 def audit_preferences(
     config: ReportConfig, table: pa.Table
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """{grouping column: inflib.groups.preferences} of the labels."""
-    found = traits(config, table)
+    """{grouping column: inflib.groups.preferences} of the labels.
+
+    Groups with an unusual trait are not among the others that groups are compared with,
+    nor in the majority that they should agree with: a few biased labelers would make
+    the right ones look odd. At most half of the groups are left out so.
+    """
     return {
-        name: preferences(groups, found, config.fdr)
+        name: _preferences(config, table, np.array(groups))
         for name, groups in group_columns(config, table).items()
     }
+
+
+def _preferences(
+    config: ReportConfig, table: pa.Table, groups: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    left_out: list[str] = []
+    while True:
+        trusted = ~np.isin(groups, left_out)
+        found = preferences(
+            groups.tolist(), traits(config, table, trusted), trusted, config.fdr
+        )
+        odd = {
+            name: min(p_values)
+            for name, own in found.items()
+            if (p_values := [t["p_value"] for t in own.values() if t["unusual"]])
+            and name not in left_out
+        }
+        most = sorted(odd, key=lambda name: odd[name])[: -(-len(odd) // _PARTS)]
+        if not most or 2 * len(left_out + most) > len(found):
+            return found
+        left_out += most
 
 
 def audit_groups(

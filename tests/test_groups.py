@@ -93,7 +93,8 @@ def test_preferences_are_tested_against_all_others():
     names = ["a"] * 100 + ["b"] * 300
     longer = np.array([1.0] * 90 + [0.0] * 10 + [1.0, 0.0] * 150)
     unknown = np.full(400, np.nan)
-    found = preferences(names, {"longer": longer, "first": unknown}, 0.1)
+    everyone = np.ones(400, bool)
+    found = preferences(names, {"longer": longer, "first": unknown}, everyone, 0.1)
     assert found["a"]["longer"]["share"] == 0.9
     assert found["a"]["longer"]["others"] == 0.5
     assert found["a"]["longer"]["unusual"]
@@ -128,6 +129,27 @@ def test_any_test_of_a_group_makes_it_suspicious_but_not_much_agreement():
     assert suspect([], {}, 0.1) == []
 
 
+def test_biased_labelers_do_not_make_the_others_look_odd():
+    """Four of ten choose the longer response: the others' share is that of the six."""
+    rng = np.random.default_rng(0)
+    labelers = np.arange(10).repeat(150)
+    longer = rng.random(1500) < np.where(labelers < 4, 0.9, 0.5)
+    table = pa.table(
+        {
+            "comparison_id": [str(i) for i in range(1500)],
+            "sign": pa.array(np.ones(1500), pa.int8()),
+            "length_difference": np.where(longer, 3, -3),
+            "margin": np.zeros(1500),
+            "labeler": [str(i) for i in labelers],
+        }
+    )
+    found = audit_preferences(ReportConfig(), table)["labeler"]
+    unusual = [name for name, own in found.items() if own["longer"]["unusual"]]
+    assert unusual == ["0", "1", "2", "3"]
+    for own in found.values():
+        assert own["longer"]["others"] < 0.54  # of all labels it is 0.66
+
+
 TABLE = pa.table(
     {
         "comparison_id": ["x", "x", "x", "y", "z"],
@@ -142,14 +164,18 @@ TABLE = pa.table(
 
 
 def test_traits_of_labels():
-    found = traits(ReportConfig(position="shown_first"), TABLE)
+    everyone = np.ones(5, bool)
+    found = traits(ReportConfig(position="shown_first"), TABLE, everyone)
     nan = np.nan
     np.testing.assert_array_equal(found["longer"], [1, 1, 0, nan, 1])
     np.testing.assert_array_equal(found["model"], [1, 1, 0, nan, 1])
     np.testing.assert_array_equal(found["others"], [nan, nan, 0, nan, nan])
     np.testing.assert_array_equal(found["first"], [1, nan, 0, 1, 1])
     with pytest.raises(ValueError, match=r"report\.position 'missing' is no column"):
-        traits(ReportConfig(position="missing"), TABLE)
+        traits(ReportConfig(position="missing"), TABLE, everyone)
+    two = np.array([True, False, True, True, True])
+    found = traits(ReportConfig(), TABLE, two)
+    np.testing.assert_array_equal(found["others"], [0, nan, 0, nan, nan])
 
 
 def test_columns_that_the_data_lacks_are_left_out_and_a_wrong_time_is_refused():
