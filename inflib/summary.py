@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.optimize import minimize_scalar
 
 from inflib.config import Recipe
 from inflib.folder import Folder
@@ -55,7 +56,8 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
         },
         "comparisons": len(pc.unique(counted["comparison_id"])),
         "accuracy": {
-            pairs: round(accuracy(run, pairs), 4) for pairs in recipe.prepare.sources
+            pairs: round(accuracy(margins(run, pairs)), 4)
+            for pairs in recipe.prepare.sources
         },
         "curvature": recipe.score.curvatures[0],
         "preferences": audit_preferences(recipe.report, counted),
@@ -72,6 +74,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
         scores = counted[f"influence_{column}"].to_numpy()
         differ = _discoveries(recipe, table, column)
         found: dict[str, Any] = {
+            "best_scale": round(best_scale(margins(run, query)), 3),
             "harmful_share": float(np.mean(scores > 0)),
             "distinguishable_from_zero": int(differ.sum()),
             "damping": {
@@ -95,15 +98,33 @@ def _facts(done: dict[str, Any]) -> dict[str, Any]:
     return {name: fact for name, fact in done.items() if name not in _UNSAID}
 
 
-def accuracy(run: Folder, pairs: str) -> float:
-    """Share of labels whose chosen response the reward model prefers; ties 1/2."""
-    right, count = 0.0, 0
+def margins(run: Folder, pairs: str) -> np.ndarray:
+    """r(chosen) - r(rejected) of the labels that count."""
+    found = []
     for shard in PairsFolder(run / "pairs" / pairs).plan():
         labels = read_labels(run, pairs, shard)
-        margins = (labels.signs * labels.margins)[labels.counted]
-        right += float((margins > 0).sum() + (margins == 0).sum() / 2)
-        count += len(margins)
-    return right / max(1, count)
+        found.append((labels.signs * labels.margins)[labels.counted].numpy())
+    return np.concatenate(found)
+
+
+def accuracy(margins: np.ndarray) -> float:
+    """Share of labels whose chosen response the reward model prefers; ties 1/2."""
+    return float((np.sign(margins) + 1).mean() / 2) if len(margins) else 0.0
+
+
+def best_scale(margins: np.ndarray) -> float:
+    """Factor on all margins, at most 10, with which the plain loss would be least.
+
+    Above 1, the model is less sure than it is right, and whatever agrees with it helps;
+    below 1, it is too sure, and influence says first of all what shrinks its margins.
+    """
+    return float(
+        minimize_scalar(
+            lambda scale: np.logaddexp(0, -scale * margins).mean(),
+            bounds=(0, 10),
+            method="bounded",
+        ).x
+    )
 
 
 def _detection(

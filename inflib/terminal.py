@@ -7,6 +7,9 @@ from rich.table import Table
 
 from inflib.summary import shorten
 
+_TOO_SURE = 0.9
+"""Best scale of a query set's margins below which the report warns."""
+
 _TRAITS = {
     "longer": "longer chosen",
     "model": "model agrees",
@@ -38,6 +41,14 @@ def show(summary: dict[str, Any], console: Console) -> None:
             f"{found['distinguishable_from_zero']} differs from zero",
             markup=False,
         )
+        if found["best_scale"] < _TOO_SURE:
+            console.print(
+                f"The reward model is too sure of itself on {query}: its loss would be "
+                f"least with margins {found['best_scale']:.2f} times as large, and "
+                "influence says first of all what shrinks them. Train less (epochs, "
+                "learning rate) before acting on these scores.",
+                markup=False,
+            )
         for kind, facts in found["damping"].items():
             rows = [
                 row | {"": "chosen" if row["damping"] == facts["damping"] else ""}
