@@ -58,7 +58,7 @@ class Asked:
 
 def read_ids(values: Iterable[str]) -> list[str]:
     """Ids; @FILE stands for those in a file, one a line. Raises ValueError naming a
-    file that is not there."""
+    file that is not there, or has none."""
     found: list[str] = []
     for value in values:
         if not value.startswith("@"):
@@ -67,8 +67,12 @@ def read_ids(values: Iterable[str]) -> list[str]:
         path = Path(value[1:])
         if not path.is_file():
             raise ValueError(f"{path}: no such file of pair_ids")
-        found += [line.strip() for line in path.read_text().splitlines()]
-    return [pair_id for pair_id in dict.fromkeys(found) if pair_id]
+        lines = path.read_text().split("\n")
+        ids = [line.strip() for line in lines if line.strip()]
+        if not ids:
+            raise ValueError(f"{path}: no pair_ids")
+        found += ids
+    return list(dict.fromkeys(found))
 
 
 def find_labels(

@@ -111,6 +111,9 @@ def test_ids_come_from_options_and_files_and_unknown_ones_are_refused(run, tmp_p
     ids = tmp_path / "ids.txt"
     ids.write_text("b\n\n c \nb\n")
     assert read_ids(["a", f"@{ids}", "a"]) == ["a", "b", "c"]
+    ids.write_text("\n")
+    with pytest.raises(ValueError, match=r"ids\.txt: no pair_ids"):
+        read_ids([f"@{ids}"])
     with pytest.raises(ValueError, match=r"missing\.txt: no such file of pair_ids"):
         read_ids(["@missing.txt"])
     with pytest.raises(ValueError, match="'nobody' is no label of train"):
