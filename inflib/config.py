@@ -144,8 +144,9 @@ class SketchConfig(Frozen):
     """Gives every layer of the model bins of its own, which datainf_layer needs.
     Products of whole gradients then have larger errors where layers differ much."""
 
-    store_dtype: Literal["float32", "float16", "int8"] = "float16"
-    """Stored entries; each row has a float32 scale of its own."""
+    store_dtype: Literal["float32", "float16", "int8"] = "int8"
+    """Stored entries; each row has a float32 scale of its own. int8 scores as well as
+    float32 in a quarter of the bytes (docs/benchmarks.md)."""
 
     unit: Literal["auto", "comparison", "response"] = "auto"
     """What a gradient is computed for: every comparison, its prompt shared by both

@@ -16,7 +16,7 @@ from tests.test_sketching import ROWS, build
     [
         ("sketch", "seed", 4),
         ("sketch", "sketch_size", 64),
-        ("sketch", "store_dtype", "int8"),
+        ("sketch", "store_dtype", "float16"),
         ("prepare", "max_length", 64),
         ("model", "dtype", "bfloat16"),
     ],

@@ -116,8 +116,8 @@ def test_scores_equal_those_of_whole_gradients(audited, query):
     )
     for kind, exact in expected.items():
         found = table[f"influence_{kind}_{query}"].to_numpy()
-        # float16 entries: relative error 2^-11 per entry, averaging out in sums
-        step = 1e-2 if kind == "gauss_newton" else 1e-3  # curvature magnifies it
+        # int8 entries: error 1/254 of a row's largest one, averaging out in sums
+        step = 3e-2 if kind == "gauss_newton" else 1e-2  # curvature magnifies it
         assert np.abs(found - exact.numpy()).max() < step * float(exact.abs().max())
         order = np.argsort(np.argsort(-found, kind="stable")) + 1
         assert table[f"rank_{kind}_{query}"].to_pylist() == order.tolist()
