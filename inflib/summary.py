@@ -43,6 +43,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     counted = table.filter(pc.field("status") == OK)
     statuses = table["status"].value_counts().to_pylist()
     prepared = (run / "pairs").read_json("report.json")
+    own = {pairs: margins(run, pairs) for pairs in recipe.prepare.sources}
     summary: dict[str, Any] = {
         "run": run.url,
         "labels": len(counted),
@@ -55,10 +56,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             pairs: prepared[pairs]["excluded"] for pairs in recipe.prepare.sources
         },
         "comparisons": len(pc.unique(counted["comparison_id"])),
-        "accuracy": {
-            pairs: round(accuracy(margins(run, pairs)), 4)
-            for pairs in recipe.prepare.sources
-        },
+        "accuracy": {pairs: round(accuracy(m), 4) for pairs, m in own.items()},
         "curvature": recipe.score.curvatures[0],
         "preferences": audit_preferences(recipe.report, counted),
         "queries": {},
@@ -74,7 +72,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
         scores = counted[f"influence_{column}"].to_numpy()
         differ = _discoveries(recipe, table, column)
         found: dict[str, Any] = {
-            "best_scale": round(best_scale(margins(run, query)), 3),
+            "best_scale": round(best_scale(own[query]), 3),
             "harmful_share": float(np.mean(scores > 0)),
             "distinguishable_from_zero": int(differ.sum()),
             "damping": {
