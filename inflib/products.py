@@ -24,6 +24,7 @@ Payload = np.ndarray
 """[n k] entries as stored: int8, float16 or float32."""
 
 _ROWS_AT_ONCE = 128
+_BINS_AT_ONCE = 2048  # sums over rows of so many bins stay in the cache
 _EXACT = 1 << 17
 """Products of -127..127 and -128..127 that an int32 sums without overflow."""
 
@@ -63,17 +64,29 @@ def times(
 
 
 def combine(
-    payload: Payload, scales: Float[Tensor, " n"], coefficients: Float[Tensor, "n q"]
+    payload: Payload,
+    scales: Float[Tensor, " n"],
+    coefficients: Float[Tensor, "n q"],
+    total: Float[Tensor, "k q"] | None = None,
 ) -> Float[Tensor, "k q"]:
-    """Sum over the sketches of coefficient times sketch, in float64."""
+    """Sum over the sketches of coefficient times sketch, in float64.
+
+    total: what is added to, in place, and returned; `empty_total` has the fast layout.
+    """
+    if total is None:
+        total = empty_total(payload.shape[1], coefficients.shape[1])
     scaled = coefficients.double() * scales[:, None].double()
     if payload.dtype == np.int8:
-        # [q k] = coefficients' planes times rows: twice as fast as the transpose
-        return _exact_combine(scaled, torch.from_numpy(payload)).T
-    total = torch.zeros(scaled.shape[1], payload.shape[1], dtype=torch.float64)
-    for rows, part in _in_float32(payload):
-        total += (scaled[rows].T.float() @ part).double()
-    return total.T
+        _exact_combine(scaled, torch.from_numpy(payload), total.T)
+    else:
+        for rows, part in _in_float32(payload):
+            total.T.add_(scaled[rows].T.float() @ part)
+    return total
+
+
+def empty_total(size: int, columns: int) -> Float[Tensor, "k q"]:
+    """Zeros for `combine`: each column lies together in memory."""
+    return torch.zeros(columns, size, dtype=torch.float64).T
 
 
 def _in_float32(payload: Payload) -> Iterator[tuple[slice, Float[Tensor, "_ k"]]]:
@@ -90,29 +103,31 @@ def _exact_times(
 
 
 def _exact_combine(
-    coefficients: Float[Tensor, "n q"], entries: Int[Tensor, "n k"]
-) -> Float[Tensor, "q k"]:
+    coefficients: Float[Tensor, "n q"],
+    entries: Int[Tensor, "n k"],
+    total: Float[Tensor, "q k"],
+) -> None:
+    # coefficients' planes times rows: twice as fast as the transpose
     planes, steps = _planes(coefficients.T.contiguous(), 1)
-    found = _product(planes.flatten(0, 1), entries)  # [2 q, k]
-    return _join(found.view(2, -1, found.shape[1])) * steps
+    rows, size = planes.flatten(0, 1), entries.shape[1]
+    for start in range(0, size, _BINS_AT_ONCE):
+        own = slice(start, start + _BINS_AT_ONCE)
+        found = _product(rows, entries[:, own]).unflatten(0, (2, -1))  # [2, q, k]
+        total[:, own].addcmul_(_join(found), steps)
 
 
 def _product(
     left: Int[Tensor, "i j"], right: Int[Tensor, "j m"]
 ) -> Float[Tensor, "i m"]:
     """Exact product of two int8 matrices, in float64."""
+    step = _EXACT if _FAST_INTEGERS else _EXACT_IN_FLOAT32
     total = torch.zeros(len(left), right.shape[1], dtype=torch.float64)
-    if _FAST_INTEGERS:
-        for start in range(0, len(right), _EXACT):
-            own = slice(start, start + _EXACT)
+    for start in range(0, len(right), step):
+        own = slice(start, start + step)
+        if _FAST_INTEGERS:
             total += torch._int_mm(left[:, own], right[own])
-        return total
-    for start in range(0, len(right), _EXACT_IN_FLOAT32):
-        own = slice(start, start + _EXACT_IN_FLOAT32)
-        factor = left[:, own].float()
-        for column in range(0, right.shape[1], _EXACT_IN_FLOAT32):  # fits the cache
-            part = slice(column, column + _EXACT_IN_FLOAT32)
-            total[:, part] += factor @ right[own, part].float()
+        else:
+            total += left[:, own].float() @ right[own].float()
     return total
 
 

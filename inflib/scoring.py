@@ -135,7 +135,7 @@ def curvature_products(
         layers = enumerate(read_layers(run))
         blocks = [(y.bins, slice(i, i + 1)) for i, y in layers]
     prepared = [products.Vectors(vectors[bins]) for bins, _ in blocks]
-    total = torch.zeros(vectors.shape, dtype=torch.float64)
+    total = products.empty_total(*vectors.shape)
     for shard in shards:
         labels = read_labels(run, pairs, shard, edits)
         payload, scales = read_payload(run, pairs, shard)
@@ -149,7 +149,7 @@ def curvature_products(
                 terms = labels.curvature_weights(kind)
             aligned = products.times(payload[:, bins], scales, prepared[number])
             aligned *= labels.by_comparison(labels.multiplicity * terms)[:, None]
-            total[bins] += products.combine(payload[:, bins], scales, aligned)
+            products.combine(payload[:, bins], scales, aligned, total[bins])
     return total
 
 
@@ -166,7 +166,7 @@ def noise_sums(
 
     The noise depends on the shard alone.
     """
-    found = []
+    total = None
     for shard in shards:
         labels = read_labels(run, pairs, shard, edits)
         terms = labels.multiplicity * labels.curvature_weights(kind)
@@ -176,8 +176,9 @@ def noise_sums(
         signs = random.choice([-1.0, 1.0], size=(len(terms), num_probes))
         noise = torch.zeros(labels.num_comparisons, num_probes, dtype=torch.float64)
         noise.index_add_(0, labels.rows, terms * torch.from_numpy(signs))
-        found.append(products.combine(*read_payload(run, pairs, shard), noise))
-    return reduce(add, found)
+        total = products.combine(*read_payload(run, pairs, shard), noise, total)
+    assert total is not None, "no shards"
+    return total
 
 
 def alignments(
