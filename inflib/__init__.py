@@ -10,6 +10,8 @@ s3             S3 with retries that are seen, and errors that help
 folder         a run's folder, local or S3: whole reads, atomic writes
 readers        1 preference files -> raw rows, bad ones by file and row
 sources        1 the input files of a run
+ratings        ratings and choices of judges, from files
+agreement      how well two judges agree
 pairs          1 raw row -> prompt, chosen, rejected
 tokenizer      1 the base model's tokenizer, padded safely
 tokens         1 pair -> token ids: shared prefix, two tails
