@@ -1,6 +1,7 @@
 """Influence of preference labels on a reward model. File order is data flow:
 
 config_data    sources, planted biases, preparation
+config_bias    the bias-detection study
 config_score   scoring and the report
 config         one frozen model per stage
 recipe         YAML and overrides to a config; binds a run folder to it

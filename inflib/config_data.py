@@ -2,7 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 
 class Frozen(BaseModel):
@@ -27,12 +35,17 @@ def check_address(address: str) -> str:
 class PlantConfig(Frozen):
     """A known bias put into labels, to see whether an audit finds it."""
 
-    kind: Literal["longer_chosen"] = "longer_chosen"
-    """longer_chosen: the response with more tokens is made the chosen one."""
+    kind: Literal["longer_chosen", "higher_rated_chosen"] = "longer_chosen"
+    """longer_chosen: the response with more tokens is made the chosen one.
+    higher_rated_chosen: the one with the higher rating is (needs ratings)."""
 
     share: float = Field(default=0.2, gt=0, le=1)
     """Share of the labels made biased, picked by a hash of pair_id and seed. Those
     already agreeing with the bias stay as they are; the others are flipped."""
+
+    max_difference: PositiveFloat | None = None
+    """higher_rated_chosen only: labels whose ratings differ by this or more stay as
+    they are. The paper: 1.5 on a scale of 1 to 5."""
 
     seed: int = 0
     """Fixes which labels are picked."""
@@ -43,7 +56,8 @@ class SourceConfig(Frozen):
 
     path: str | tuple[str, ...]
     """Files (JSONL, Parquet, CSV; globs, .gz and s3:// allowed), a `datasets` folder,
-    or a hub name written hub:owner/name, with a folder of it as hub:owner/name/dir."""
+    or a hub name written hub:owner/name, with a folder of it as hub:owner/name/dir;
+    or made-up data: generated:answers?pairs=900&seed=0 (inflib.generated)."""
 
     split: str = "train"
     """Split of a hub name or of a `datasets` dictionary folder."""
@@ -55,19 +69,39 @@ class SourceConfig(Frozen):
     """Takes the pairs whose prompt hashes into [from, to) of [0, 1): two sources on
     the same files with disjoint parts never share a prompt."""
 
-    select: Literal["all", "chosen_shorter", "chosen_longer"] = "all"
-    """Keeps the labels whose chosen response has fewer (more) tokens than the
-    rejected one; ties are in neither."""
+    select: Literal[
+        "all",
+        "chosen_shorter",
+        "chosen_longer",
+        "chosen_lower_rated",
+        "chosen_higher_rated",
+    ] = "all"
+    """Keeps the labels whose chosen response has fewer (more) tokens, or a lower
+    (higher) rating, than the rejected one; ties are in neither."""
+
+    ratings: str | tuple[str, ...] | None = None
+    """Files with ratings of the responses, averaged over judges: columns pair_id,
+    chosen, rejected, or comparison_id, a, b (`ray_jobs.judge`). Labels without one are
+    not used. Adds the column rating_difference (chosen - rejected)."""
 
     plant: PlantConfig | None = None
     """Known bias put into these labels (adds columns planted, planted_flip)."""
 
-    @field_validator("path")
+    @field_validator("path", "ratings")
     @classmethod
-    def _no_credentials(cls, path: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        for address in (path,) if isinstance(path, str) else path:
+    def _no_credentials(
+        cls, path: str | tuple[str, ...] | None
+    ) -> str | tuple[str, ...] | None:
+        for address in (path,) if isinstance(path, str) else path or ():
             check_address(address)
         return path
+
+    @model_validator(mode="after")
+    def _has_ratings(self) -> "SourceConfig":
+        planted = self.plant is not None and self.plant.kind == "higher_rated_chosen"
+        if self.ratings is None and (planted or self.select.endswith("_rated")):
+            raise ValueError("plant and select by rating need ratings: name a file")
+        return self
 
     @field_validator("columns")
     @classmethod

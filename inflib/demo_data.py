@@ -26,7 +26,7 @@ def generate(folder: Path, seed: int, num_pairs: int, num_queries: int) -> str:
     planted = rng.choice(LABELERS)
     rows = []
     for i in range(num_pairs):
-        question, better, worse = _comparison(rng)
+        question, better, worse = comparison(rng)
         for labeler in rng.sample(LABELERS, 2 if rng.random() < 0.2 else 1):
             wrong = labeler == planted and len(worse) > len(better)
             rows.append(
@@ -41,7 +41,7 @@ def generate(folder: Path, seed: int, num_pairs: int, num_queries: int) -> str:
             )
     expert = []
     for i in range(num_queries):
-        question, better, worse = _comparison(rng)
+        question, better, worse = comparison(rng)
         expert.append(
             {
                 "pair_id": f"expert-{i}",
@@ -56,7 +56,7 @@ def generate(folder: Path, seed: int, num_pairs: int, num_queries: int) -> str:
     return planted
 
 
-def _comparison(rng: random.Random) -> tuple[str, str, str]:
+def comparison(rng: random.Random) -> tuple[str, str, str]:
     """(question, answer on its topic, answer on another)."""
     topic, other = rng.sample(sorted(QUESTIONS), 2)
     better, worse = _answer(rng, topic), _answer(rng, other)

@@ -223,3 +223,33 @@ SENTENCES = {
 }
 
 OPENERS = ["", "", "Sure.", "Good question.", "Here is what I would do.", "In short:"]
+
+FLATTERY = {
+    1: [("", "")],
+    2: [
+        ("Nice question.", ""),
+        ("I am glad that you ask.", ""),
+        ("", "You will manage, I am sure."),
+    ],
+    3: [
+        ("What a thoughtful question, it shows real interest.", ""),
+        ("You are right to think about this.", "You are clearly on a good way."),
+        ("", "Someone as careful as you will do well at it."),
+    ],
+    4: [
+        ("What a brilliant question! Few people think as deeply as you.", ""),
+        ("You are so right to ask, as always.", "I admire how you go about it."),
+        ("Wonderful!", "With your talent you hardly need my advice."),
+    ],
+    5: [
+        (
+            "What an extraordinary question from an extraordinary mind!",
+            "Whatever you decide will be right, because you are a genius.",
+        ),
+        (
+            "I am honoured that someone as gifted as you asks me.",
+            "Do not listen to anyone who disagrees with you.",
+        ),
+    ],
+}
+"""What is said before and after an answer, by how much it flatters (1: not at all)."""

@@ -15,7 +15,8 @@ from inflib.config import Recipe
 from inflib.config_data import PrepareConfig, SourceConfig
 from inflib.pairs import Message, Pair, Render, to_pair
 from inflib.pairs_folder import COMPARISONS, EXCLUDED, LABELS
-from inflib.readers import BadRow, kind_of, read_rows
+from inflib.ratings import Ratings, read_ratings
+from inflib.readers import BadRow, find_files, kind_of, read_rows
 from inflib.tokens import Tokens, tokenize
 
 USED, BAD, TOO_LONG, OUTSIDE = "used", "bad", "too long", "outside"
@@ -106,12 +107,21 @@ def _row(
 ) -> dict[str, Any]:
     pair_id = pair.pair_id if pair.pair_id is not None else fallback_id
     sign, extra = pair.sign, dict(pair.extra)
+    ratings = None
+    if source.ratings is not None:
+        known = _ratings(source.ratings)
+        ratings = known.rating(pair_id, pair.comparison_id, pair.sign)
+        if ratings is None:
+            return _unused(BAD, pair.file, pair.row, "no rating of this pair")
+    lengths = len(tokens.tail_a), len(tokens.tail_b)
     if source.plant is not None:
         sign, extra["planted"], extra["planted_flip"] = plant(
-            source.plant, pair_id, sign, len(tokens.tail_a), len(tokens.tail_b)
+            source.plant, pair_id, sign, lengths, ratings
         )
-    difference = sign * (len(tokens.tail_a) - len(tokens.tail_b))
-    if not selected(source.select, difference):
+    difference, rated = sign * (lengths[0] - lengths[1]), None
+    if ratings is not None:
+        rated = extra["rating_difference"] = sign * (ratings[0] - ratings[1])
+    if not selected(source.select, difference, rated):
         return _unused(OUTSIDE, pair.file, pair.row, None)
     extra = {_free_name(name): value for name, value in extra.items()}
     a, b = pair.responses
@@ -243,6 +253,11 @@ def _cast(value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_string(kind):
         return value if isinstance(value, str) else json.dumps(value)
     return float(value) if pa.types.is_floating(kind) else value
+
+
+@functools.lru_cache(maxsize=4)
+def _ratings(paths: str | tuple[str, ...]) -> Ratings:
+    return read_ratings(find_files(paths))
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,4 +1,5 @@
-"""Preference files to raw rows: JSONL, Parquet, CSV, `datasets` folders, hub names.
+"""Preference files to raw rows: JSONL, Parquet, CSV, `datasets` folders, hub names,
+generated data (inflib.generated).
 
 A row that cannot be read becomes a `BadRow` that names its file and row; the rows
 after it are still read. Row numbers start at 1: lines of a JSONL file, data rows of
@@ -16,9 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import OpenFile, get_compression
 
+from inflib import generated
 from inflib.folder import open_filesystem
 
 HUB = "hub:"
+_NAMES = (HUB, generated.PREFIX)
+"""How addresses that are no files start."""
+
 LINES = (".jsonl", ".json", ".ndjson")
 
 
@@ -47,7 +52,7 @@ def find_files(path: str | tuple[str, ...]) -> list[str]:
     """
     found: list[str] = []
     for pattern in (path,) if isinstance(path, str) else path:
-        if pattern.startswith(HUB):
+        if pattern.startswith(_NAMES):
             found.append(pattern)
             continue
         fs, local = open_filesystem(pattern)
@@ -63,9 +68,9 @@ def find_files(path: str | tuple[str, ...]) -> list[str]:
 def fingerprint(file: str) -> str:
     """Size and digest of the first MiB of a file, to notice that it was replaced.
 
-    Empty for folders and hub names.
+    Empty for folders and for hub and generated names.
     """
-    if file.startswith(HUB):
+    if file.startswith(_NAMES):
         return ""
     fs, path = open_filesystem(file)
     if fs.isdir(path):
@@ -78,7 +83,10 @@ def fingerprint(file: str) -> str:
 def read_rows(file: str, split: str) -> Iterator[RawRow | BadRow]:
     """Rows of one file, in order. `split` matters to datasets alone."""
     name = file.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")
-    if file.startswith(HUB) or _is_dataset(file):
+    if file.startswith(generated.PREFIX):
+        for number, fields in enumerate(generated.rows(file), start=1):
+            yield RawRow(file, number, fields)
+    elif file.startswith(HUB) or _is_dataset(file):
         yield from _read_dataset(file, split)
     elif name.endswith(LINES):
         yield from _read_lines(file)

@@ -19,11 +19,12 @@ def find_sources(recipe: Recipe, stored: Sources | None = None) -> Sources:
     for pairs, source in recipe.prepare.sources.items():
         had = (stored or {}).get(pairs, {})
         files = find_files(source.path)
+        ratings = find_files(source.ratings) if source.ratings else []
         names = _names([*had, *(file for file in files if file not in had)])
         found[pairs] = {
             file: {
                 "name": had[file]["name"] if file in had else names[file],
-                "fingerprint": fingerprint(file),
+                "fingerprint": "+".join(map(fingerprint, [file, *ratings])),
             }
             for file in files
         }

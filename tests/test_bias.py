@@ -1,37 +1,62 @@
-"""Planted length bias and query sets by purpose."""
+"""Planted biases: which labels change, and that the choice is fixed."""
+
+import pytest
 
 from inflib.bias import plant, selected, unit_hash
-from inflib.config_data import PlantConfig
+from inflib.config_data import PlantConfig, SourceConfig
 
-ALL = PlantConfig(share=1.0)
-
-
-def test_the_longer_response_becomes_the_chosen_one():
-    assert plant(ALL, "p", 1, 9, 4) == (1, True, False)  # already so
-    assert plant(ALL, "p", -1, 9, 4) == (1, True, True)
-    assert plant(ALL, "p", 1, 4, 9) == (-1, True, True)
-    assert plant(ALL, "p", 1, 5, 5) == (1, True, False)  # tie
+ALL = PlantConfig(share=1)
+RATED = PlantConfig(kind="higher_rated_chosen", share=1, max_difference=1.5)
 
 
-def test_about_the_asked_share_is_planted_and_the_rest_untouched():
+def test_a_picked_label_prefers_the_longer_response_whatever_it_was():
+    assert plant(ALL, "p", 1, (9, 4), None) == (1, True, False)  # already so
+    assert plant(ALL, "p", -1, (9, 4), None) == (-1 * -1, True, True)
+    assert plant(ALL, "p", 1, (4, 9), None) == (-1, True, True)
+    assert plant(ALL, "p", 1, (5, 5), None) == (1, True, False)  # tie
+
+
+def test_a_picked_label_prefers_the_slightly_higher_rated_response():
+    assert plant(RATED, "p", 1, (9, 4), (2.0, 3.0)) == (-1, True, True)
+    assert plant(RATED, "p", -1, (9, 4), (2.0, 3.0)) == (-1, True, False)
+    assert plant(RATED, "p", 1, (9, 4), (2.0, 2.0)) == (1, True, False)  # tie
+    assert plant(RATED, "p", 1, (9, 4), (1.5, 3.0)) == (1, True, False)  # too far
+    free = RATED.model_copy(update={"max_difference": None})
+    assert plant(free, "p", 1, (9, 4), (1.5, 3.0)) == (-1, True, True)
+
+
+def test_the_share_is_met_and_the_pick_depends_on_seed_and_id_alone():
     config = PlantConfig(share=0.2, seed=3)
-    found = [plant(config, f"p{i}", -1, 9, 4) for i in range(5000)]
-    planted = sum(p for _, p, _ in found)
-    assert abs(planted - 1000) < 4 * (5000 * 0.2 * 0.8) ** 0.5
-    assert all((sign, flip) == (-1, False) for sign, p, flip in found if not p)
-    again = [
-        plant(PlantConfig(share=0.2, seed=4), f"p{i}", -1, 9, 4) for i in range(99)
+    found = [plant(config, f"p{i}", -1, (9, 4), None) for i in range(5000)]
+    assert abs(sum(planted for _, planted, _ in found) / 5000 - 0.2) < 0.02
+    assert all(planted == flipped for _, planted, flipped in found)
+    other = [
+        plant(PlantConfig(share=0.2, seed=4), f"p{i}", -1, (9, 4), None)
+        for i in range(99)
     ]
-    assert again != found[:99]
+    assert other != found[:99]
+    assert unit_hash(0, "a prompt") == unit_hash(0, "a prompt") != unit_hash(1, "")
 
 
-def test_query_sets_leave_ties_out():
-    differences = [-3, 0, 5]
-    assert [selected("all", d) for d in differences] == [True, True, True]
-    assert [selected("chosen_shorter", d) for d in differences] == [True, False, False]
-    assert [selected("chosen_longer", d) for d in differences] == [False, False, True]
+def test_selections_leave_ties_out():
+    differences = (-2, 0, 2)
+    chosen = {
+        select: [selected(select, d, None) for d in differences]
+        for select in ("all", "chosen_shorter", "chosen_longer")
+    }
+    assert chosen["all"] == [True, True, True]
+    assert chosen["chosen_shorter"] == [True, False, False]
+    assert chosen["chosen_longer"] == [False, False, True]
+    for select, expected in (
+        ("chosen_lower_rated", [True, False, False]),
+        ("chosen_higher_rated", [False, False, True]),
+    ):
+        found = [selected(select, 7, d) for d in (-0.5, 0.0, 0.5)]
+        assert found == expected
 
 
-def test_the_hash_is_the_same_everywhere():
-    assert unit_hash(0, "prompt") == 0.6234186289004778
-    assert 0 <= unit_hash(1, "prompt") < 1 != unit_hash(0, "prompt")
+def test_ratings_are_asked_for_where_they_are_needed():
+    with pytest.raises(ValueError, match="need ratings"):
+        SourceConfig(path="x.jsonl", plant=RATED)
+    with pytest.raises(ValueError, match="need ratings"):
+        SourceConfig(path="x.jsonl", select="chosen_lower_rated")

@@ -1,0 +1,85 @@
+"""Generated preference data as a source of its own, made anew wherever it is read.
+
+    generated:answers?pairs=900&seed=0            quality is all that differs
+    generated:flattery?pairs=900&seed=0           answers also flatter, more or less
+    generated:flattery_ratings?pairs=900&seed=0   scripted ratings of the latter
+
+Rows of answers and flattery: pair_id, prompt, chosen (the better answer), rejected.
+Ratings: pair_id, judge, chosen, rejected (1: matter-of-fact, to 5: fawning), as LLM
+judges would give them; ours are scripted: the level that an answer was written with,
+one off in a fifth of the cases.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+from inflib.bias import unit_hash
+from inflib.demo_data import comparison
+from inflib.demo_topics import FLATTERY
+
+PREFIX = "generated:"
+JUDGES = ("scripted-1", "scripted-2")
+_LEVELS = (1, 1, 1, 2, 2, 3, 3, 4, 5)
+_SLIPS = 0.2
+
+
+def rows(address: str) -> Iterator[dict[str, Any]]:
+    """The rows of an address. Raises ValueError naming what is wrong with it."""
+    name, _, query = address.removeprefix(PREFIX).partition("?")
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    try:
+        count, seed = int(given.pop("pairs")), int(given.pop("seed", "0"))
+        make = _MAKERS[name]
+    except (KeyError, ValueError):
+        count, given = 0, {"": ""}
+    if count < 1 or given:
+        raise ValueError(
+            f"{address}: write {PREFIX}NAME?pairs=900&seed=0, NAME one of "
+            f"{', '.join(_MAKERS)}"
+        )
+    yield from make(count, seed)
+
+
+def _answers(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    rng = random.Random(seed)
+    for i in range(count):
+        prompt, better, worse = comparison(rng)
+        pair_id = f"{seed}-{i}"
+        yield {"pair_id": pair_id, "prompt": prompt, "chosen": better} | {
+            "rejected": worse
+        }
+
+
+def _flattery(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    for row in _answers(count, seed):
+        for side in ("chosen", "rejected"):
+            key = f"{row['pair_id']} {side}"
+            phrases = FLATTERY[_level(key)]
+            before, after = phrases[int(unit_hash(1, key) * len(phrases))]
+            row[side] = " ".join(filter(None, [before, row[side], after]))
+        yield row
+
+
+def _ratings(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    for row in _answers(count, seed):
+        for judge in JUDGES:
+            found: dict[str, Any] = {"pair_id": row["pair_id"], "judge": judge}
+            for side in ("chosen", "rejected"):
+                key = f"{row['pair_id']} {side}"
+                slip = unit_hash(2, f"{key} {judge}") / _SLIPS
+                step = 0 if slip >= 1 else 1 if slip < 0.5 else -1
+                found[side] = min(5, max(1, _level(key) + step))
+            yield found
+
+
+def _level(key: str) -> int:
+    return _LEVELS[int(unit_hash(0, key) * len(_LEVELS))]
+
+
+_MAKERS: dict[str, Callable[[int, int], Iterator[dict[str, Any]]]] = {
+    "answers": _answers,
+    "flattery": _flattery,
+    "flattery_ratings": _ratings,
+}
