@@ -9,6 +9,7 @@ cli            command line of every entry point
 events         what happens, as log records with facts
 s3             S3 with retries that are seen, and errors that help
 folder         a run's folder, local or S3: whole reads, atomic writes
+generated      1 made-up preference data and ratings as sources
 readers        1 preference files -> raw rows, bad ones by file and row
 sources        1 the input files of a run
 ratings        ratings and choices of judges, from files
@@ -62,6 +63,7 @@ checking       is a run whole? every digest, count, manifest
 demo_topics    hand-written questions and sentences
 demo_data      generated pairs with one biased labeler
 progress       one line per stage while it runs
+detection      which detectors find labels that were planted wrong
 benchmarks     what ray_jobs.benchmark and scripts/gpu_check.py measure
 
 Importing any of them needs neither ray, trl nor datasets.

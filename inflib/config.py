@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from inflib.config_bias import BiasConfig
 from inflib.config_data import Frozen, PrepareConfig, check_address
 from inflib.config_score import ExplainConfig, ReportConfig, ScoreConfig, VerifyConfig
 
@@ -192,6 +193,7 @@ class Recipe(Frozen):
     explain: ExplainConfig = ExplainConfig()
     verify: VerifyConfig = VerifyConfig()
     report: ReportConfig = ReportConfig()
+    bias: BiasConfig = BiasConfig()
     cluster: ClusterConfig = ClusterConfig()
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ FREE = {
     "explain",
     "verify",
     "report",
+    "bias",
     "cluster",
     "prepare.on_bad_rows",
     "train.max_failures",
@@ -39,15 +40,30 @@ def read_recipe(text: str, overrides: dict[str, str], origin: str) -> Recipe:
     if not isinstance(fields, dict):
         raise ValueError(f"{origin}: a recipe is a YAML mapping")
     for name, value in overrides.items():
-        *parents, last = name.split(".")
-        place = fields
-        for parent in parents:
-            if place.get(parent) is None:
-                place[parent] = {}
-            place = place[parent]
-            if not isinstance(place, dict):
-                raise ValueError(f"--{name}: {parent} has no fields of its own")
-        place[last] = yaml.safe_load(value)
+        _set(fields, name, yaml.safe_load(value))
+    return _validated(fields, origin)
+
+
+def with_fields(recipe: Recipe, changes: dict[str, Any], origin: str) -> Recipe:
+    """The recipe with other values of some dotted fields; errors name `origin`."""
+    fields = recipe.model_dump(mode="json")
+    for name, value in changes.items():
+        _set(fields, name, value)
+    return _validated(fields, origin)
+
+
+def _set(fields: dict[str, Any], name: str, value: Any) -> None:
+    *parents, last = name.split(".")
+    for parent in parents:
+        if fields.get(parent) is None:
+            fields[parent] = {}
+        fields = fields[parent]
+        if not isinstance(fields, dict):
+            raise ValueError(f"--{name}: {parent} has no fields of its own")
+    fields[last] = value
+
+
+def _validated(fields: dict[str, Any], origin: str) -> Recipe:
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:

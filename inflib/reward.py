@@ -86,22 +86,41 @@ def trained_linears(model: nn.Module) -> dict[str, nn.Linear]:
 
 def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
     """Reward of each sequence, read at its true last token (encoders: at [CLS])."""
-    classifier: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    inputs: dict[str, Any] = {
-        "input_ids": batch.input_ids,
-        "attention_mask": batch.attention_mask,
-    }
-    head = getattr(classifier, "score", None)
-    if head is None:
-        return classifier(**inputs).logits[:, 0]
+    classifier = _classifier(model)
+    if not hasattr(classifier, "score"):
+        return classifier(**_inputs(batch)).logits[:, 0]
+    hidden = _decode(classifier, batch).last_hidden_state
+    return classifier.score(hidden.flatten(0, 1)[batch.last])[:, 0]
+
+
+def hidden_states(model: nn.Module, batch: Batch) -> Float[Tensor, "l r f"]:
+    """After every layer, where the reward of each sequence is read."""
+    classifier = _classifier(model)
+    if not hasattr(classifier, "score"):
+        found = classifier(**_inputs(batch), output_hidden_states=True).hidden_states
+        return torch.stack([layer[:, 0] for layer in found[1:]])
+    found = _decode(classifier, batch, output_hidden_states=True).hidden_states
+    return torch.stack([layer.flatten(0, 1)[batch.last] for layer in found[1:]])
+
+
+def _classifier(model: nn.Module) -> Any:
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def _inputs(batch: Batch) -> dict[str, Any]:
+    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+
+
+def _decode(classifier: Any, batch: Batch, **asked: Any) -> Any:
+    """Output of a decoder's layers; in the last one, of the reward tokens alone."""
     backbone = getattr(classifier, classifier.base_model_prefix)
+    inputs = _inputs(batch)
     with ExitStack() as stack:
         if batch.layout is not None:
             inputs |= {"position_ids": batch.position_ids, "layout": batch.layout}
             stack.enter_context(flat_attention(backbone))
         stack.enter_context(reward_tokens_only(backbone, batch.last))
-        hidden = backbone(**inputs, use_cache=False).last_hidden_state
-    return head(hidden.flatten(0, 1)[batch.last])[:, 0]
+        return backbone(**inputs, use_cache=False, **asked)
 
 
 def unit_values(model: nn.Module, batch: Batch) -> Float[Tensor, " u"]:

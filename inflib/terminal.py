@@ -193,3 +193,30 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.4g}"
     return Text(str(value))  # Text: preference text is never markup
+
+
+def show_bias(
+    about: dict[str, Any], found: dict[str, dict[str, Any]], console: Console
+) -> None:
+    """Print the bias study's table of each query set, the best detector first."""
+    said = ", ".join(f"{name} {value:.3f}" for name, value in about["accuracy"].items())
+    console.print(
+        f"\n{about['planted_wrong']} of {about['labels']} labels were planted wrong; "
+        f"reward-model accuracy {said}",
+        markup=False,
+    )
+    for query, detectors in found.items():
+        rows = [
+            {
+                "detector": name.replace("_", " "),
+                "auc": row["auc"],
+                "95%": f"{row['auc_low']:.3f} to {row['auc_high']:.3f}",
+                "ap": row["ap"],
+                "tnr80": row["tnr80"],
+                "p": row.get("below_reference", {}).get("p", ""),
+            }
+            for name, row in detectors.items()
+        ]
+        rows.sort(key=lambda row: -row["auc"])
+        title = f"query set {query} (p: AUC differs from {about['reference']}'s)"
+        console.print(_table(rows, title))

@@ -59,6 +59,13 @@ class StorePasses:
         tasks = self._submit("train", scoring.alignments, groups, *asked)
         return torch.cat([self._get(task) for task in tasks])
 
+    def alignments(self, vectors: Tensor) -> Tensor:
+        """inflib.scoring.alignments over all shards: [n, q] of labels that count."""
+        asked = ray.put(vectors), self.edits
+        groups = self._groups("train")
+        tasks = self._submit("train", scoring.alignments, groups, *asked)
+        return torch.cat([self._get(task) for task in tasks])
+
     def explain(
         self, asked: Asked, ihvps: Tensor, top: int, listed: frozenset[str]
     ) -> pa.Table:

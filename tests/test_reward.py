@@ -10,6 +10,7 @@ from inflib.adapter import attach, read_adapter
 from inflib.folder import Folder
 from inflib.packing import Unit, pack
 from inflib.reward import (
+    hidden_states,
     load_base,
     rewards,
     trained_linears,
@@ -32,6 +33,26 @@ def test_margins_equal_transformers_forward(family):
         torch.testing.assert_close(
             unit_values(model, batch), logits[0::2] - logits[1::2]
         )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hidden_states_equal_transformers_at_the_reward_token(family):
+    model = with_lora(build_model(family)).double()
+    rows = pack(UNITS, False, pad_id=0)
+    with torch.no_grad():
+        layers = model(
+            input_ids=rows.input_ids,
+            attention_mask=rows.attention_mask,
+            output_hidden_states=True,
+        ).hidden_states[1:]
+        places = rows.last % rows.input_ids.shape[1]
+        if not hasattr(model.get_base_model(), "score"):
+            places = torch.zeros_like(places)  # an encoder reads its first token
+        expected = torch.stack([x[torch.arange(len(x)), places] for x in layers])
+        torch.testing.assert_close(hidden_states(model, rows), expected)
+        if hasattr(model.get_base_model(), "score"):
+            flat = pack(UNITS, True, pad_id=0)
+            torch.testing.assert_close(hidden_states(model, flat), expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,0 +1,123 @@
+"""Figures of the bias study as PNG files, by matplotlib."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from inflib import metrics
+from inflib.detection.table import Scores
+from inflib.folder import Folder
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
+"""Okabe and Ito's, which colour-blind readers can tell apart."""
+
+
+_SQUARE, _WIDE = (5.0, 4.6), (5.5, 3.6)
+"""Inches."""
+
+
+@contextmanager
+def _figure(folder: Folder, name: str, size: tuple[float, float]) -> Iterator[Any]:
+    """Axes to draw on; written when the block ends."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.set_prop_cycle(color=_COLOURS)
+    axes.spines[["top", "right"]].set_visible(False)
+    yield axes
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=160)
+    folder.write(name, buffer.getvalue())
+
+
+def draw_curves(
+    folder: Folder,
+    query: str,
+    scores: Scores,
+    wrong: np.ndarray,
+    judges: dict[str, dict[str, float]],
+) -> None:
+    """roc_<query>.png, with judges as points, and pr_<query>.png."""
+    curves = {name: metrics.curve(values, wrong) for name, values in scores.items()}
+    with _figure(folder, f"roc_{query}.png", _SQUARE) as axes:
+        for name, (true, false) in curves.items():
+            hit, alarm = true / true[-1], false / false[-1]
+            auc = np.trapezoid(np.r_[0, hit], np.r_[0, alarm])
+            axes.plot(np.r_[0, alarm], np.r_[0, hit], label=f"{_said(name)} {auc:.3f}")
+        for judge, at in judges.items():
+            place = at["false_positive_rate"], at["true_positive_rate"]
+            axes.plot(*place, "k*")
+            axes.annotate(judge, place, fontsize=7)
+        axes.plot([0, 1], [0, 1], ":", color="#999999", label="chance 0.5")
+        axes.set(xlabel="false positive rate", ylabel="true positive rate")
+        axes.set_title(f"Planted labels found, query set {query} (AUC)", fontsize=10)
+        axes.legend(fontsize=7, loc="lower right")
+    with _figure(folder, f"pr_{query}.png", _SQUARE) as axes:
+        for name, (true, false) in curves.items():
+            axes.plot(true / true[-1], true / (true + false), label=_said(name))
+        axes.axhline(wrong.mean(), ls=":", color="#999999", label="chance")
+        axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+        axes.set_title(f"Planted labels found, query set {query}", fontsize=10)
+        axes.legend(fontsize=7)
+
+
+def draw_query_sets(folder: Folder, table: dict[str, Any], names: list[str]) -> None:
+    """query_sets.png: AUC with 95% intervals by query set."""
+    with _figure(folder, "query_sets.png", _WIDE) as axes:
+        for i, name in enumerate(names):
+            rows = [found[name] for found in table.values()]
+            places = np.arange(len(rows)) + (i - len(names) / 2) * 0.08
+            middle = [row["auc"] for row in rows]
+            spread = [
+                [row["auc"] - row["auc_low"] for row in rows],
+                [row["auc_high"] - row["auc"] for row in rows],
+            ]
+            axes.errorbar(places, middle, spread, fmt="o", capsize=2, label=_said(name))
+        axes.set_xticks(range(len(table)), list(table))
+        axes.axhline(0.5, ls=":", color="#999999")
+        axes.set(xlabel="query set", ylabel="AUC")
+        axes.legend(fontsize=7)
+
+
+def draw_sizes(folder: Folder, rows: list[dict[str, Any]]) -> None:
+    """query_size.png: AUC by the number of query labels, one line per query set."""
+    with _figure(folder, "query_size.png", _WIDE) as axes:
+        for query in dict.fromkeys(row["query"] for row in rows):
+            own = [row for row in rows if row["query"] == query]
+            sizes = sorted({row["size"] for row in own})
+            values = [[r["auc"] for r in own if r["size"] == size] for size in sizes]
+            means = [float(np.mean(v)) for v in values]
+            lines = axes.plot(sizes, means, "o-", label=query)
+            lows, highs = [min(v) for v in values], [max(v) for v in values]
+            colour = lines[0].get_color()
+            axes.fill_between(sizes, lows, highs, alpha=0.2, color=colour)
+        axes.axhline(0.5, ls=":", color="#999999")
+        axes.set(xscale="log", xlabel="query labels", ylabel="AUC (mean, range)")
+        axes.legend(fontsize=7)
+
+
+def draw_ablations(folder: Folder, rows: list[dict[str, Any]]) -> None:
+    """ablation_<field>.png: AUC by the values of a recipe field."""
+    for field in dict.fromkeys(row["field"] for row in rows):
+        own = [row for row in rows if row["field"] == field]
+        values = list(dict.fromkeys(str(row["value"]) for row in own))
+        with _figure(folder, f"ablation_{field}.png", _WIDE) as axes:
+            for query in dict.fromkeys(row["query"] for row in own):
+                for kind in dict.fromkeys(row["detector"] for row in own):
+                    some = [
+                        r for r in own if (r["query"], r["detector"]) == (query, kind)
+                    ]
+                    label = f"{_said(kind)}, {query}"
+                    places = [values.index(str(row["value"])) for row in some]
+                    axes.plot(places, [r["auc"] for r in some], "o-", label=label)
+            axes.set_xticks(range(len(values)), values)
+            axes.set(xlabel=field, ylabel="AUC")
+            axes.legend(fontsize=6)
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ")

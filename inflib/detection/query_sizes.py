@@ -1,0 +1,52 @@
+"""Query vectors of random parts of a query set, for the ablation of its size.
+
+k  entries of a sketch     s  subsets
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inflib import products
+from inflib.config_bias import BiasConfig
+from inflib.folder import Folder
+from inflib.labels import read_labels
+from inflib.pairs_folder import PairsFolder
+from inflib.scoring import read_payload
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """Parts of a query set; the last one is all of it."""
+
+    sizes: list[int]
+    vectors: Float[Tensor, "k s"]
+    """Mean loss gradient of each."""
+
+
+def draw_subsets(run: Folder, query: str, config: BiasConfig) -> Subsets:
+    """`repeats` draws of every size that the query set has more labels than."""
+    shards = PairsFolder(run / "pairs" / query).plan()
+    labels = [read_labels(run, query, shard) for shard in shards]
+    counted = torch.cat([found.counted for found in labels])
+    places = np.flatnonzero(counted.numpy())
+    rng = np.random.default_rng(config.seed)
+    orders = [rng.permutation(places) for _ in range(config.repeats)]
+    sizes = [s for s in sorted(config.sizes) if s < len(places)]
+    parts = [order[:size] for size in sizes for order in orders] + [places]
+    chosen = torch.zeros(len(counted), len(parts), dtype=torch.float64)
+    for column, part in enumerate(parts):
+        chosen[torch.from_numpy(part), column] = 1 / len(part)
+    total, start = None, 0
+    for shard, found in zip(shards, labels, strict=True):
+        own = chosen[start : start + len(found.signs)] * found.weights[:, None]
+        terms = torch.zeros(found.num_comparisons, len(parts), dtype=torch.float64)
+        terms.index_add_(0, found.rows, own)
+        payload, scales = read_payload(run, query, shard)
+        total = products.combine(payload, scales, terms, total)
+        start += len(found.signs)
+    assert total is not None, "no shards"
+    return Subsets([len(part) for part in parts], total)

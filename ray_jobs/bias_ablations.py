@@ -1,0 +1,83 @@
+"""Ablations of the bias study: the query set's size, and any field of the recipe."""
+
+import json
+from typing import Any
+
+import ray
+
+from inflib import engine, scoring
+from inflib.config import Recipe
+from inflib.config_score import ITERATIVE
+from inflib.detection import table
+from inflib.detection.query_sizes import Subsets, draw_subsets
+from inflib.folder import Folder
+from inflib.metrics import detection
+from inflib.recipe import bind, with_fields
+from ray_jobs.observe import observe
+from ray_jobs.passes import StorePasses
+from ray_jobs.prepare import prepare
+from ray_jobs.score import score
+from ray_jobs.session import start_ray
+from ray_jobs.sketch import sketch
+from ray_jobs.train import train
+
+
+def size_ablation(recipe: Recipe, wrong: Any) -> list[dict[str, Any]]:
+    """AUC of the reported curvature with random parts of each query set: one pass over
+    the store (and one per step of conjugate gradients) for all parts of a set."""
+    start_ray(recipe)
+    run, kind = Folder(recipe.run), recipe.score.curvatures[0]
+    passes = StorePasses(run, recipe.score.group_shards)
+    solver = engine.Solver(recipe.score, scoring.read_layers(run), passes)
+    facts = (run / "influence").read_json("done.json")["curvatures"]
+    rows = []
+    for query in recipe.prepare.queries:
+        subsets: Subsets = ray.get(_draw.remote(recipe, query))
+        damping = None
+        if kind in ITERATIVE:
+            damping = facts[kind]["queries"][query]["damping"]
+        ihvps = solver.invert(kind, subsets.vectors, damping)
+        scores = passes.alignments(ihvps)
+        for column, size in enumerate(subsets.sizes):
+            found = detection(scores[:, column].numpy(), wrong)
+            rows.append(
+                {"query": query, "size": size, "detector": kind} | (found or {})
+            )
+    return rows
+
+
+@ray.remote
+def _draw(recipe: Recipe, query: str) -> Subsets:
+    observe("bias")
+    return draw_subsets(Folder(recipe.run), query, recipe.bias)
+
+
+def field_ablation(recipe: Recipe) -> list[dict[str, Any]]:
+    """Figures of influence with other values of recipe fields, each of a run in
+    ablations/ of this one; the reward model is kept where the field is a later one."""
+    rows = []
+    for field, values in recipe.bias.ablate.items():
+        for value in values:
+            changed = _changed(recipe, field, value)
+            bind(changed)
+            for stage in (prepare, train, sketch, score):
+                stage(changed)
+            labels, _ = table.counted_labels(changed)
+            wrong = table.truth_of(changed, labels)
+            for query in changed.prepare.queries:
+                scores = table.detectors(changed, labels, query)
+                for name, values_ in scores.items():
+                    if name.startswith("influence_"):
+                        about = {"field": field, "value": value, "query": query}
+                        figures = detection(values_, wrong) or {}
+                        rows.append(about | {"detector": name} | figures)
+    return rows
+
+
+def _changed(recipe: Recipe, field: str, value: Any) -> Recipe:
+    run = Folder(recipe.run)
+    name = f"{field}={json.dumps(value)}".replace("/", "_").replace('"', "")
+    changes: dict[str, Any] = {"run": (run / "ablations" / name).url, field: value}
+    if field.startswith(("sketch.", "score.")) and recipe.model.adapter is None:
+        changes["model.adapter"] = (run / "reward_model").url
+    return with_fields(recipe, changes, f"bias.ablate {field}")

@@ -1,0 +1,130 @@
+"""The bias-detection study, small, on a real Ray and a real tiny Llama."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import mahalanobis
+from sklearn.metrics import roc_auc_score
+
+from inflib.config import Recipe
+from inflib.detection import activations, detectors, table
+from inflib.folder import Folder
+from ray_jobs.activations import layer_detectors
+from ray_jobs.detect_bias import STAGES, detect
+from ray_jobs.session import run_stages
+from tests.ray.conftest import tiny_recipe
+
+
+@pytest.fixture(scope="module")
+def studied(ray_session: Any, llama_folder: str, tmp_path_factory: Any) -> Recipe:
+    source = "generated:flattery{}?pairs={}&seed={}"
+
+    def flattery(pairs: int, seed: int, **more: Any) -> dict[str, Any]:
+        ratings = source.format("_ratings", pairs, seed)
+        return {"path": source.format("", pairs, seed), "ratings": ratings} | more
+
+    planted = {"kind": "higher_rated_chosen", "share": 1.0, "max_difference": 1.5}
+    recipe = tiny_recipe(
+        tmp_path_factory.mktemp("bias") / "run",
+        "unused",
+        llama_folder,
+        prepare__train=flattery(60, 0, plant=planted),
+        prepare__queries={
+            "less": flattery(40, 9, select="chosen_lower_rated"),
+            "full": flattery(40, 9),
+        },
+        prepare__max_length=256,
+        prepare__shard_rows=25,
+        score__self_probes=8,
+        score__damping=[1e-2, 1e-1],
+        report__truth="planted_flip",
+        bias__sizes=[5, 10],
+        bias__repeats=2,
+        bias__resamples=50,
+        bias__examples=2,
+        bias__neighbours=[1, 3],
+        bias__ablate={"sketch.sketch_size": [512]},
+    )
+    run_stages(recipe, STAGES)
+    return recipe
+
+
+def results(recipe: Recipe, name: str) -> Any:
+    return json.loads((Path(recipe.run) / "bias" / name).read_text())
+
+
+def test_every_detector_has_its_figures_for_every_query_set(studied):
+    found = results(studied, "metrics.json")
+    assert list(found) == ["less", "full"]
+    labels, _ = table.counted_labels(studied)
+    wrong = table.truth_of(studied, labels)
+    assert 0 < wrong.sum() < len(wrong)
+    for query, rows in found.items():
+        scores = table.detectors(studied, labels, query)
+        extra = {"mahalanobis", "mahalanobis_best", "knn", "knn_best", table.COMBINED}
+        assert set(rows) == set(scores) | extra
+        assert {"influence_datainf", "self_influence_gauss_newton"} <= set(rows)
+        for name, values in scores.items():
+            auc = roc_auc_score(wrong, values)
+            assert rows[name]["auc"] == pytest.approx(auc), name
+            assert rows[name]["auc_low"] <= auc <= rows[name]["auc_high"]
+    # what was planted favours the higher rated response, slightly: no label that is
+    # wrong has a lower rated chosen response
+    assert labels["rating_difference"].to_numpy()[wrong].min() > 0
+
+
+def test_activations_are_those_of_a_plain_forward_pass(studied):
+    rows = [row for row in layer_detectors(studied) if row["query"] == "full"]
+    run, key = Folder(studied.run), activations.key(studied)
+    assert [row["layer"] for row in rows] == [1, 2]
+    trusted = detectors.features(*activations.read_layer(run, "full", key, 1))
+    train = detectors.features(*activations.read_layer(run, "train", key, 1))
+    fitted = detectors.Mahalanobis.fit(trusted)
+    for place in (0, 7):
+        expected = mahalanobis(train[place], fitted.mean, fitted.precision)
+        assert rows[1]["scores"]["mahalanobis"][place] == pytest.approx(expected)
+
+
+def test_ablations_vary_what_they_say(studied):
+    found = results(studied, "ablations.json")
+    sizes = [row["size"] for row in found["query_size"] if row["query"] == "full"]
+    assert sizes == [5, 5, 10, 10, 40]
+    metrics = results(studied, "metrics.json")
+    for query in ("less", "full"):  # all of the query set: what the audit says
+        last = [row for row in found["query_size"] if row["query"] == query][-1]
+        own = metrics[query]["influence_gauss_newton"]
+        assert last["auc"] == pytest.approx(own["auc"], abs=0.02)
+    fields = {(row["field"], row["value"]) for row in found["fields"]}
+    assert fields == {("sketch.sketch_size", 512)}
+    smaller = Path(studied.run) / "ablations" / "sketch.sketch_size=512"
+    assert not (smaller / "reward_model").exists()  # that of the run
+
+
+def test_figures_and_examples_are_written_and_texts_escaped(studied):
+    folder = Path(studied.run) / "bias"
+    drawn = {path.name for path in (folder / "figures").iterdir()}
+    assert {"roc_less.png", "pr_full.png", "query_sets.png", "query_size.png"} <= drawn
+    page = (folder / "examples.html").read_text()
+    assert page.count("<table>") == 8  # two most harmful, two most helpful, two sets
+    assert "class='prompt'" in page and "Most helpful, query set full" in page
+    rows = (folder / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 1 + sum(map(len, results(studied, "metrics.json").values()))
+
+
+def test_a_second_run_does_nothing(studied, capsys):
+    before = (Path(studied.run) / "bias" / "metrics.json").stat().st_mtime_ns
+    detect(studied)
+    assert "complete" in capsys.readouterr().out
+    assert (Path(studied.run) / "bias" / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_truth_must_be_there(studied):
+    labels, _ = table.counted_labels(studied)
+    for name in ("nothing", "pair_id"):
+        bias = studied.bias.model_copy(update={"truth": name})
+        with pytest.raises(ValueError, match=f"bias.truth '{name}'"):
+            table.truth_of(studied.model_copy(update={"bias": bias}), labels)
+    assert np.isfinite(labels["margin"].to_numpy()).all()
