@@ -60,7 +60,7 @@ def detect(recipe: Recipe) -> None:
     wrong = table.truth_of(recipe, labels)
     choices = {Path(f).parent.name: read_choices(f) for f in recipe.bias.choices}
     reference = f"influence_{recipe.score.curvatures[0]}"
-    about = {
+    about: dict[str, Any] = {
         "labels": len(labels),
         "planted_wrong": int(wrong.sum()),
         "accuracy": {

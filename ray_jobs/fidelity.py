@@ -14,19 +14,22 @@ from inflib.benchmarks.fidelity import (
 )
 from inflib.cli import parse
 from inflib.config_score import ScoreConfig
+from inflib.metrics import detection
 
 _KINDS = ("identity", "datainf", "datainf_layer", "gauss_newton", "empirical_fisher")
 _BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 
 def fidelity(given: dict[str, str]) -> dict[str, Any]:
-    """For every K, dtype and curvature: agreement with whole gradients; for the first
-    dtype over `seeds` draws of the sketch: coverage of 95% intervals."""
+    """For every K, dtype and curvature: agreement with whole gradients (and, with the
+    name of a truth column, the AUC of both); for the first dtype over `seeds` draws of
+    the sketch: coverage of 95% intervals (0: none)."""
     if "run" not in given:
         raise ValueError("benchmark fidelity needs --run, a run that is trained")
     recipe = parse("", ["--run", given["run"]])
     query = given.get("query", next(iter(recipe.prepare.queries)))
-    train, asked = load(recipe, int(given.get("labels", 800)), query)
+    labels, truth = int(given.get("labels", 800)), given.get("truth")
+    train, asked = load(recipe, labels, query, truth)
     config = ScoreConfig.model_validate(
         {
             "curvatures": _KINDS,
@@ -45,6 +48,11 @@ def fidelity(given: dict[str, str]) -> dict[str, Any]:
             for kind in config.curvatures:
                 found = table[f"influence_{kind}_query"].to_numpy()
                 figures = agreement(found, exact[kind])
+                if truth:
+                    figures |= {
+                        "auc": _auc(found, train.wrong),
+                        "exact_auc": _auc(exact[kind], train.wrong),
+                    }
                 about = {"k": size, "dtype": dtype, "curvature": kind}
                 bytes_per_label = {"bytes": size * _BYTES[dtype]}
                 rows.append(about | figures | bytes_per_label)
@@ -62,9 +70,17 @@ def fidelity(given: dict[str, str]) -> dict[str, Any]:
         "damping": config.damping[0],
         "agreement": rows,
         "coverage": {
-            kind: _coverage(tables, kind, exact[kind]) for kind in config.curvatures
+            kind: _coverage(tables, kind, exact[kind])
+            for kind in (config.curvatures if tables else ())
         },
     }
+
+
+def _auc(scores: np.ndarray, wrong: np.ndarray) -> float:
+    found = detection(scores, wrong)
+    if found is None:
+        raise ValueError("--truth: none, or all, of these labels are wrong")
+    return found["auc"]
 
 
 def _coverage(tables: list[Any], kind: str, exact: np.ndarray) -> dict[str, float]:

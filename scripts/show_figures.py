@@ -2,6 +2,8 @@
 
 python scripts/show_figures.py runs/demo-seed-0 runs/demo-seed-1
 python scripts/show_figures.py --detectors runs/hh_helpful
+python scripts/show_figures.py --bias runs/bias_demo
+python scripts/show_figures.py --ablations runs/bias_demo
 """
 
 import json
@@ -77,18 +79,66 @@ def show(header: list[str], body: list[list[str]]) -> None:
         print("| " + " | ".join(row) + " |")
 
 
-if __name__ == "__main__":
-    runs = [word for word in sys.argv[1:] if word != "--detectors"]
-    if "--detectors" in sys.argv:
-        columns = [
-            "query set",
-            "detector",
-            "AUC",
-            "AP",
-            "TNR80",
-            "split-half reliability",
-        ]
+def bias(run: str) -> list[list[str]]:
+    """One row per detector of `ray_jobs.detect_bias`, columns by query set."""
+    folder = Path(run) / "bias"
+    found = json.loads((folder / "metrics.json").read_text())
+    rows = []
+    for name in next(iter(found.values())):
+        row = [name.replace("_", " ")]
+        for figures in found.values():
+            own = figures[name]
+            row.append(
+                f"{own['auc']:.3f} ({own['auc_low']:.3f} to {own['auc_high']:.3f})"
+            )
+            row += [f"{own['ap']:.3f}", f"{own['tnr80']:.3f}"]
+        rows.append(row)
+    return rows
+
+
+def ablations(run: str) -> list[list[str]]:
+    """Mean AUC by the size of the query set, and by values of recipe fields."""
+    found = json.loads((Path(run) / "bias" / "ablations.json").read_text())
+    by: dict[tuple[str, ...], list[float]] = {}
+    for row in found["query_size"]:
+        by.setdefault(("query labels", str(row["size"]), row["query"], ""), []).append(
+            row["auc"]
+        )
+    for row in found["fields"]:
+        key = row["field"], str(row["value"]), row["query"], row["detector"]
+        by.setdefault(key, []).append(row["auc"])
+    return [
+        [*key, f"{sum(v) / len(v):.3f}", f"{min(v):.3f} to {max(v):.3f}"]
+        for key, v in by.items()
+    ]
+
+
+def main(kind: str, runs: list[str]) -> None:
+    if kind == "--detectors":
+        columns = ["query set", "detector", "AUC", "AP", "TNR80"]
         for run in runs:
-            show(columns, detectors(run))
+            show([*columns, "split-half reliability"], detectors(run))
+    elif kind == "--bias":
+        for run in runs:
+            about = json.loads((Path(run) / "bias" / "about.json").read_text())
+            print(
+                f"\n{Path(run).name}: {about['planted_wrong']} of {about['labels']}",
+                end="",
+            )
+            print(f" labels planted wrong, accuracy {about['accuracy']}\n")
+            header = ["detector"]
+            for query in about["accuracy"]:
+                if query != "train":
+                    header += [f"{query}: AUC", "AP", "TNR80"]
+            show(header, bias(run))
+    elif kind == "--ablations":
+        header = ["field", "value", "query set", "detector", "AUC", "range"]
+        for run in runs:
+            show(header, ablations(run))
     else:
         show(HEADER, [row for run in runs for row in rows(run)])
+
+
+if __name__ == "__main__":
+    kinds = [word for word in sys.argv[1:] if word.startswith("--")]
+    main(*kinds or [""], [word for word in sys.argv[1:] if not word.startswith("--")])

@@ -33,19 +33,31 @@ _ROWS, _SHARD = 64, 256
 class WholeGradients:
     """Margins and whole margin gradients of some comparisons, and their labels."""
 
-    def __init__(self, recipe: Recipe, pairs: str, most: int, model: Any) -> None:
-        """model: UnitGradients and the id of padding."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        pairs: str,
+        most: int,
+        model: Any,
+        truth: str | None = None,
+    ) -> None:
+        """model: UnitGradients and the id of padding; truth: boolean column."""
         gradients, pad_id = model
         folder = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
         rows: list[dict[str, Any]] = []
         self.signs: list[int] = []
+        wrong: list[bool] = []
+        names = ["row", "sign"] + ([truth] if truth else [])
         for shard in folder.plan():
-            labels = folder.labels(shard, ["row", "sign"]).to_pylist()
-            sign = {label["row"]: label["sign"] for label in reversed(labels)}
+            labels = folder.labels(shard, names).to_pylist()
+            first = {label["row"]: label for label in reversed(labels)}
             found = folder.comparisons(shard, ["comparison_id", "prefix", "a", "b"])
             rows += found.to_pylist()
-            self.signs += [sign[i] for i in range(len(found))]
+            self.signs += [first[i]["sign"] for i in range(len(found))]
+            wrong += [bool(truth and first[i][truth]) for i in range(len(found))]
         rows, self.signs = rows[:most], self.signs[:most]
+        self.wrong = np.array(wrong[:most])
+        """Whether each label is known to be wrong; all False without a truth."""
         plan = plan_units(rows, "comparison")
         starts = np.cumsum([0, *gradients.sizes.values()])
         self.blocks = {
@@ -95,13 +107,16 @@ class WholeGradients:
 
 
 def load(
-    recipe: Recipe, num_train: int, query: str
+    recipe: Recipe, num_train: int, query: str, truth: str | None = None
 ) -> tuple[WholeGradients, WholeGradients]:
-    """Whole gradients of some training labels and of a query set."""
+    """Whole gradients of some training labels and of a query set.
+
+    truth: boolean column of the training labels.
+    """
     model, tokenizer = load_reward_model(recipe, torch.device("cpu"))
     both = UnitGradients(model), tokenizer.pad_token_id
     return (
-        WholeGradients(recipe, "train", num_train, both),
+        WholeGradients(recipe, "train", num_train, both, truth),
         WholeGradients(recipe, query, num_train, both),
     )
 
