@@ -6,6 +6,8 @@ from the least to the most harmful (leave-group-out); random halves dropped (LDS
 datamodeling score, Park et al., "TRAK", ICML 2023, arXiv:2303.14186, section 5.1).
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +39,10 @@ class Trial:
 
     @property
     def name(self) -> str:
-        return f"{self.kind.replace(' ', '-')}-{self.number}"
+        """Equal for equal trainings: more seeds or groups keep what is there."""
+        edits = [(name, vars(edit)) for name, edit in sorted(self.edits.items())]
+        digest = hashlib.sha256(json.dumps(edits).encode()).hexdigest()[:8]
+        return f"{self.kind.replace(' ', '-')}-{self.number}-{digest}"
 
 
 def plan_trials(config: VerifyConfig, table: pa.Table, column: str) -> list[Trial]:

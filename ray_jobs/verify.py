@@ -33,7 +33,8 @@ def verify(recipe: Recipe) -> None:
     inputs = scoring.current_scores(run, recipe)
     query = recipe.query_set(recipe.verify.query, "verify.query")
     settings = recipe.verify.model_dump(exclude={"at_once"}) | {"query": query}
-    key = scoring.key(scores=inputs, train=recipe.train.seed, **settings)
+    trained = scoring.key(scores=inputs, train=recipe.train.seed)
+    key = scoring.key(trained=trained, **settings)
     stage = Stage("verify", run / "verify")
     done = stage.folder.exists("done.json")
     if done and stage.folder.read_json("done.json")["inputs"] == key:
@@ -43,7 +44,7 @@ def verify(recipe: Recipe) -> None:
     trials = plan_trials(recipe.verify, scored.table, column)
     print(f"verify: {len(trials)} trainings", flush=True)
     start_ray(recipe)
-    found = _train(recipe, stage.folder / key, trials)
+    found = _train(recipe, stage.folder / trained, trials)
     predictions = {t.name: _predicted(recipe, scored, t.edits) for t in trials}
     figures = {
         name: compare(

@@ -34,14 +34,22 @@ def test_verify_retrains_resumes_and_reports_every_query_set(audited, tmp_path, 
     assert len(agreement["actual"]) == len(agreement["predicted"]) == 3
     # The same recipe and labels as the run's own training: the same bits.
     trained = Path(audited.run) / "reward_model" / "adapter_model.safetensors"
-    (again,) = folder.glob("*/all-labels-0/adapter_model.safetensors")
+    (again,) = folder.glob("*/all-labels-0-*/adapter_model.safetensors")
     assert again.read_bytes() == trained.read_bytes()
-    (one,) = folder.glob("*/group-1")
+    (one,) = folder.glob("*/group-1-*")
     (one / "metrics.json").unlink()
     (folder / "done.json").unlink()
     before = mtimes(folder)
     run_stages(recipe, [verify])
     changed = {p.parent.name for p, t in mtimes(folder).items() if before.get(p) != t}
-    kept = {p.name for p in folder.glob("*/*")} - {"group-1"}
+    kept = {p.name for p in folder.glob("*/*")} - {one.name}
     assert not changed & kept
     assert json.loads((folder / "verify.json").read_text()) == found
+    more = recipe.verify.model_copy(update={"groups": 0, "seeds": 2})
+    capsys.readouterr()
+    run_stages(recipe.model_copy(update={"verify": more}), [verify])
+    assert "10 trainings" in capsys.readouterr().out
+    assert {p.name for p in folder.glob("*/*")} > kept  # the first five are kept
+    assert not {p for p, t in before.items() if mtimes(folder).get(p) != t} & {
+        p for p in before if p.parent.name in kept
+    }
