@@ -11,6 +11,8 @@ kept as it arrives, and none is paid for twice. See docs/judging.md.
 import hashlib
 import json
 import os
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import ray
@@ -26,7 +28,6 @@ from inflib.judging import Questions
 from inflib.progress import Progress
 from inflib.verdicts import pending, read_answers, totals, verdicts
 from ray_jobs.observe import observe, watched
-from ray_jobs.prepare import prepare
 from ray_jobs.session import Stage, main, start_ray
 
 
@@ -80,7 +81,7 @@ def _ask(
     observe("judge")
     progress = Progress("judge", len(todo), "questions")
     receipts = _receipts(recipe, asks, chunks(todo, config), key)
-    try:
+    with closing(progress), closing(receipts):  # leaving early ends the workers
         for receipt in receipts:
             progress.advance(receipt.questions)
             spent += cost(config, receipt.tokens_in, receipt.tokens_out)
@@ -91,8 +92,6 @@ def _ask(
                     f"judge.max_cost {limit:g} is reached: {spent:.4f} were spent. "
                     "Answers so far are kept; raise it to go on"
                 )
-    finally:
-        progress.close()
 
 
 def _receipts(
@@ -100,7 +99,7 @@ def _receipts(
     asks: Questions,
     units: list[list[tuple[Asked, int]]],
     key: SecretStr,
-) -> Any:
+) -> Generator[Receipt]:
     size = min(asks.config.workers, len(units))
     items = [
         {"unit": json.dumps([[vars(asked), repeat] for asked, repeat in unit])}
@@ -170,4 +169,7 @@ def _lines(rows: list[Any]) -> bytes:
 
 
 if __name__ == "__main__":
+    # Only here: it imports torch, seconds and memory that the workers save.
+    from ray_jobs.prepare import prepare
+
     main(__doc__, [prepare, judge])
