@@ -31,6 +31,11 @@ from ray_jobs.observe import observe, watched
 from ray_jobs.session import Stage, main, start_ray
 
 
+def check(recipe: Recipe) -> None:
+    """Raises ValueError for a judge that cannot be asked, before work is spent."""
+    judge_config(recipe)
+
+
 def judge(recipe: Recipe) -> None:
     """Write judge/<name>/ of a run that is prepared."""
     run, config = Folder(recipe.run), judge_config(recipe)
@@ -172,4 +177,4 @@ if __name__ == "__main__":
     # Only here: it imports torch, seconds and memory that the workers save.
     from ray_jobs.prepare import prepare
 
-    main(__doc__, [prepare, judge])
+    main(__doc__, [check, prepare, judge])
