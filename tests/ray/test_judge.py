@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from ray_jobs.prepare import prepare
 from ray_jobs.session import run_stages
 from tests.conftest import build_tokenizer, read_jsonl
 from tests.judge_server import TOKENS_IN, TOKENS_OUT, JudgeServer, Reply
-from tests.ray.conftest import ROOT, tiny_recipe
+from tests.ray.conftest import ROOT
 from tests.ray.conftest import _answers as answers
 from tests.ray.conftest import _free_port as free_port
 
@@ -39,14 +40,11 @@ PRICES = {"price_in": 2.0, "price_out": 10.0}
 
 
 @pytest.fixture(scope="module")
-def prepared(
-    ray_session: Any, data: Path, llama_folder: str, tmp_path_factory: Any
-) -> Recipe:
+def prepared(audited: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     """A run that is prepared; tests judge it under names and models of their own."""
-    folder = tmp_path_factory.mktemp("judged") / "run"
-    recipe = tiny_recipe(folder, data, llama_folder)
-    run_stages(recipe, [prepare])
-    return recipe
+    run = tmp_path_factory.mktemp("judged") / "run"
+    shutil.copytree(Path(audited.run) / "pairs", run / "pairs")
+    return audited.model_copy(update={"run": str(run)})
 
 
 def with_judge(recipe: Recipe, server: JudgeServer, **fields: Any) -> Recipe:
@@ -170,7 +168,7 @@ def test_comparisons_in_one_order_and_then_in_both(prepared):
         fields = {"model": "chooser", "task": "compare", "name": "c", "seed": 3}
         few = {"shots": 4, "examples": "expert"}
         once = with_judge(prepared, server, **fields, **few)
-        run_stages(once, [prepare, judge])
+        run_stages(once, [judge])
         assert len(server.bodies) == len(rows)
         folder, _ = results(once)
         random = read_jsonl(folder / "choices.jsonl")
@@ -182,7 +180,7 @@ def test_comparisons_in_one_order_and_then_in_both(prepared):
             assert said["shots"] == 4
         assert {said["asked"][0]["first"] for said in random} == {"a", "b"}
         both = with_judge(prepared, server, **fields, **few, order="both")
-        run_stages(both, [prepare, judge])
+        run_stages(both, [judge])
         # The order that had been asked is not paid for again.
         assert len(server.bodies) == 2 * len(rows)
         assert len(set(server.questions)) == 2 * len(rows)
@@ -226,7 +224,7 @@ def test_faults_of_the_endpoint(prepared):
         recipe = with_judge(
             prepared, server, model="faulty", sets=["expert"], timeout=1.0, reasks=2
         )
-        run_stages(recipe, [prepare, judge])
+        run_stages(recipe, [judge])
         folder, done = results(recipe)
         left = [r["comparison_id"] for r in rows if {never, long} & {*r.values()}]
         parsed = [r["comparison_id"] for r in read_jsonl(folder / "ratings.jsonl")]
@@ -250,7 +248,7 @@ def test_faults_of_the_endpoint(prepared):
         assert tries[1] - tries[0] >= 1.0
         count = len(server.bodies)
         (folder / "done.json").unlink()
-        run_stages(recipe, [prepare, judge])
+        run_stages(recipe, [judge])
         assert len(server.bodies) == count
 
 
@@ -271,12 +269,12 @@ def test_a_refused_key_stops_and_what_was_answered_is_kept(
         fields = {"model": "keyed", "api_key_env": "JUDGE_TEST_KEY", "at_once": 2}
         recipe = with_judge(prepared, server, **fields)
         with pytest.raises(OSError, match=r"HTTP 401: .*bad key \[key\]"):
-            run_stages(recipe, [prepare, judge])
+            run_stages(recipe, [judge])
         paid = server.answered
         assert 0 < paid <= distinct // 2
         assert set(server.keys) == {"Bearer sk-secret-words"}
     with JudgeServer(rate).serving() as server:
-        run_stages(with_judge(prepared, server, **fields), [prepare, judge])
+        run_stages(with_judge(prepared, server, **fields), [judge])
         assert paid + server.answered == distinct
     _, done = results(recipe)
     assert done["requests"] == distinct
@@ -304,7 +302,7 @@ def test_a_killed_worker_pays_again_for_answers_under_way_only(prepared):
 
     with JudgeServer(script).serving() as server:
         recipe = with_judge(prepared, server, model="killed", at_once=at_once)
-        run_stages(recipe, [prepare, judge])
+        run_stages(recipe, [judge])
         assert killed.is_set()
         assert distinct < len(server.bodies) <= distinct + at_once
     _, done = results(recipe)
@@ -341,9 +339,7 @@ def test_costs_are_refused_beforehand_and_stop_on_the_way(prepared):
 
 
 @pytest.mark.slow
-def test_a_killed_driver_pays_again_for_answers_under_way_only(
-    prepared, tmp_path, data, llama_folder
-):
+def test_a_killed_driver_pays_again_for_answers_under_way_only(prepared, tmp_path):
     """From the command line, on data that is not prepared."""
     distinct, at_once, killed = len(responses(prepared, "train")), 2, threading.Event()
 
@@ -411,7 +407,7 @@ def test_a_real_server_of_a_model_that_knows_nothing(prepared, chat_model):
             "at_once": 2,
         }
         recipe = Recipe.model_validate(prepared.model_dump() | {"judge": about})
-        run_stages(recipe, [prepare, judge])
+        run_stages(recipe, [judge])
     finally:
         server.kill()
         server.wait()
