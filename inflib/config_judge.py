@@ -117,6 +117,14 @@ class JudgeConfig(Frozen):
             raise ValueError("holds credentials; name their variable in api_key_env")
         return url
 
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_variable(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            # Without its value: it may be the key itself.
+            raise ValueError("not the name of an environment variable")
+        return name
+
     @field_validator("name")
     @classmethod
     def _is_a_folder(cls, name: str | None) -> str | None:

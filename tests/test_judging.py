@@ -152,6 +152,7 @@ def test_the_key_holds_what_decides_answers_and_nothing_else():
     [
         ({"base_url": "localhost:8000"}, "must start with http"),
         ({"base_url": "https://user:pass@host/v1"}, "credentials"),
+        ({"api_key_env": "sk-abc"}, "not the name of an environment variable"),
         ({"name": "../x"}, "use letters"),
         ({"sets": []}, "non-empty"),
         ({"shots": 2}, "task compare"),
