@@ -205,7 +205,9 @@ def _objects(text: str) -> list[dict[str, Any]]:
         try:
             value, end = decoder.raw_decode(text, start)
             found.append(value)
-        except (ValueError, RecursionError):
+        except RecursionError:  # nothing that was asked for
+            return []
+        except ValueError:
             end = start + 1
         start = text.find("{", end)
     return found
