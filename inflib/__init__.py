@@ -3,6 +3,7 @@
 config_data    sources, planted biases, preparation
 config_bias    the bias-detection study
 config_score   scoring and the report
+config_judge   LLM judges
 config         one frozen model per stage
 recipe         YAML and overrides to a config; binds a run folder to it
 cli            command line of every entry point
@@ -12,8 +13,6 @@ folder         a run's folder, local or S3: whole reads, atomic writes
 generated      1 made-up preference data and ratings as sources
 readers        1 preference files -> raw rows, bad ones by file and row
 sources        1 the input files of a run
-ratings        ratings and choices of judges, from files
-agreement      how well two judges agree
 pairs          1 raw row -> prompt, chosen, rejected
 tokenizer      1 the base model's tokenizer, padded safely
 tokens         1 pair -> token ids: shared prefix, two tails
@@ -60,6 +59,12 @@ what_if        what edits of labels would do to the query loss
 explaining     which training labels drive single query labels
 verifying      what to retrain to see whether scores are right, and what came of it
 checking       is a run whole? every digest, count, manifest
+judging        what a judge is asked, and how its answers are read
+judge_plan     all questions about a run, and what they will cost
+asking         questions -> answers of an endpoint, kept one by one
+verdicts       answers -> ratings or choices
+ratings        ratings and choices of judges, from files
+agreement      how well two judges agree
 demo_topics    hand-written questions and sentences
 demo_data      generated pairs with one biased labeler
 progress       one line per stage while it runs

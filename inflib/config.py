@@ -15,6 +15,7 @@ from pydantic import (
 
 from inflib.config_bias import BiasConfig
 from inflib.config_data import Frozen, PrepareConfig, check_address
+from inflib.config_judge import JudgeConfig
 from inflib.config_score import ExplainConfig, ReportConfig, ScoreConfig, VerifyConfig
 
 
@@ -194,6 +195,7 @@ class Recipe(Frozen):
     verify: VerifyConfig = VerifyConfig()
     report: ReportConfig = ReportConfig()
     bias: BiasConfig = BiasConfig()
+    judge: JudgeConfig | None = None
     cluster: ClusterConfig = ClusterConfig()
 
     @model_validator(mode="after")

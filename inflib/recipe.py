@@ -21,6 +21,7 @@ FREE = {
     "verify",
     "report",
     "bias",
+    "judge",
     "cluster",
     "prepare.on_bad_rows",
     "train.max_failures",

@@ -12,7 +12,7 @@ def test_inflib_needs_neither_ray_trl_nor_datasets():
     modules = [f"inflib.{p.stem}" for p in SOURCES if p.parent.name == "inflib"]
     code = (
         "import importlib, sys\n"
-        "for name in ('ray', 'trl', 'datasets'): sys.modules[name] = None\n"
+        "for name in ('ray', 'trl', 'datasets', 'openai'): sys.modules[name] = None\n"
         f"for name in {modules}: importlib.import_module(name)\n"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=ROOT)
