@@ -24,7 +24,7 @@ def detection(scores: np.ndarray, positive: np.ndarray) -> dict[str, float] | No
     Labels without a score (NaN) are left out; None when one class is empty.
     """
     known = np.isfinite(scores)
-    scores, positive = scores[known], positive[known]
+    scores, positive = scores[known].astype(float), positive[known]
     if positive.all() or not positive.any():
         return None
     found = _figures(Ranking.of(scores), positive, np.ones((1, len(scores))))

@@ -58,8 +58,9 @@ def test_changes_are_paired_by_seed_and_rank_correlations_plain():
         for action in ("drop", "flip")
         for which in ("harmful", "random")
     ]
+    named = {(trial.kind, trial.number): trial.name for trial in trials}
     changes = [
-        found[f"flip-harmful-{i}"]["accuracy"] - found[f"all-labels-{i}"]["accuracy"]
+        found[named["flip harmful", i]]["accuracy"] - found[named[ALL, i]]["accuracy"]
         for i in range(3)
     ]
     change = arms["flip harmful"]["change_of_accuracy"]
@@ -67,8 +68,8 @@ def test_changes_are_paired_by_seed_and_rank_correlations_plain():
     assert change["mean"] == pytest.approx(np.mean(changes))
     assert arms[ALL]["change_of_loss"]["mean"] == 0
     group = result["leave_group_out"]
-    losses = [found[f"group-{i}"]["loss"] for i in range(4)]
-    expected = [predicted[f"group-{i}"] for i in range(4)]
+    losses = [found[named["group", i]]["loss"] for i in range(4)]
+    expected = [predicted[named["group", i]] for i in range(4)]
     assert group["spearman"] == pytest.approx(spearmanr(expected, losses).statistic)
     assert result["lds"] is None
 
