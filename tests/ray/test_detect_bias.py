@@ -88,6 +88,26 @@ def test_activations_are_those_of_a_plain_forward_pass(studied):
         assert rows[1]["scores"]["mahalanobis"][place] == pytest.approx(expected)
 
 
+def test_judges_are_points_of_the_roc(studied):
+    """One that sees through every planted label, and one that believes them all."""
+    labels, _ = table.counted_labels(studied)
+    wrong = table.truth_of(studied, labels)
+    given = labels["sign"].to_numpy()
+    names = labels["comparison_id"].to_pylist()
+    right = {
+        name: "a" if sign > 0 else "b"
+        for name, sign in zip(names, np.where(wrong, -given, given), strict=True)
+    }
+    believed = dict(zip(names, np.where(given > 0, "a", "b").tolist(), strict=True)) | {
+        names[0]: "tie"
+    }
+    found = table.judge_points({"wise": right, "naive": believed}, labels, wrong)
+    assert found["wise"]["true_positive_rate"] == 1
+    assert found["wise"]["false_positive_rate"] == 0
+    assert found["naive"]["true_positive_rate"] == 0
+    assert found["naive"]["labels"] == len(labels) - names.count(names[0])
+
+
 def test_ablations_vary_what_they_say(studied):
     found = results(studied, "ablations.json")
     sizes = [row["size"] for row in found["query_size"] if row["query"] == "full"]
