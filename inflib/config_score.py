@@ -33,7 +33,7 @@ class ScoreConfig(Frozen):
     """Sweep of lambda for gauss_newton and empirical_fisher, relative to the trace of
     the undamped matrix. Each query set takes the smallest that is reliable."""
 
-    reliability: float = Field(default=0.6, ge=-1, le=1)
+    reliability: float = Field(default=0.7, ge=-1, le=1)
     """Rank correlation of the scores by two halves of a query set that a damping must
     reach; where none does, the largest is taken."""
 
