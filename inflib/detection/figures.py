@@ -39,7 +39,7 @@ def draw_curves(
     query: str,
     scores: Scores,
     wrong: np.ndarray,
-    judges: dict[str, dict[str, float]],
+    judges: dict[str, dict[str, Any]],
 ) -> None:
     """roc_<query>.png, with judges as points, and pr_<query>.png."""
     curves = {name: metrics.curve(values, wrong) for name, values in scores.items()}

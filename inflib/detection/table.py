@@ -109,7 +109,7 @@ def figures(
 
 def judge_points(
     choices: dict[str, dict[str, str]], table: pa.Table, wrong: np.ndarray
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """{judge: point of the ROC}: a label is accused when the judge prefers the other
     response. choices: {judge: {comparison_id: a, b or tie}}; ties and labels that the
     judge has not seen are left out."""

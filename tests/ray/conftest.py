@@ -104,7 +104,8 @@ def submitted(
 ) -> tuple[Recipe, str]:
     """(recipe of an audit submitted to a cluster head, what its job printed)."""
     folder = tmp_path_factory.mktemp("submitted")
-    learns = {"train__epochs": 6, "train__learning_rate": 1e-2}
+    learns: dict[str, Any] = {"train__epochs": 6, "train__learning_rate": 1e-2}
+    learns["sketch__store_dtype"] = "float32"  # compared with whole gradients
     recipe = tiny_recipe(folder / "run", data, llama_folder, **learns)
     config = folder / "recipe.yaml"
     config.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))

@@ -13,6 +13,7 @@ from inflib.config import Recipe
 from inflib.detection import activations, detectors, table
 from inflib.folder import Folder
 from ray_jobs.activations import layer_detectors
+from ray_jobs.bias_ablations import field_ablation
 from ray_jobs.detect_bias import STAGES, detect
 from ray_jobs.session import run_stages
 from tests.ray.conftest import tiny_recipe
@@ -46,7 +47,6 @@ def studied(ray_session: Any, llama_folder: str, tmp_path_factory: Any) -> Recip
         bias__resamples=50,
         bias__examples=2,
         bias__neighbours=[1, 3],
-        bias__ablate={"sketch.sketch_size": [512]},
     )
     run_stages(recipe, STAGES)
     return recipe
@@ -117,10 +117,26 @@ def test_ablations_vary_what_they_say(studied):
         last = [row for row in found["query_size"] if row["query"] == query][-1]
         own = metrics[query]["influence_gauss_newton"]
         assert last["auc"] == pytest.approx(own["auc"], abs=0.02)
-    fields = {(row["field"], row["value"]) for row in found["fields"]}
-    assert fields == {("sketch.sketch_size", 512)}
-    smaller = Path(studied.run) / "ablations" / "sketch.sketch_size=512"
+
+
+@pytest.mark.slow
+def test_fields_are_ablated_in_runs_of_their_own(studied):
+    values = {"sketch.sketch_size": [512], "train.lora_r": [2]}
+    bias = studied.bias.model_copy(update={"ablate": values})
+    rows = field_ablation(studied.model_copy(update={"bias": bias}))
+    fields = {(row["field"], row["value"]) for row in rows}
+    assert fields == {("sketch.sketch_size", 512), ("train.lora_r", 2)}
+    run = Path(studied.run) / "ablations"
+    smaller = run / "sketch.sketch_size=512"
     assert not (smaller / "reward_model").exists()  # that of the run
+    assert (run / "train.lora_r=2" / "reward_model" / "adapter_config.json").exists()
+    own = results(studied, "metrics.json")["full"]["influence_identity"]["auc"]
+    aucs = [
+        row["auc"]
+        for row in rows
+        if (row["query"], row["detector"]) == ("full", "influence_identity")
+    ]
+    assert aucs[0] == pytest.approx(own, abs=0.1) and aucs[1] != own
 
 
 def test_figures_and_examples_are_written_and_texts_escaped(studied):

@@ -211,7 +211,7 @@ def test_faults_of_the_endpoint(prepared):
         if text == broken and before < 2:
             return Reply("oops", status=500) if first else Reply(body="{")
         if text == silent and first:
-            return Reply(hang=1.5)
+            return Reply(hang=5.5)
         if text == never:
             return Reply('Well: {"score": 6}, {"score": "high"}, {"score": 2')
         if text == long:
@@ -222,7 +222,7 @@ def test_faults_of_the_endpoint(prepared):
 
     with JudgeServer(script).serving() as server:
         recipe = with_judge(
-            prepared, server, model="faulty", sets=["expert"], timeout=1.0, reasks=2
+            prepared, server, model="faulty", sets=["expert"], timeout=5.0, reasks=2
         )
         run_stages(recipe, [judge])
         folder, done = results(recipe)
