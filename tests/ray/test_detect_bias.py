@@ -1,6 +1,7 @@
 """The bias-detection study, small, on a real Ray and a real tiny Llama."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from tests.ray.conftest import tiny_recipe
 
 
 @pytest.fixture(scope="module")
-def studied(ray_session: Any, llama_folder: str, tmp_path_factory: Any) -> Recipe:
+def studied(audited: Recipe, llama_folder: str, tmp_path_factory: Any) -> Recipe:
+    """A study with the audit's reward model, which saves the time of a training."""
     source = "generated:flattery{}?pairs={}&seed={}"
 
     def flattery(pairs: int, seed: int, **more: Any) -> dict[str, Any]:
@@ -38,6 +40,8 @@ def studied(ray_session: Any, llama_folder: str, tmp_path_factory: Any) -> Recip
             "full": flattery(40, 9),
         },
         prepare__max_length=256,
+        model__adapter=f"{audited.run}/reward_model",
+        sketch__sketch_size=2048,
         prepare__shard_rows=25,
         score__self_probes=8,
         score__damping=[1e-2, 1e-1],
@@ -121,9 +125,11 @@ def test_ablations_vary_what_they_say(studied):
 
 @pytest.mark.slow
 def test_fields_are_ablated_in_runs_of_their_own(studied):
-    values = {"sketch.sketch_size": [512], "train.lora_r": [2]}
+    values = {"sketch.sketch_size": (512,), "train.lora_r": (2,)}
     bias = studied.bias.model_copy(update={"ablate": values})
-    rows = field_ablation(studied.model_copy(update={"bias": bias}))
+    model = studied.model.model_copy(update={"adapter": None})
+    shutil.copytree(studied.model.adapter, Path(studied.run) / "reward_model")
+    rows = field_ablation(studied.model_copy(update={"bias": bias, "model": model}))
     fields = {(row["field"], row["value"]) for row in rows}
     assert fields == {("sketch.sketch_size", 512), ("train.lora_r", 2)}
     run = Path(studied.run) / "ablations"
