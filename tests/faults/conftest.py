@@ -77,6 +77,7 @@ def undisturbed(
         llama_folder,
         prepare__shard_rows=4,
         score__group_shards=1,
+        sketch__workers=2,
         # Each step of conjugate gradients is a pass over all shards: these are enough
         # for a checkpoint, and for some steps that a killed reducer has to repeat.
         score__max_steps=14,

@@ -60,7 +60,7 @@ def tiny_recipe(run: Path | str, data: Path | str, base: str, **changes: Any) ->
             "micro_batch_size": 8,
             "cpus_per_worker": 1,
         },
-        "sketch": {"sketch_size": 16384, "token_budget": 1500},
+        "sketch": {"sketch_size": 16384, "token_budget": 1500, "workers": 1},
         "report": {"truth": "wrong", "top": 3},
     }
     for name, value in changes.items():

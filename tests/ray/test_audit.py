@@ -190,7 +190,7 @@ def test_worker_count_and_a_users_own_adapter_change_no_bit(audited, tmp_path, c
         audited,
         tmp_path,
         "pairs",
-        sketch={"workers": 1},
+        sketch={"workers": 2},
         model={"adapter": f"{audited.run}/reward_model"},
     )
     run_stages(recipe, STAGES)

@@ -125,24 +125,22 @@ def test_ablations_vary_what_they_say(studied):
 
 @pytest.mark.slow
 def test_fields_are_ablated_in_runs_of_their_own(studied):
-    values = {"sketch.sketch_size": (512,), "train.lora_r": (2,)}
+    values = {"sketch.sketch_size": (512,)}
     bias = studied.bias.model_copy(update={"ablate": values})
     model = studied.model.model_copy(update={"adapter": None})
     shutil.copytree(studied.model.adapter, Path(studied.run) / "reward_model")
     rows = field_ablation(studied.model_copy(update={"bias": bias, "model": model}))
     fields = {(row["field"], row["value"]) for row in rows}
-    assert fields == {("sketch.sketch_size", 512), ("train.lora_r", 2)}
-    run = Path(studied.run) / "ablations"
-    smaller = run / "sketch.sketch_size=512"
+    assert fields == {("sketch.sketch_size", 512)}
+    smaller = Path(studied.run) / "ablations" / "sketch.sketch_size=512"
     assert not (smaller / "reward_model").exists()  # that of the run
-    assert (run / "train.lora_r=2" / "reward_model" / "adapter_config.json").exists()
     own = results(studied, "metrics.json")["full"]["influence_identity"]["auc"]
     aucs = [
         row["auc"]
         for row in rows
         if (row["query"], row["detector"]) == ("full", "influence_identity")
     ]
-    assert aucs[0] == pytest.approx(own, abs=0.1) and aucs[1] != own
+    assert aucs == [pytest.approx(own, abs=0.1)]
 
 
 def test_figures_and_examples_are_written_and_texts_escaped(studied):
