@@ -1,7 +1,6 @@
 """The bias-detection study, small, on a real Ray and a real tiny Llama."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ray_jobs.bias_ablations import field_ablation
 from ray_jobs.detect_bias import STAGES, detect
 from ray_jobs.session import run_stages
 from tests.ray.conftest import tiny_recipe
+from tests.ray.test_audit import copied
 
 
 @pytest.fixture(scope="module")
@@ -124,21 +124,25 @@ def test_ablations_vary_what_they_say(studied):
 
 
 @pytest.mark.slow
-def test_fields_are_ablated_in_runs_of_their_own(studied):
-    values = {"sketch.sketch_size": (512,)}
-    bias = studied.bias.model_copy(update={"ablate": values})
-    model = studied.model.model_copy(update={"adapter": None})
-    shutil.copytree(studied.model.adapter, Path(studied.run) / "reward_model")
-    rows = field_ablation(studied.model_copy(update={"bias": bias, "model": model}))
+def test_fields_are_ablated_in_runs_of_their_own(audited, tmp_path):
+    recipe = copied(
+        audited,
+        tmp_path,
+        "reward_model",
+        bias={"truth": "wrong", "ablate": {"sketch.sketch_size": [512]}},
+    )
+    rows = field_ablation(recipe)
     fields = {(row["field"], row["value"]) for row in rows}
     assert fields == {("sketch.sketch_size", 512)}
-    smaller = Path(studied.run) / "ablations" / "sketch.sketch_size=512"
+    smaller = Path(recipe.run) / "ablations" / "sketch.sketch_size=512"
     assert not (smaller / "reward_model").exists()  # that of the run
-    own = results(studied, "metrics.json")["full"]["influence_identity"]["auc"]
+    labels, _ = table.counted_labels(audited)
+    scores = table.detectors(audited, labels, "expert")["influence_identity"]
+    own = roc_auc_score(table.truth_of(recipe, labels), scores)
     aucs = [
         row["auc"]
         for row in rows
-        if (row["query"], row["detector"]) == ("full", "influence_identity")
+        if (row["query"], row["detector"]) == ("expert", "influence_identity")
     ]
     assert aucs == [pytest.approx(own, abs=0.1)]
 
