@@ -133,13 +133,7 @@ def _detection(
     Each detector is oriented so that higher is more suspicious: influence, a longer
     chosen response (length difference), a low margin.
     """
-    name = recipe.report.truth
-    if name not in table.column_names or not pa.types.is_boolean(table[name].type):
-        raise ValueError(
-            f"report.truth {name!r} is not a boolean column of the data; it has "
-            f"{table.column_names}"
-        )
-    wrong = table[name].fill_null(False).to_numpy()
+    wrong = truth_column(table, recipe.report.truth, "report.truth")
     detectors = {
         f"influence_{kind}": table[f"influence_{kind}_{query}"].to_numpy()
         for kind in recipe.score.columns
@@ -147,6 +141,17 @@ def _detection(
     detectors["length_difference"] = table["length_difference"].to_numpy()
     detectors["low_margin"] = -table["margin"].to_numpy()
     return {name: detection(values, wrong) for name, values in detectors.items()}
+
+
+def truth_column(table: pa.Table, name: str | None, option: str) -> np.ndarray:
+    """Whether each label is known to be wrong; null: it is not. Raises ValueError
+    naming the option when there is no such boolean column."""
+    if name not in table.column_names or not pa.types.is_boolean(table[name].type):
+        raise ValueError(
+            f"{option} {name!r} is not a boolean column of the data; it has "
+            f"{table.column_names}"
+        )
+    return table[name].fill_null(False).to_numpy()
 
 
 def _discoveries(recipe: Recipe, table: pa.Table, column: str) -> np.ndarray:

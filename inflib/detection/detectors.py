@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-NEIGHBOURS = (1, 3, 5, 10, 20, 50, 100)
 _ROWS_AT_ONCE = 2048
 
 

@@ -18,6 +18,7 @@ from inflib.config_bias import BiasConfig
 from inflib.detection.detectors import of_margins
 from inflib.folder import Folder
 from inflib.store import OK
+from inflib.summary import truth_column
 
 Scores = dict[str, Float[np.ndarray, " n"]]
 
@@ -34,12 +35,7 @@ def counted_labels(recipe: Recipe) -> tuple[pa.Table, np.ndarray]:
 def truth_of(recipe: Recipe, table: pa.Table) -> Bool[np.ndarray, " n"]:
     """Raises ValueError when the truth column is missing, or one class is empty."""
     name = recipe.bias.truth
-    if name not in table.column_names or not pa.types.is_boolean(table[name].type):
-        raise ValueError(
-            f"bias.truth {name!r} is not a boolean column of the data; it has "
-            f"{table.column_names}"
-        )
-    wrong = table[name].fill_null(False).to_numpy()
+    wrong = truth_column(table, name, "bias.truth")
     if wrong.all() or not wrong.any():
         raise ValueError(
             f"bias.truth {name!r}: {wrong.sum()} of {len(wrong)} labels are wrong, and "
