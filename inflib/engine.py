@@ -24,6 +24,10 @@ from inflib.layers import Layer
 from inflib.score_table import Columns
 from inflib.scoring import GroupSums, Moments
 
+_ERROR_PROBES = 4
+"""Random vectors behind the scale of the sketch's errors; the mean is also over some
+thousand labels."""
+
 
 @runtime_checkable
 class Passes(Protocol):
@@ -125,10 +129,13 @@ class Solver:
         vectors = asked.vectors.movedim(0, 1).flatten(1)  # [k, q g]
         if kind not in ITERATIVE:
             lambdas = self._block_lambdas(kind)
-            columns = _columns(kind, asked, self.invert(kind, vectors))
+            columns = _columns(kind, asked, self.invert(kind, vectors), torch.ones(()))
             return columns, {"lambda": lambdas} if lambdas else {}
-        state = self._iterate(kind, vectors, self.config.damping, checkpoint)
-        columns, facts = self._choose(kind, asked, state)
+        generator = torch.Generator().manual_seed(0)
+        shape = len(vectors), _ERROR_PROBES
+        probes = torch.randn(shape, generator=generator, dtype=torch.float64)
+        state = self._iterate(kind, vectors, self.config.damping, checkpoint, probes)
+        columns, facts = self._choose(kind, asked, state, probes)
         if self.config.self_probes:
             first = facts["queries"][asked.names[0]]["damping"]
             columns = replace(columns, probes={kind: self._self_probes(kind, first)})
@@ -190,19 +197,25 @@ class Solver:
         vectors: Float[Tensor, "k q"],
         dampings: tuple[float, ...],
         checkpoint: Checkpoint | None = None,
+        probes: Float[Tensor, "k p"] | None = None,
     ) -> solve.Solution:
-        """Conjugate gradients until every residual is below the tolerance."""
-        unit, config = self._unit(kind), self.config
+        """Conjugate gradients until every residual is below the tolerance.
+
+        probes: more vectors, whose residuals are not waited for; solved as the last.
+        """
+        unit, config, count = self._unit(kind), self.config, vectors.shape[1]
+        if probes is not None:
+            vectors = torch.cat([vectors, probes], dim=1)
         state = checkpoint and checkpoint.read()
         state = state or solve.start(vectors, [d * unit for d in dampings])
-        residual = float(state.residuals().max())
+        residual = float(state.residuals()[:, :count].max())
         while residual > config.tolerance and state.steps < config.max_steps:
             self.passes.say(f"{kind}, step {state.steps + 1}, residual {residual:.2g}")
             found = self.passes.products(kind, state.vectors, [])
             solve.advance(state, found / self.train.num_labels)
             if checkpoint:
                 checkpoint.write(state)
-            residual = float(state.residuals().max())
+            residual = float(state.residuals()[:, :count].max())
         if residual > config.tolerance:
             warning(
                 f"{kind}: the smallest damping has a residual of {residual:.2g} after "
@@ -212,30 +225,45 @@ class Solver:
         return state
 
     def _choose(
-        self, kind: Kind, asked: Queries, state: solve.Solution
+        self,
+        kind: Kind,
+        asked: Queries,
+        state: solve.Solution,
+        probes: Float[Tensor, "k p"],
     ) -> tuple[Columns, dict[str, Any]]:
-        """Of the sweep, the columns of each query set's damping (or all of them)."""
-        dampings = sorted(self.config.damping)
-        sweep = [_columns(kind, asked, solution) for solution in state.solutions]
-        num_sets, num_groups = asked.shares.shape
-        flat = torch.cat([s.ihvps.movedim(0, 1).flatten(1) for s in sweep], dim=1)
-        scores = self.passes.sample(flat)
-        scores = scores.unflatten(1, (len(sweep), num_sets, num_groups))
-        residuals = state.residuals().unflatten(1, (num_sets, num_groups)).amax(2)
+        """Of the sweep, the columns of each query set's damping (or all of them).
+
+        probes: random vectors z, solved after the query vectors: the mean square of
+        lambda s' (H + lambda I)^-1 z over that of s' z is the error's scale.
+        """
+        dampings, shape = sorted(self.config.damping), asked.shares.shape
+        solved = state.solutions[:, :, : shape.numel()]
+        damped = state.solutions[:, :, shape.numel() :] * state.lambdas[:, None, None]
+        found = self.passes.sample(torch.cat([*solved, *damped, probes], dim=1))
+        count = len(dampings) * shape.numel()
+        scores = found[:, :count].unflatten(1, (-1, *shape))
+        squares = found[:, count:].square().sum(0).unflatten(0, (-1, _ERROR_PROBES))
+        lengths = squares.sum(1).sqrt()
+        scales = lengths[:-1] / lengths[-1]
+        sweep = [
+            _columns(kind, asked, ihvps, scale)
+            for ihvps, scale in zip(solved, scales, strict=True)
+        ]
+        residuals = state.residuals()[:, : shape.numel()].unflatten(1, shape).amax(2)
         facts: dict[str, Any] = {"steps": state.steps, "unit": self._unit(kind)}
-        facts["queries"], ihvps = {}, []
+        facts["queries"], ihvps, own = {}, [], []
         for q, query in enumerate(asked.names):
             best, facts["queries"][query] = damping.choose(
                 scores[:, :, q], dampings, residuals[:, q], self.config.reliability
             )
             ihvps.append(sweep[best].ihvps[q])
-        parts = [replace(sweep[0], ihvps=torch.stack(ihvps))]
+            own.append(scales[best])
+        chosen = torch.stack(ihvps), torch.stack(own)
+        parts = [replace(sweep[0], ihvps=chosen[0], error_scales=chosen[1])]
         if self.config.keep_sweep:
             parts += [
-                _columns(name, asked, solution)
-                for name, solution in zip(
-                    self.config.swept(kind), state.solutions, strict=True
-                )
+                replace(one, names=_names(name, asked))
+                for name, one in zip(self.config.swept(kind), sweep, strict=True)
             ]
         return Columns.join(parts), facts
 
@@ -252,7 +280,13 @@ class Solver:
         return self.invert(kind, noise, of_trace)
 
 
-def _columns(name: str, asked: Queries, ihvps: Float[Tensor, "k _"]) -> Columns:
-    names = [f"{name}_{query}" for query in asked.names]
+def _columns(
+    name: str, asked: Queries, ihvps: Float[Tensor, "k _"], scale: Float[Tensor, ""]
+) -> Columns:
     shaped = ihvps.unflatten(1, asked.shares.shape).movedim(1, 0)
-    return Columns(names, shaped, asked.shares)
+    scales = scale.double().expand(len(asked.names))
+    return Columns(_names(name, asked), shaped, asked.shares, scales)
+
+
+def _names(name: str, asked: Queries) -> list[str]:
+    return [f"{name}_{query}" for query in asked.names]

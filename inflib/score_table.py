@@ -33,6 +33,9 @@ class Columns:
     shares: Float[Tensor, "q g"]
     """Share of its query labels in each group."""
 
+    error_scales: Float[Tensor, " q"]
+    """See uncertainty.sketch_variance."""
+
     detailed: tuple[str, ...] = ()
     """Names whose influence is also split by query group."""
 
@@ -45,6 +48,7 @@ class Columns:
             [name for part in parts for name in part.names],
             torch.cat([part.ihvps for part in parts]),
             torch.cat([part.shares for part in parts]),
+            torch.cat([part.error_scales for part in parts]),
             parts[0].detailed or tuple(parts[0].names),
             {kind: x for part in parts for kind, x in part.probes.items()},
         )
@@ -112,7 +116,7 @@ def _score(
         own = aligned[:, labels.rows, i]
         ihvp, shares = columns.ihvps[i].sum(1), columns.shares[i]
         variance = uncertainty.sketch_variance(
-            labels.sq_norms, ihvp, own.sum(2), layers
+            labels.sq_norms, ihvp, own.sum(2), layers, columns.error_scales[i]
         ) + uncertainty.query_variance(own.sum(0), shares)
         found[f"influence_{name}"] = effects[:, i]
         found[f"error_{name}"] = labels.weights.abs() * variance.sqrt()

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from inflib import engine
 from inflib.benchmarks.generated import Generated, write_manifest, write_set
 from inflib.config_score import ScoreConfig
 from inflib.damping import reliability
 from inflib.folder import Folder
 from inflib.layers import Layer
-from inflib.local_passes import score_run
+from inflib.local_passes import LocalPasses, score_run
 
 K, Q = 40, 12
 LAYERS = [Layer("l.0", 30, 0, 16), Layer("l.1", 90, 16, 34), Layer("head", 6, 34, 40)]
@@ -170,6 +171,28 @@ def test_self_influence_is_the_quadratic_form_of_a_label(run, kind):
     found = column(rows, f"self_influence_{kind}")
     # A mean of 2,000 squares has relative standard error sqrt(2 / 2000).
     np.testing.assert_allclose(found, exact, rtol=5 * (2 / 2000) ** 0.5)
+
+
+@pytest.mark.parametrize("kind", ["gauss_newton", "empirical_fisher"])
+def test_the_errors_scale_is_how_much_damped_gradients_are_shorter(
+    run, kind, monkeypatch
+):
+    monkeypatch.setattr(engine, "_ERROR_PROBES", 2000)
+    asked = config(kind, damping=(1e-3, 0.05), keep_sweep=True)
+    passes = LocalPasses(run)
+    solver = engine.Solver(asked, LAYERS, passes)
+    columns, _ = solver.solve_all(engine.read_queries(asked, ["q"], passes))
+    found = dict(zip(columns.names, columns.error_scales.tolist(), strict=True))
+    s, margins, _ = gather(TRAIN)
+    grads = loss_grads(TRAIN)
+    weights = torch.sigmoid(margins) * torch.sigmoid(-margins)
+    factor = weights.sqrt()[:, None] * s if kind == "gauss_newton" else grads
+    matrix = factor.T @ factor / len(factor)
+    for damping in asked.damping:
+        lam = damping * matrix.trace() * torch.eye(K, dtype=torch.float64)
+        exact = (lam @ torch.linalg.solve(matrix + lam, grads.T)).norm() / grads.norm()
+        assert found[f"{kind}_{damping:g}_q"] == pytest.approx(float(exact), rel=0.05)
+        assert exact < 0.9
 
 
 def test_a_store_of_another_format_is_refused(tmp_path):

@@ -95,7 +95,8 @@ def build(
 
 def columns():
     """To score with: H^-1 v all ones, for one query set of one group."""
-    return score_table.Columns(["x"], torch.ones(1, 512, 1).double(), torch.ones(1, 1))
+    ones = torch.ones(1, 512, 1).double()
+    return score_table.Columns(["x"], ones, torch.ones(1, 1), torch.ones(1))
 
 
 def shards(recipe):

@@ -11,6 +11,7 @@ from inflib.uncertainty import discoveries, query_variance, sketch_variance
 
 SIZES = {"m.0.a": 3000, "m.1.a": 3000, "head": 30}
 K, SEEDS = 600, 300
+ONE = torch.tensor(1.0)
 
 
 def test_the_sketch_variance_is_that_over_seeds():
@@ -34,12 +35,37 @@ def test_the_sketch_variance_is_that_over_seeds():
             )
             found.append(float(aligned.sum()))
             variance = sketch_variance(
-                norms[None].double(), v.double(), aligned[:, None], layers
+                norms[None].double(), v.double(), aligned[:, None], layers, ONE
             )
             expected.append(float(variance))
         # A sample variance has relative standard error sqrt(2 / n).
         ratio = np.mean(expected) / np.var(found)
         assert abs(ratio - 1) < 4 * (2 / SEEDS) ** 0.5
+
+
+def test_part_of_the_error_cancels_where_the_curvature_has_the_same_sketch():
+    n, d, k, lam = 60, 4000, 400, 0.02
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(5, d, generator=generator)
+    whole = torch.randn(n + 2, 5, generator=generator) @ common
+    whole += torch.randn(n + 2, d, generator=generator)
+    whole /= whole.norm(dim=1, keepdim=True)
+    layers = lay_out({"m": d}, k, False)
+    found, expected, careless = [], [], []
+    for seed in range(SEEDS):
+        sketches = torch.zeros(n + 2, k)
+        Oporp({"m": d}, k, seed).add(sketches, "m", whole)
+        rows, s, v = sketches[:n].double(), sketches[n].double(), sketches[-1].double()
+        matrix = rows.T @ rows / n + lam * torch.eye(k, dtype=torch.float64)
+        ihvp = torch.linalg.solve(matrix, v)
+        scale = lam * torch.linalg.solve(matrix, s).norm() / s.norm()
+        found.append(float(s @ ihvp))
+        asked = torch.ones(1, 1).double(), ihvp, (s @ ihvp)[None, None], layers
+        expected.append(float(sketch_variance(*asked, scale)))
+        careless.append(float(sketch_variance(*asked, ONE)))
+    # The spread of SEEDS draws has relative standard error sqrt(1 / (2 SEEDS)).
+    assert (np.mean(expected) / np.var(found)) ** 0.5 == pytest.approx(1, abs=0.15)
+    assert (np.mean(careless) / np.var(found)) ** 0.5 > 1.4
 
 
 @pytest.mark.parametrize("sizes", [[40] * 10, [10, 70, 40, 40, 60, 20, 40, 40, 30, 50]])
