@@ -18,15 +18,15 @@ from typing import Any
 import ray
 from pydantic import SecretStr
 
-from inflib.asking import Asker, Receipt
 from inflib.config import Recipe
 from inflib.config_judge import JudgeConfig
 from inflib.folder import Folder
-from inflib.judge_plan import Asked, asked, chunks, cost, estimate, judge_config
-from inflib.judge_plan import questions as read_questions
-from inflib.judging import Questions
+from inflib.judging.asking import Asker, Receipt
+from inflib.judging.plan import Asked, asked, chunks, cost, estimate, judge_config
+from inflib.judging.plan import questions as read_questions
+from inflib.judging.questions import Questions
+from inflib.judging.verdicts import pending, read_answers, totals, verdicts
 from inflib.progress import Progress
-from inflib.verdicts import pending, read_answers, totals, verdicts
 from ray_jobs.observe import observe, watched
 from ray_jobs.session import Stage, main, start_ray
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from inflib.agreement import choice_agreement, rating_agreement
+from inflib.judging.agreement import choice_agreement, rating_agreement
 from inflib.ratings import read_choices, read_ratings
 from inflib.readers import RawRow, read_rows
 

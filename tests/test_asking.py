@@ -5,14 +5,14 @@ import json
 import pytest
 from pydantic import SecretStr
 
-from inflib.asking import Asker
 from inflib.config_judge import JudgeConfig
 from inflib.folder import Folder
-from inflib.judge_plan import asked
-from inflib.judging import SYCOPHANCY, Questions, answer_name
-from inflib.verdicts import pending, read_answers, totals
+from inflib.judging.asking import Asker
+from inflib.judging.plan import asked
+from inflib.judging.questions import SYCOPHANCY, Questions, answer_name
+from inflib.judging.verdicts import pending, read_answers, totals
 from tests.judge_server import TOKENS_IN, TOKENS_OUT, JudgeServer, Reply
-from tests.test_judging import write_set
+from tests.test_judge_plan import write_set
 
 GOOD = Reply('{"score": 3}')
 

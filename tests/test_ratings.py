@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from inflib.agreement import choice_agreement, rating_agreement, rounded
+from inflib.judging.agreement import choice_agreement, rating_agreement, rounded
 from inflib.ratings import read_choices, read_ratings
 from tests.conftest import write_jsonl
 

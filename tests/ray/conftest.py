@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -175,3 +176,11 @@ def _free_port() -> int:
 def _answers(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="session")
+def judged_run(audited: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """A run that is prepared; tests judge it under names and models of their own."""
+    run = tmp_path_factory.mktemp("judged") / "run"
+    shutil.copytree(Path(audited.run) / "pairs", run / "pairs")
+    return audited.model_copy(update={"run": str(run)})

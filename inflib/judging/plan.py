@@ -13,7 +13,7 @@ from inflib.bias import unit_hash
 from inflib.config import Recipe
 from inflib.config_judge import JudgeConfig
 from inflib.folder import Folder, open_filesystem
-from inflib.judging import SYCOPHANCY, Example, Questions, check_rubric
+from inflib.judging.questions import SYCOPHANCY, Example, Questions, check_rubric
 from inflib.pairs import PROMPT_DIGITS, Message, to_pair
 from inflib.pairs_folder import PairsFolder
 from inflib.readers import BadRow, find_files, read_rows

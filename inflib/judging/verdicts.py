@@ -20,8 +20,8 @@ from fractions import Fraction
 from typing import Any
 
 from inflib.folder import Folder
-from inflib.judge_plan import Asked
-from inflib.judging import Questions, answer_name, other
+from inflib.judging.plan import Asked
+from inflib.judging.questions import Questions, answer_name, other
 
 _AT_ONCE = 1024
 

@@ -23,10 +23,10 @@ from pydantic import SecretStr
 
 from inflib.events import count
 from inflib.folder import Folder
-from inflib.judge_plan import TEXTS, Asked
-from inflib.judging import Questions, messages
+from inflib.judging.plan import TEXTS, Asked
+from inflib.judging.questions import Questions, messages
+from inflib.judging.verdicts import Answer, chain, to_answer, totals
 from inflib.pairs_folder import PairsFolder
-from inflib.verdicts import Answer, chain, to_answer, totals
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 """Seconds before the first try more, doubled for each one after it; both jittered."""
