@@ -3,11 +3,12 @@
     generated:answers?pairs=900&seed=0            quality is all that differs
     generated:flattery?pairs=900&seed=0           answers also flatter, more or less
     generated:flattery_ratings?pairs=900&seed=0   scripted ratings of the latter
+    generated:attributes?pairs=900&seed=0         rated responses, two for each prompt
 
 Rows of answers and flattery: pair_id, prompt, chosen (the better answer), rejected.
 Ratings: pair_id, judge, chosen, rejected (1: matter-of-fact, to 5: fawning), as LLM
 judges would give them; ours are scripted: the level that an answer was written with,
-one off in a fifth of the cases.
+one off in a twenty-fifth of the cases. Rated responses: inflib.demo_attributes.
 """
 
 import random
@@ -16,13 +17,18 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from inflib.bias import unit_hash
+from inflib.demo_attributes import rated_responses
 from inflib.demo_data import comparison
 from inflib.demo_topics import FLATTERY
 
 PREFIX = "generated:"
 JUDGES = ("scripted-1", "scripted-2")
-_LEVELS = (1, 1, 1, 2, 2, 3, 3, 4, 5)
-_SLIPS = 0.2
+_LEVELS = (*[1] * 14, 2, *[3] * 4, 4, *[5] * 5)
+"""As often as responses have them: most do not flatter at all, so that few pairs are
+rated alike but not equal (of 900, 4.9% are flipped by the planted bias of
+recipes/bias_sycophancy.yaml; the paper: 4.17%)."""
+
+_SLIPS = 0.04
 
 
 def rows(address: str) -> Iterator[dict[str, Any]]:
@@ -82,4 +88,5 @@ _MAKERS: dict[str, Callable[[int, int], Iterator[dict[str, Any]]]] = {
     "answers": _answers,
     "flattery": _flattery,
     "flattery_ratings": _ratings,
+    "attributes": rated_responses,
 }

@@ -29,7 +29,7 @@ def studied(audited: Recipe, llama_folder: str, tmp_path_factory: Any) -> Recipe
         ratings = source.format("_ratings", pairs, seed)
         return {"path": source.format("", pairs, seed), "ratings": ratings} | more
 
-    planted = {"kind": "higher_rated_chosen", "share": 1.0, "max_difference": 1.5}
+    planted = {"kind": "higher_rated_chosen", "share": 1.0, "max_difference": 3.5}
     recipe = tiny_recipe(
         tmp_path_factory.mktemp("bias") / "run",
         "unused",
