@@ -4,6 +4,7 @@ config_data    sources, planted biases, preparation
 config_bias    the bias-detection study
 config_score   scoring and the report
 config_judge   LLM judges
+config_oversight  bringing a labeler closer to an expert
 config         one frozen model per stage
 recipe         YAML and overrides to a config; binds a run folder to it
 cli            command line of every entry point
@@ -59,16 +60,16 @@ what_if        what edits of labels would do to the query loss
 explaining     which training labels drive single query labels
 verifying      what to retrain to see whether scores are right, and what came of it
 checking       is a run whole? every digest, count, manifest
-judging        what a judge is asked, and how its answers are read
-judge_plan     all questions about a run, and what they will cost
-asking         questions -> answers of an endpoint, kept one by one
-verdicts       answers -> ratings or choices
 ratings        ratings and choices of judges, from files
-agreement      how well two judges agree
 demo_topics    hand-written questions and sentences
 demo_data      generated pairs with one biased labeler
+demo_attributes  generated responses, rated in four attributes
+pages          labels with their texts, as HTML
+pictures       figures as PNG files
 progress       one line per stage while it runs
 detection      which detectors find labels that were planted wrong
+judging        LLM judges: questions, answers, verdicts
+oversight      bringing a labeler closer to an expert
 benchmarks     what ray_jobs.benchmark and scripts/gpu_check.py measure
 
 Importing any of them needs neither ray, trl nor datasets.

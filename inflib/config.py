@@ -16,6 +16,7 @@ from pydantic import (
 from inflib.config_bias import BiasConfig
 from inflib.config_data import Frozen, PrepareConfig, check_address
 from inflib.config_judge import JudgeConfig
+from inflib.config_oversight import OversightConfig
 from inflib.config_score import ExplainConfig, ReportConfig, ScoreConfig, VerifyConfig
 
 
@@ -196,6 +197,7 @@ class Recipe(Frozen):
     report: ReportConfig = ReportConfig()
     bias: BiasConfig = BiasConfig()
     judge: JudgeConfig | None = None
+    oversight: OversightConfig | None = None
     cluster: ClusterConfig = ClusterConfig()
 
     @model_validator(mode="after")

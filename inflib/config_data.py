@@ -63,7 +63,8 @@ class SourceConfig(Frozen):
     """Split of a hub name or of a `datasets` dictionary folder."""
 
     columns: dict[str, str] = {}
-    """Renames: our name (prompt, chosen, rejected, pair_id) to the column's name."""
+    """Renames: our name (prompt, chosen, rejected, pair_id; response) to the column's
+    name."""
 
     part: tuple[float, float] = (0.0, 1.0)
     """Takes the pairs whose prompt hashes into [from, to) of [0, 1): two sources on
@@ -106,10 +107,12 @@ class SourceConfig(Frozen):
     @field_validator("columns")
     @classmethod
     def _known_names(cls, columns: dict[str, str]) -> dict[str, str]:
-        if unknown := set(columns) - {"prompt", "chosen", "rejected", "pair_id"}:
+        ours = {"prompt", "chosen", "rejected", "pair_id", "response"}
+        if unknown := set(columns) - ours:
             raise ValueError(
                 f"cannot map {sorted(unknown)}: our names are prompt, chosen, "
-                "rejected and pair_id (other columns are kept under their own names)"
+                "rejected, pair_id, and response for rated responses (other columns "
+                "are kept under their own names)"
             )
         return columns
 

@@ -155,3 +155,17 @@ def num_tokens(comparisons: pa.Table) -> tuple[int, int, int]:
             whole += len(sequence)
         shared += len(row["prefix"]) + len(row["a"]) + len(row["b"])
     return whole, shared, sum(distinct.values())
+
+
+class TextsById:
+    """Texts of any comparison of a pair set; reads all its ids once."""
+
+    def __init__(self, folder: PairsFolder) -> None:
+        self.folder, self._shards = folder, dict[str, Shard]()
+        for shard in folder.plan():
+            ids = folder.labels(shard, ["comparison_id"])["comparison_id"]
+            self._shards |= dict.fromkeys(ids.to_pylist(), shard)
+
+    def __getitem__(self, comparison_id: str) -> dict[str, str]:
+        """prompt, response_a and response_b."""
+        return self.folder.texts(self._shards[comparison_id], comparison_id)

@@ -22,6 +22,7 @@ FREE = {
     "report",
     "bias",
     "judge",
+    "oversight",
     "cluster",
     "prepare.on_bad_rows",
     "train.max_failures",

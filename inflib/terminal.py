@@ -220,3 +220,18 @@ def show_bias(
         rows.sort(key=lambda row: -row["auc"])
         title = f"query set {query} (p: AUC differs from {about['reference']}'s)"
         console.print(_table(rows, title))
+
+
+def show_oversight(metrics: dict[str, dict[str, Any]], console: Console) -> None:
+    """Print what the updates by each method are worth, as means over labelers."""
+    rows = []
+    for method, found in metrics.items():
+        row: dict[str, Any] = {"method": method.replace("_", " ")}
+        for figure in ("label_accuracy", "rm_accuracy", "cosine"):
+            for when in ("before", "after"):
+                value = found.get(f"{figure}_{when}")
+                said = f"{figure.replace('_', ' ')} {when}"
+                row[said] = "-" if value is None else f"{value:.3f}"
+        rows.append(row)
+    labelers = len(next(iter(metrics.values()))["labelers"])
+    console.print(_table(rows, f"updates of labelers, means over {labelers}"))

@@ -3,53 +3,29 @@
 import json
 from typing import Any
 
-import ray
-
-from inflib import engine, scoring
 from inflib.config import Recipe
-from inflib.config_score import ITERATIVE
 from inflib.detection import table
-from inflib.detection.query_sizes import Subsets, draw_subsets
 from inflib.folder import Folder
 from inflib.metrics import detection
 from inflib.recipe import bind, with_fields
-from ray_jobs.observe import observe
-from ray_jobs.passes import StorePasses
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
-from ray_jobs.session import start_ray
 from ray_jobs.sketch import sketch
+from ray_jobs.subset_scores import subset_scores
 from ray_jobs.train import train
 
 
 def size_ablation(recipe: Recipe, wrong: Any) -> list[dict[str, Any]]:
-    """AUC of the reported curvature with random parts of each query set: one pass over
-    the store (and one per step of conjugate gradients) for all parts of a set."""
-    start_ray(recipe)
-    run, kind = Folder(recipe.run), recipe.score.curvatures[0]
-    passes = StorePasses(run, recipe.score.group_shards)
-    solver = engine.Solver(recipe.score, scoring.read_layers(run), passes)
-    facts = (run / "influence").read_json("done.json")["curvatures"]
+    """AUC of the reported curvature with random parts of each query set."""
+    kind, config = recipe.score.curvatures[0], recipe.bias
     rows = []
     for query in recipe.prepare.queries:
-        subsets: Subsets = ray.get(_draw.remote(recipe, query))
-        damping = None
-        if kind in ITERATIVE:
-            damping = facts[kind]["queries"][query]["damping"]
-        ihvps = solver.invert(kind, subsets.vectors, damping)
-        scores = passes.alignments(ihvps)
-        for column, size in enumerate(subsets.sizes):
-            found = detection(scores[:, column].numpy(), wrong)
-            rows.append(
-                {"query": query, "size": size, "detector": kind} | (found or {})
-            )
+        asked = query, config.sizes, config.repeats, config.seed
+        sizes, scores = subset_scores(recipe, *asked)
+        for size, own in zip(sizes, scores.T, strict=True):
+            about = {"query": query, "size": size, "detector": kind}
+            rows.append(about | (detection(own, wrong) or {}))
     return rows
-
-
-@ray.remote
-def _draw(recipe: Recipe, query: str) -> Subsets:
-    observe("bias")
-    return draw_subsets(Folder(recipe.run), query, recipe.bias)
 
 
 def field_ablation(recipe: Recipe) -> list[dict[str, Any]]:

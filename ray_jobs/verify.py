@@ -10,9 +10,6 @@ loss and accuracy on every query set, into verify/. Rerun to resume: trainings t
 done are kept.
 """
 
-from typing import Any
-
-import ray
 from rich.console import Console
 
 from inflib import scoring
@@ -20,11 +17,10 @@ from inflib.config import Recipe
 from inflib.edits import Edits
 from inflib.folder import Folder
 from inflib.terminal import show_verification
-from inflib.verifying import Trial, compare, plan_trials
+from inflib.verifying import compare, plan_trials
 from inflib.what_if import Scored, predict
-from ray_jobs.observe import observe
 from ray_jobs.session import Stage, main, start_ray
-from ray_jobs.train import fit
+from ray_jobs.trials import train_trials
 
 
 def verify(recipe: Recipe) -> None:
@@ -44,7 +40,8 @@ def verify(recipe: Recipe) -> None:
     trials = plan_trials(recipe.verify, scored.table, column)
     print(f"verify: {len(trials)} trainings", flush=True)
     start_ray(recipe)
-    found = _train(recipe, stage.folder / trained, trials)
+    target = stage.folder / trained
+    found = train_trials(recipe, target, trials, recipe.verify.at_once)
     predictions = {t.name: _predicted(recipe, scored, t.edits) for t in trials}
     figures = {
         name: compare(
@@ -69,39 +66,6 @@ def _predicted(recipe: Recipe, scored: Scored, edits: Edits) -> dict[str, float]
         for row in predict(recipe, scored, edits)
         if row["edits"] == "all"
     }
-
-
-def _train(
-    recipe: Recipe, folder: Folder, trials: list[Trial]
-) -> dict[str, dict[str, Any]]:
-    """{trial: {query set: {"loss", "accuracy"}}}; some trainings at once."""
-    todo, running = list(trials), dict[Any, Trial]()
-    while todo or running:
-        while todo and len(running) < recipe.verify.at_once:
-            trial = todo.pop(0)
-            task = _run_trial.remote(recipe, folder / trial.name, trial)
-            running[task] = trial
-        (finished,), _ = ray.wait(list(running))
-        trial = running.pop(finished)
-        ray.get(finished)
-        left = len(todo) + len(running)
-        print(f"verify: {trial.name} done, {left} trainings left", flush=True)
-    return {
-        trial.name: (folder / trial.name).read_json("metrics.json")["queries"]
-        for trial in trials
-    }
-
-
-@ray.remote(num_cpus=0, max_retries=0)
-def _run_trial(recipe: Recipe, folder: Folder, trial: Trial) -> None:
-    """Train with a trial's labels, unless that is done."""
-    observe("verify")
-    if not folder.exists("metrics.json"):
-        seed = {"seed": recipe.train.seed + trial.seed}
-        changed = recipe.model_copy(
-            update={"train": recipe.train.model_copy(update=seed)}
-        )
-        fit(changed, folder, trial.edits)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ python scripts/show_figures.py runs/demo-seed-0 runs/demo-seed-1
 python scripts/show_figures.py --detectors runs/hh_helpful
 python scripts/show_figures.py --bias runs/bias_demo
 python scripts/show_figures.py --ablations runs/bias_demo
+python scripts/show_figures.py --oversight runs/oversight_demo
 """
 
 import json
@@ -113,6 +114,44 @@ def ablations(run: str) -> list[list[str]]:
     ]
 
 
+def oversight(run: str) -> list[list[str]]:
+    """One row per method of `ray_jobs.oversight`, means over labelers (95%)."""
+    found = json.loads((Path(run) / "oversight" / "metrics.json").read_text())
+    rows = []
+    for method, figures in found.items():
+        row = [method.replace("_", " ")]
+        for figure in OUTCOMES:
+            before = figures.get(f"{figure}_before")
+            after = figures.get(f"{figure}_after")
+            if before is None or after is None:
+                row += ["-", "-"]
+                continue
+            low, high = (figures[f"{figure}_after_{end}"] for end in ("low", "high"))
+            spread = "" if low is None else f" ({low:.3f} to {high:.3f})"
+            row += [f"{before:.3f}", f"{after:.3f}{spread}"]
+        rows.append(row)
+    return rows
+
+
+OUTCOMES = ("label_accuracy", "rm_accuracy", "cosine")
+
+
+def varied(run: str) -> list[list[str]]:
+    """Means over labelers and draws, by what `ray_jobs.oversight` varies."""
+    path = Path(run) / "oversight" / "ablations.json"
+    by: dict[tuple[str, float], list[dict]] = {}
+    for row in json.loads(path.read_text()):
+        by.setdefault((row["field"], row["value"]), []).append(row)
+    found = []
+    for (field, value), own in by.items():
+        means = [
+            f"{sum(r[name] for r in own) / len(own):.3f}" if name in own[0] else "-"
+            for name in OUTCOMES
+        ]
+        found.append([field, f"{value:g}", str(len(own)), *means])
+    return found
+
+
 def main(kind: str, runs: list[str]) -> None:
     if kind == "--detectors":
         columns = ["query set", "detector", "AUC", "AP", "TNR80"]
@@ -131,6 +170,13 @@ def main(kind: str, runs: list[str]) -> None:
                 if query != "train":
                     header += [f"{query}: AUC", "AP", "TNR80"]
             show(header, bias(run))
+    elif kind == "--oversight":
+        said = [name.replace("_", " ") for name in OUTCOMES]
+        ends = [f"{name}, {when}" for name in said for when in ("before", "after")]
+        for run in runs:
+            show(["method", *ends], oversight(run))
+            print()
+            show(["varied", "value", "rows", *said], varied(run))
     elif kind == "--ablations":
         header = ["field", "value", "query set", "detector", "AUC", "range"]
         for run in runs:

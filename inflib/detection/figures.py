@@ -1,8 +1,5 @@
 """Figures of the bias study as PNG files, by matplotlib."""
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,28 +7,7 @@ import numpy as np
 from inflib import metrics
 from inflib.detection.table import Scores
 from inflib.folder import Folder
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
-"""Okabe and Ito's, which colour-blind readers can tell apart."""
-
-
-_SQUARE, _WIDE = (5.0, 4.6), (5.5, 3.6)
-"""Inches."""
-
-
-@contextmanager
-def _figure(folder: Folder, name: str, size: tuple[float, float]) -> Iterator[Any]:
-    """Axes to draw on; written when the block ends."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
-    axes.set_prop_cycle(color=_COLOURS)
-    axes.spines[["top", "right"]].set_visible(False)
-    yield axes
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=160)
-    folder.write(name, buffer.getvalue())
+from inflib.pictures import SQUARE, WIDE, figure, mean_and_range
 
 
 def draw_curves(
@@ -43,7 +19,7 @@ def draw_curves(
 ) -> None:
     """roc_<query>.png, with judges as points, and pr_<query>.png."""
     curves = {name: metrics.curve(values, wrong) for name, values in scores.items()}
-    with _figure(folder, f"roc_{query}.png", _SQUARE) as axes:
+    with figure(folder, f"roc_{query}.png", SQUARE) as axes:
         for name, (true, false) in curves.items():
             hit, alarm = true / true[-1], false / false[-1]
             auc = np.trapezoid(np.r_[0, hit], np.r_[0, alarm])
@@ -56,7 +32,7 @@ def draw_curves(
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         axes.set_title(f"Planted labels found, query set {query} (AUC)", fontsize=10)
         axes.legend(fontsize=7, loc="lower right")
-    with _figure(folder, f"pr_{query}.png", _SQUARE) as axes:
+    with figure(folder, f"pr_{query}.png", SQUARE) as axes:
         for name, (true, false) in curves.items():
             axes.plot(true / true[-1], true / (true + false), label=_said(name))
         axes.axhline(wrong.mean(), ls=":", color="#999999", label="chance")
@@ -67,7 +43,7 @@ def draw_curves(
 
 def draw_query_sets(folder: Folder, table: dict[str, Any], names: list[str]) -> None:
     """query_sets.png: AUC with 95% intervals by query set."""
-    with _figure(folder, "query_sets.png", _WIDE) as axes:
+    with figure(folder, "query_sets.png", WIDE) as axes:
         for i, name in enumerate(names):
             rows = [found[name] for found in table.values()]
             places = np.arange(len(rows)) + (i - len(names) / 2) * 0.08
@@ -85,16 +61,12 @@ def draw_query_sets(folder: Folder, table: dict[str, Any], names: list[str]) -> 
 
 def draw_sizes(folder: Folder, rows: list[dict[str, Any]]) -> None:
     """query_size.png: AUC by the number of query labels, one line per query set."""
-    with _figure(folder, "query_size.png", _WIDE) as axes:
+    with figure(folder, "query_size.png", WIDE) as axes:
         for query in dict.fromkeys(row["query"] for row in rows):
             own = [row for row in rows if row["query"] == query]
             sizes = sorted({row["size"] for row in own})
             values = [[r["auc"] for r in own if r["size"] == size] for size in sizes]
-            means = [float(np.mean(v)) for v in values]
-            lines = axes.plot(sizes, means, "o-", label=query)
-            lows, highs = [min(v) for v in values], [max(v) for v in values]
-            colour = lines[0].get_color()
-            axes.fill_between(sizes, lows, highs, alpha=0.2, color=colour)
+            mean_and_range(axes, sizes, values, query)
         axes.axhline(0.5, ls=":", color="#999999")
         axes.set(xscale="log", xlabel="query labels", ylabel="AUC (mean, range)")
         axes.legend(fontsize=7)
@@ -105,7 +77,7 @@ def draw_ablations(folder: Folder, rows: list[dict[str, Any]]) -> None:
     for field in dict.fromkeys(row["field"] for row in rows):
         own = [row for row in rows if row["field"] == field]
         values = list(dict.fromkeys(str(row["value"]) for row in own))
-        with _figure(folder, f"ablation_{field}.png", _WIDE) as axes:
+        with figure(folder, f"ablation_{field}.png", WIDE) as axes:
             for query in dict.fromkeys(row["query"] for row in own):
                 for kind in dict.fromkeys(row["detector"] for row in own):
                     some = [

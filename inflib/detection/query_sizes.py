@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inflib import products
-from inflib.config_bias import BiasConfig
 from inflib.folder import Folder
 from inflib.labels import read_labels
 from inflib.pairs_folder import PairsFolder
@@ -27,16 +26,18 @@ class Subsets:
     """Mean loss gradient of each."""
 
 
-def draw_subsets(run: Folder, query: str, config: BiasConfig) -> Subsets:
+def draw_subsets(
+    run: Folder, query: str, sizes: tuple[int, ...], repeats: int, seed: int
+) -> Subsets:
     """`repeats` draws of every size that the query set has more labels than."""
     shards = PairsFolder(run / "pairs" / query).plan()
     labels = [read_labels(run, query, shard) for shard in shards]
     counted = torch.cat([found.counted for found in labels])
     places = np.flatnonzero(counted.numpy())
-    rng = np.random.default_rng(config.seed)
-    orders = [rng.permutation(places) for _ in range(config.repeats)]
-    sizes = [s for s in sorted(config.sizes) if s < len(places)]
-    parts = [order[:size] for size in sizes for order in orders] + [places]
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(places) for _ in range(repeats)]
+    smaller = [size for size in sorted(sizes) if size < len(places)]
+    parts = [order[:size] for size in smaller for order in orders] + [places]
     chosen = torch.zeros(len(counted), len(parts), dtype=torch.float64)
     for column, part in enumerate(parts):
         chosen[torch.from_numpy(part), column] = 1 / len(part)

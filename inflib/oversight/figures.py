@@ -1,0 +1,36 @@
+"""Figures of the oversight experiment as PNG files."""
+
+from typing import Any
+
+from inflib.folder import Folder
+from inflib.pictures import WIDE, figure, mean_and_range
+
+FIELDS = {
+    "query labels": "query_size.png",
+    "share at either end": "extremes.png",
+    "updates": "updates.png",
+}
+"""What is varied, and the figure that shows it."""
+
+_FIGURES = ("label_accuracy", "cosine", "rm_accuracy")
+
+
+def draw(folder: Folder, rows: list[dict[str, Any]]) -> None:
+    """One figure for everything that is varied: outcomes over labelers and draws."""
+    for field, name in FIELDS.items():
+        own = [row for row in rows if row["field"] == field]
+        values = sorted({row["value"] for row in own})
+        with figure(folder, name, WIDE) as axes:
+            for outcome in _FIGURES:
+                groups = [
+                    [row[outcome] for row in own if row["value"] == value]
+                    for value in values
+                    if outcome in own[0]
+                ]
+                if groups:
+                    said = outcome.replace("rm_", "reward-model ").replace("_", " ")
+                    mean_and_range(axes, values, groups, said)
+            axes.set(xlabel=field, ylabel="mean and range over labelers, draws")
+            if field == "query labels":
+                axes.set_xscale("log")
+            axes.legend(fontsize=7)

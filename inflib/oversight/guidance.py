@@ -1,0 +1,115 @@
+"""In what a labeler differs from the expert, and which decisions show it.
+
+    n  labels of one labeler     m  objectives
+
+A labeler's own weights are read from the decisions (logistic regression on score
+differences, as in a Bradley-Terry model); the expert's from which of them raise the
+loss on the expert's labels (inflib.oversight.update). Both are scaled to length 1.
+Intervals are by bootstrap over the labeler's labels; they do not know how far the
+influence scores themselves are off.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+
+from inflib.config_oversight import OversightConfig
+from inflib.oversight.experiment import score_differences
+from inflib.oversight.update import agreeing, direction
+
+_FEWEST = 10
+"""Labels without which nothing is said of a labeler."""
+
+
+def own_weights(differences: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " m"]:
+    """What a labeler's decisions weigh, of length 1 (0 where nothing differs).
+
+    differences: chosen - rejected.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    scale = np.sqrt(np.square(differences).mean(0))
+    scale = np.where(scale > 0, scale, 1.0)
+    rows = differences / scale
+    # Every decision and its mirror image: the order of responses says nothing.
+    model = LogisticRegression(fit_intercept=False, C=10.0)
+    model.fit(np.concatenate([rows, -rows]), np.repeat([1, 0], len(rows)))
+    weights = model.coef_[0] / scale
+    return weights / (np.linalg.norm(weights) or 1.0)
+
+
+def differs(
+    differences: Float[np.ndarray, "n m"],
+    influence: Float[np.ndarray, " n"],
+    config: OversightConfig,
+) -> list[dict[str, Any]]:
+    """One row per objective: the labeler's weight, the expert's as far as influence
+    tells, how much more the labeler gives (difference, 95% interval, p). No rows for
+    fewer labels than can say anything.
+    """
+    if len(differences) < _FEWEST:
+        return []
+    count, rng = len(differences), np.random.default_rng(config.seed)
+    draws = [rng.integers(count, size=count) for _ in range(config.resamples)]
+    draws = [np.arange(count), *draws]
+    own = np.stack([own_weights(differences[d]) for d in draws])
+    expert = np.stack(
+        [direction(differences[d], agreeing(influence[d])) for d in draws]
+    )
+    more = own - expert
+    rows = []
+    for i, name in enumerate(config.objectives):
+        low, high = np.quantile(more[1:, i], [0.025, 0.975])
+        below = (1 + (more[1:, i] <= 0).sum()) / (1 + config.resamples)
+        above = (1 + (more[1:, i] >= 0).sum()) / (1 + config.resamples)
+        rows.append(
+            {
+                "objective": name,
+                "labeler_weight": float(own[0, i]),
+                "expert_weight": float(expert[0, i]),
+                "difference": float(more[0, i]),
+                "low": float(low),
+                "high": float(high),
+                "p": float(min(1.0, 2 * min(below, above))),
+            }
+        )
+    return rows
+
+
+def said(row: dict[str, Any]) -> str:
+    """A row of `differs` in words."""
+    if row["low"] <= 0 <= row["high"]:
+        return "no clear difference"
+    return (
+        "weighs it more than the expert"
+        if row["low"] > 0
+        else ("weighs it less than the expert")
+    )
+
+
+def decisions(
+    table: pa.Table, column: str, objectives: tuple[str, ...], most: int
+) -> list[dict[str, Any]]:
+    """A labeler's labels that raise the expert's loss most, the most harmful first:
+    pair_id, influence, its standard error, and the score differences (chosen -
+    rejected). Labels that lower it are not listed.
+
+    table: scored labels; column: e.g. gauss_newton_expert.
+    """
+    scores = table[f"influence_{column}"].to_numpy()
+    errors = table[f"error_{column}"].to_numpy()
+    apart = score_differences(table, objectives)
+    order = [i for i in np.argsort(-scores, kind="stable")[:most] if scores[i] > 0]
+    ids = table["pair_id"].to_pylist()
+    return [
+        {
+            "pair_id": ids[i],
+            "place": int(i),
+            "influence": float(scores[i]),
+            "error": float(errors[i]),
+            **{name: float(apart[i, j]) for j, name in enumerate(objectives)},
+        }
+        for i in order
+    ]

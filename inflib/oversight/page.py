@@ -1,0 +1,59 @@
+"""What a labeler is shown: weights beside the expert's, and decisions to look at."""
+
+import html
+from typing import Any
+
+import pyarrow as pa
+
+from inflib.oversight.guidance import said
+from inflib.pages import document, label_table, rows_table
+from inflib.pairs_folder import TextsById
+
+
+def labeler_page(
+    labeler: str,
+    table: pa.Table,
+    weights: list[dict[str, Any]],
+    decisions: list[dict[str, Any]],
+    texts: TextsById,
+) -> str:
+    """HTML.
+
+    table: the labeler's scored labels; weights: guidance.differs; decisions:
+    guidance.decisions.
+    """
+    parts = [
+        f"<p>{len(table)} labels. Weights are scaled to length 1: the labeler's as the "
+        "decisions show them, the expert's as far as the influence of these labels on "
+        "the expert's own tells. Intervals: 95%, over the labeler's labels.</p>",
+        rows_table(
+            [
+                {
+                    "objective": row["objective"],
+                    "labeler": f"{row['labeler_weight']:.2f}",
+                    "expert": f"{row['expert_weight']:.2f}",
+                    "difference": f"{row['difference']:+.2f} ({row['low']:+.2f} to "
+                    f"{row['high']:+.2f})",
+                    "in words": said(row),
+                }
+                for row in weights
+            ]
+        )
+        or "<p>Too few labels to say in what they differ from the expert's.</p>",
+        "<h2>Decisions to look at again</h2>",
+    ]
+    ids, signs = table["comparison_id"].to_pylist(), table["sign"].to_pylist()
+    for row in decisions:
+        apart = ", ".join(
+            f"{weight['objective']} {row[weight['objective']]:+g}" for weight in weights
+        )
+        about = (
+            f"{row['pair_id']}: influence {row['influence']:.3g} "
+            f"(standard error {row['error']:.2g})"
+        )
+        parts.append(
+            label_table(about, texts[ids[row["place"]]], signs[row["place"]], False)
+        )
+        if apart:
+            parts.append(f"<p>chosen - rejected: {html.escape(apart)}</p>")
+    return document(f"Labeler {labeler}", parts)

@@ -1,0 +1,52 @@
+"""Pages in plain HTML: labels with their texts side by side. All text is escaped."""
+
+import html
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem }
+table { border-collapse: collapse; width: 100%; margin-bottom: 2rem }
+td, th { border: 1px solid #ccc; padding: .5rem; vertical-align: top }
+th { text-align: left; background: #f4f4f4 }
+.label td { width: 50% } .label .prompt { width: auto; background: #f4f4f4 }
+td p { white-space: pre-wrap; margin: 0 } .marked { background: #fde7d9 }
+h3 { margin: 0 }
+"""
+
+
+def document(title: str, parts: list[str]) -> str:
+    """A page. parts: HTML."""
+    return "\n".join(
+        [
+            f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title>"
+            f"<style>{_STYLE}</style><h1>{html.escape(title)}</h1>",
+            *parts,
+        ]
+    )
+
+
+def label_table(about: str, text: dict[str, str], sign: int, marked: bool) -> str:
+    """A label: its prompt, the chosen and the rejected response.
+
+    text: prompt, response_a, response_b; marked: coloured.
+    """
+    a, b = text["response_a"], text["response_b"]
+    chosen, rejected = (a, b) if sign > 0 else (b, a)
+    mark = " class='marked'" if marked else ""
+    return (
+        "<table class='label'><tr><td colspan=2 class='prompt'>"
+        f"<h3>{html.escape(about)}</h3><p>{html.escape(text['prompt'])}</p></td></tr>"
+        f"<tr{mark}><td><b>chosen</b><p>{html.escape(chosen)}</p></td>"
+        f"<td><b>rejected</b><p>{html.escape(rejected)}</p></td></tr></table>"
+    )
+
+
+def rows_table(rows: list[dict[str, str]]) -> str:
+    """A table whose header is the names of the first row's fields."""
+    if not rows:
+        return ""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(v)}</td>" for v in row.values()) + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"

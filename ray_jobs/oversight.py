@@ -1,0 +1,56 @@
+"""Bringing a labeler closer to an expert: in what they differ, and what that changes.
+
+    python -m ray_jobs.oversight --config recipes/oversight_demo.yaml
+    ray job submit --working-dir . -- python -m ray_jobs.oversight --config ...
+
+With oversight.simulate: an expert and labelers who weigh sub-objective scores. Every
+labeler is a run of its own in labelers/; oversight/ holds metrics.json, ablations.json
+and figures/. Without: looks at the labels of the run. Both: a page and CSV files for
+each labeler, in the oversight/ of the run with the labels. Rerun to resume.
+
+After "Understanding Impact of Human Feedback via Influence Functions", section 5.2.
+"""
+
+from rich.console import Console
+
+from inflib.config import Recipe
+from inflib.config_oversight import OversightConfig
+from inflib.folder import Folder
+from inflib.oversight.experiment import mean_over
+from inflib.oversight.figures import draw
+from inflib.terminal import show_oversight
+from ray_jobs.guidance import guide
+from ray_jobs.prepare import prepare
+from ray_jobs.score import score
+from ray_jobs.session import Stage, main
+from ray_jobs.simulation import one_labeler, write_simulation
+from ray_jobs.sketch import sketch
+from ray_jobs.train import train
+
+
+def oversee(recipe: Recipe) -> None:
+    """Raises ValueError when the recipe says nothing of oversight."""
+    if recipe.oversight is None:
+        raise ValueError("the recipe has no section oversight: name its objectives")
+    if recipe.oversight.simulate is not None:
+        return simulate(recipe, recipe.oversight)
+    for stage in (prepare, train, sketch, score, guide):
+        stage(recipe)
+
+
+def simulate(recipe: Recipe, config: OversightConfig) -> None:
+    """Write oversight/ of a run whose labelers are simulated."""
+    stage = Stage("oversight", Folder(recipe.run) / "oversight")
+    weights = write_simulation(recipe, config)
+    rows = [one_labeler(recipe, config, i, own) for i, own in enumerate(weights)]
+    metrics = mean_over([row["methods"] for row in rows])
+    ablations = [row for found in rows for row in found["ablations"]]
+    stage.folder.write_json("metrics.json", metrics)
+    stage.folder.write_json("ablations.json", ablations)
+    draw(stage.folder / "figures", ablations)
+    show_oversight(metrics, Console(width=140))
+    stage.done({"labelers": len(weights)}, {"weights": weights})
+
+
+if __name__ == "__main__":
+    main(__doc__, [oversee])

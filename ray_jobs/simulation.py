@@ -1,0 +1,224 @@
+"""Simulated labelers, each audited in a run of its own: what new weights are worth."""
+
+from typing import Any
+
+import numpy as np
+
+from inflib import scoring
+from inflib.config import Recipe
+from inflib.config_oversight import Method, OversightConfig, SimulationConfig
+from inflib.detection import layers
+from inflib.detection.table import counted_labels
+from inflib.folder import Folder
+from inflib.oversight.experiment import Labels, ablations, new_weights
+from inflib.oversight.labeling import differences, draw_labelers, labelled_lines
+from inflib.oversight.rated import RatedPair, read_pairs, stop_at
+from inflib.oversight.update import agreeing, direction, outcome
+from inflib.recipe import bind, with_fields
+from inflib.verifying import Trial
+from ray_jobs.activations import layer_detectors, write_activations
+from ray_jobs.guidance import guide
+from ray_jobs.prepare import prepare
+from ray_jobs.score import score
+from ray_jobs.sketch import sketch
+from ray_jobs.subset_scores import subset_scores
+from ray_jobs.train import train
+from ray_jobs.trials import train_trials
+
+Weights = tuple[float, ...]
+
+_SETTINGS = {"expert", "labelers", "draw", "agreement", "pairs_per_prompt", "seed"}
+"""Fields that decide what is simulated."""
+
+
+def write_simulation(recipe: Recipe, config: OversightConfig) -> list[Weights]:
+    """Write simulation/: preference data of every labeler, of the expert for every
+    query set; returns the labelers' weights.
+
+    Raises ValueError for rated responses that cannot be used, and for a run folder
+    with another simulation in it.
+    """
+    simulated = _simulated(recipe)
+    folder = Folder(recipe.run) / "simulation"
+    settings = {"objectives": list(config.objectives)} | simulated.model_dump(
+        mode="json", include=_SETTINGS
+    )
+    if folder.exists("labelers.json"):
+        found = folder.read_json("labelers.json")
+        if found["settings"] != settings:
+            raise ValueError(
+                f"{folder.url} was made with {found['settings']}, not {settings}: "
+                "choose another --run, or set oversight back"
+            )
+        return [tuple(weights) for weights in found["weights"]]
+    if recipe.model.adapter is not None:
+        raise ValueError("model.adapter: a simulation trains a model for each labeler")
+    pairs = {name: _pairs(recipe, name) for name in recipe.prepare.sources}
+    for name, own in pairs.items():
+        if name != "train":
+            made = labelled_lines(
+                own, config.objectives, simulated.expert, simulated.expert, "expert"
+            )
+            folder.write(f"{name}.jsonl", made.encode())
+    weights = list(simulated.labelers)
+    weights = weights or draw_labelers(simulated, differences(pairs["train"]))
+    for number, each in enumerate(weights):
+        _write_labels(recipe, str(number), each, pairs["train"])
+    folder.write_json("labelers.json", {"settings": settings, "weights": weights})
+    return weights
+
+
+def one_labeler(
+    recipe: Recipe, config: OversightConfig, number: int, before: Weights
+) -> dict[str, Any]:
+    """{"methods": {method: figures}, "ablations": rows}; kept once they are there."""
+    simulated = _simulated(recipe)
+    own = _labeler_recipe(recipe, str(number))
+    for stage in (prepare, train, sketch, score, guide):
+        stage(own)
+    scores = scoring.current_scores(Folder(own.run), own)
+    key = scoring.key(scores=scores, **config.model_dump(mode="json"))
+    kept, name = Folder(recipe.run) / "oversight" / "parts", f"{number}-{key}.json"
+    if name in kept.names():
+        return kept.read_json(name)
+    labels, suspicion = _suspicion(own)
+    weights = new_weights(labels, suspicion, simulated.seed + number)
+    expert = np.array(simulated.expert)
+    start = outcome(np.array(before), expert, labels.apart)
+    start["rm_accuracy"] = _accuracy(own)
+    updates = _updates(recipe, number, weights["influence"], labels)
+    trained = {m: w for m, w in weights.items() if m in simulated.retrain}
+    accuracy: dict[Method, float] = {"influence": updates[0]["rm_accuracy"]}
+    accuracy |= _retrain(own, labels, trained)
+    methods = {}
+    for method, new in weights.items():
+        end = outcome(new, expert, labels.apart)
+        if method in accuracy:
+            end["rm_accuracy"] = accuracy[method]
+        figures = {f"{figure}_before": start[figure] for figure in end}
+        figures |= {f"{figure}_after": value for figure, value in end.items()}
+        methods[method] = figures | {"weights": new.tolist()}
+    asked = simulated.sizes, simulated.repeats, simulated.seed
+    sizes, parts = subset_scores(own, _query(own), *asked)
+    swept = ablations(simulated, labels, suspicion["influence"], sizes, parts)
+    swept += [{"field": "updates", "value": 0} | start, *updates]
+    found = {"methods": methods, "ablations": swept}
+    kept.write_json(name, found)
+    return found
+
+
+def _updates(
+    recipe: Recipe, number: int, weights: np.ndarray, labels: Labels
+) -> list[dict[str, Any]]:
+    """One update after the other: outcomes, and the accuracy of a model trained with
+    the new labels, from whose influence the next weights are."""
+    simulated, rows = _simulated(recipe), []
+    for update in range(1, simulated.rounds + 1):
+        name = f"{number}-update-{update}"
+        folder = Folder(recipe.run) / "simulation"
+        if not folder.exists(f"labeler-{name}.jsonl"):
+            pairs = _pairs(recipe, "train")
+            _write_labels(recipe, name, tuple(weights.tolist()), pairs)
+        own = _labeler_recipe(recipe, name)
+        prepare(own)
+        train(own)
+        found = outcome(weights, np.array(simulated.expert), labels.apart)
+        about = {"field": "updates", "value": update}
+        rows.append(about | found | {"rm_accuracy": _accuracy(own)})
+        if update < simulated.rounds:
+            sketch(own)
+            score(own)
+            after, influence = _influence(own)
+            weights = direction(after.differences, agreeing(influence))
+    return rows
+
+
+def _retrain(
+    own: Recipe, labels: Labels, weights: dict[Method, np.ndarray]
+) -> dict[Method, float]:
+    """Accuracy of reward models trained with each method's labels."""
+    trials = {
+        method: Trial("updated", 0, 0, labels.edits(new))
+        for method, new in weights.items()
+    }
+    distinct = list({trial.name: trial for trial in trials.values()}.values())
+    folder = Folder(own.run) / "retrained"
+    found = train_trials(own, folder, distinct, own.verify.at_once)
+    test = _test(own)
+    return {m: found[trial.name][test]["accuracy"] for m, trial in trials.items()}
+
+
+def _suspicion(own: Recipe) -> tuple[Labels, dict[str, np.ndarray]]:
+    """(labels that count, by method how likely the expert is to disagree)."""
+    labels, influence = _influence(own)
+    found = {"influence": influence}
+    if own.bias.activations:
+        write_activations(own)
+        _, counts = counted_labels(own)
+        rows = [r for r in layer_detectors(own) if r["query"] == _query(own)]
+        scores, _, _ = layers.choose(rows, counts, labels.disagrees)
+        found |= {name: scores[name] for name in ("mahalanobis", "knn")}
+    return labels, found
+
+
+def _influence(own: Recipe) -> tuple[Labels, np.ndarray]:
+    assert own.oversight is not None
+    table, _ = counted_labels(own)
+    column = f"influence_{own.score.curvatures[0]}_{_query(own)}"
+    return Labels.read(table, own.oversight.objectives), table[column].to_numpy()
+
+
+def _accuracy(own: Recipe) -> float:
+    """On the expert's labels of the test set."""
+    metrics = (Folder(own.run) / "reward_model").read_json("metrics.json")
+    return metrics["queries"][_test(own)]["accuracy"]
+
+
+def _labeler_recipe(recipe: Recipe, name: str) -> Recipe:
+    """The audit of one labeler's labels, in a run folder of its own."""
+    run = Folder(recipe.run)
+    made = run / "simulation"
+    changes: dict[str, Any] = {"run": (run / "labelers" / name).url}
+    changes["prepare.train"] = {"path": f"{made.url}/labeler-{name}.jsonl"}
+    for query in recipe.prepare.queries:
+        changes[f"prepare.queries.{query}"] = {"path": f"{made.url}/{query}.jsonl"}
+    own = with_fields(recipe, changes, f"labeler {name}")
+    bind(own)
+    return own
+
+
+def _write_labels(
+    recipe: Recipe, name: str, weights: Weights, pairs: list[RatedPair]
+) -> None:
+    assert recipe.oversight is not None
+    expert, objectives = _simulated(recipe).expert, recipe.oversight.objectives
+    made = labelled_lines(pairs, objectives, weights, expert, f"labeler-{name}")
+    folder = Folder(recipe.run) / "simulation"
+    folder.write(f"labeler-{name}.jsonl", made.encode())
+
+
+def _pairs(recipe: Recipe, name: str) -> list[RatedPair]:
+    assert recipe.oversight is not None
+    simulated, source = _simulated(recipe), recipe.prepare.sources[name]
+    asked = recipe.oversight.objectives, simulated.pairs_per_prompt, simulated.seed
+    pairs, bad = read_pairs(source, *asked)
+    if recipe.prepare.on_bad_rows == "stop":
+        stop_at(bad)
+    print(f"simulation: {name}: {len(pairs)} pairs, {len(bad)} bad rows", flush=True)
+    return pairs
+
+
+def _simulated(recipe: Recipe) -> SimulationConfig:
+    assert recipe.oversight is not None and recipe.oversight.simulate is not None
+    return recipe.oversight.simulate
+
+
+def _query(recipe: Recipe) -> str:
+    assert recipe.oversight is not None
+    return recipe.query_set(recipe.oversight.query, "oversight.query")
+
+
+def _test(recipe: Recipe) -> str:
+    names = list(recipe.prepare.queries)
+    asked = _simulated(recipe).test or names[-1]
+    return recipe.query_set(asked, "oversight.simulate.test")

@@ -1,0 +1,127 @@
+"""Labeling-strategy oversight, small, on a real Ray and a real tiny Llama."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inflib.config import Recipe
+from inflib.folder import Folder
+from inflib.recipe import with_fields
+from ray_jobs.oversight import oversee
+from ray_jobs.session import run_stages
+from tests.ray.conftest import tiny_recipe
+
+NAMES = ["correctness", "coherence", "complexity", "verbosity"]
+
+
+def rated(low: float, high: float) -> dict[str, Any]:
+    return {"path": "generated:attributes?pairs=80&seed=0", "part": [low, high]}
+
+
+@pytest.fixture(scope="module")
+def overseen(llama_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    recipe = tiny_recipe(
+        tmp_path_factory.mktemp("oversight") / "run",
+        "unused",
+        llama_folder,
+        prepare__train=rated(0, 0.5),
+        prepare__queries={"expert": rated(0.5, 0.75), "test": rated(0.75, 1)},
+        prepare__shard_rows=25,
+        train__epochs=1,
+        sketch__sketch_size=2048,
+        score__curvatures=["gauss_newton"],
+        score__damping=[1e-1],
+        report__truth=None,
+        bias__neighbours=[1, 3],
+        oversight={
+            "objectives": NAMES,
+            "resamples": 20,
+            "examples": 2,
+            "simulate": {
+                "expert": [1.04, 0.46, 0.47, -0.33],
+                "labelers": [[1.1, 1.0, 3.1, 3.0]],
+                "retrain": ["upper_bound"],
+                "shares": [0.25],
+                "sizes": [5],
+                "repeats": 3,
+            },
+        },
+    )
+    run_stages(recipe, [oversee])
+    return recipe
+
+
+def test_every_method_has_its_figures_and_the_truth_is_the_best(overseen):
+    found = (Folder(overseen.run) / "oversight").read_json("metrics.json")
+    assert list(found) == ["influence", "mahalanobis", "knn", "random", "upper_bound"]
+    for method, row in found.items():
+        assert 0.3 < row["label_accuracy_before"] < 1
+        assert 0 <= row["label_accuracy_after"] <= 1
+        assert row["cosine_before"] == pytest.approx(0.356, abs=0.001)
+        trained = method in ("influence", "upper_bound")
+        assert ("rm_accuracy_after" in row) == trained
+        assert len(row["labelers"]) == 1
+    best = found["upper_bound"]
+    assert best["label_accuracy_after"] > best["label_accuracy_before"] + 0.05
+    assert best["cosine_after"] > 0.85
+
+
+def test_ablations_cover_sizes_shares_and_updates(overseen):
+    folder = Folder(overseen.run) / "oversight"
+    rows = folder.read_json("ablations.json")
+    found = [(row["field"], row["value"]) for row in rows]
+    sizes = [value for field, value in found if field == "query labels"]
+    assert sizes[:3] == [5, 5, 5] and len(sizes) == 4
+    assert ("share at either end", 0.25) in found
+    updates = [row for row in rows if row["field"] == "updates"]
+    metrics = folder.read_json("metrics.json")["influence"]
+    assert [row["value"] for row in updates] == [0, 1]
+    assert updates[0]["rm_accuracy"] == metrics["rm_accuracy_before"]
+    assert updates[1]["rm_accuracy"] == metrics["rm_accuracy_after"]
+    pictures = (folder / "figures").names()
+    assert pictures == {"query_size.png", "extremes.png", "updates.png"}
+
+
+def rows_of(recipe: Recipe, name: str) -> list[dict[str, str]]:
+    folder = Folder(recipe.run) / "labelers" / "0" / "oversight" / "guidance"
+    return list(csv.DictReader(io.StringIO(folder.read_bytes(name).decode())))
+
+
+def test_the_labeler_gets_a_page_and_rows(overseen):
+    weights = rows_of(overseen, "labelers.csv")
+    assert [row["objective"] for row in weights] == NAMES
+    own = np.array([float(row["labeler_weight"]) for row in weights])
+    truth = np.array([1.1, 1.0, 3.1, 3.0])
+    assert own @ truth / np.linalg.norm(truth) > 0.9
+    harmful = [float(row["influence"]) for row in rows_of(overseen, "decisions.csv")]
+    assert len(harmful) == 2 and harmful[0] >= harmful[1] > 0
+    folder = Path(overseen.run) / "labelers" / "0" / "oversight" / "guidance"
+    (page,) = (folder / "labelers").iterdir()
+    text = page.read_text()
+    assert page.name == "0000-labeler-0.html" and "Labeler labeler-0" in text
+    assert all(row["pair_id"] in text for row in rows_of(overseen, "decisions.csv"))
+
+
+def test_a_finished_experiment_is_not_run_again(overseen, capsys):
+    folder = Folder(overseen.run) / "oversight"
+    before = folder.read_json("metrics.json")
+    run_stages(overseen, [oversee])
+    said = capsys.readouterr().out
+    assert "train: complete" in said and "is trained" not in said
+    assert folder.read_json("metrics.json") == before
+
+
+def test_a_run_without_the_scores_is_refused(audited, tmp_path):
+    own = with_fields(
+        audited,
+        {"oversight": {"objectives": ["correctness"]}},
+        "test",
+    )
+    with pytest.raises(ValueError, match="'correctness_chosen'"):
+        run_stages(own, [oversee])
+    with pytest.raises(ValueError, match="no section oversight"):
+        run_stages(audited, [oversee])
