@@ -1,7 +1,8 @@
 """Generated responses whose four attributes, 1 to 5, show in their wording.
 
-A response is one phrase per attribute, drawn from those of its level, so that a small
-model can read all four. Levels go together as those of real responses do: better
+A response is two sentences on the prompt's topic and one phrase per attribute, drawn
+from those of its level, in any order, so that a small model can read all four among
+words that say nothing of them. Levels go together as those of real responses do: better
 founded answers are also more coherent, and less so more complex and longer.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from statistics import NormalDist
 from typing import Any
 
-from inflib.demo_topics import QUESTIONS
+from inflib.demo_topics import QUESTIONS, SENTENCES
 
 LOADS = {"correctness": 0.8, "coherence": 0.7, "complexity": 0.5, "verbosity": 0.3}
 """Correlation of each attribute with a response's overall quality."""
@@ -41,11 +42,8 @@ PHRASES = {
         [""],
         ["That is all.", "So much for that.", "There you are."],
         ["As I said, that is all there is to it.", "That, in a word, is my view."],
-        ["Let me say it again, because it bears repeating, as you will find."],
-        [
-            "Let me say all of that once more, at some length, and then again, as one "
-            "cannot say a thing like that often enough, or so I have always thought."
-        ],
+        ["Let me say it again, as it bears repeating."],
+        ["Let me say all of that once more, at length, and then again, and again."],
     ],
 }
 """By attribute and level."""
@@ -54,17 +52,15 @@ PHRASES = {
 def rated_responses(num_pairs: int, seed: int) -> Iterator[dict[str, Any]]:
     """Two rows for every prompt: prompt, response, and the level of each attribute."""
     rng = random.Random(seed)
-    questions = [question for group in QUESTIONS.values() for question in group]
     for i in range(num_pairs):
-        prompt = f"Reader {seed}-{i} asks: {rng.choice(questions)}\n"
+        topic = rng.choice(sorted(QUESTIONS))
+        prompt = f"{seed}-{i}: tell me about {topic}.\n"
         for _ in range(2):
             levels = _levels(rng)
-            phrases = [rng.choice(PHRASES[name][levels[name] - 1]) for name in levels]
-            yield {
-                "prompt": prompt,
-                "response": " ".join(filter(None, phrases)),
-                **levels,
-            }
+            said = [rng.choice(PHRASES[name][levels[name] - 1]) for name in levels]
+            said += rng.sample(SENTENCES[topic], 1)
+            rng.shuffle(said)
+            yield {"prompt": prompt, "response": " ".join(filter(None, said)), **levels}
 
 
 def _levels(rng: random.Random) -> dict[str, int]:

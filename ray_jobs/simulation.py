@@ -86,34 +86,39 @@ def one_labeler(
     expert = np.array(simulated.expert)
     start = outcome(np.array(before), expert, labels.apart)
     start["rm_accuracy"] = _accuracy(own)
-    updates = _updates(recipe, number, weights["influence"], labels)
     trained = {m: w for m, w in weights.items() if m in simulated.retrain}
-    accuracy: dict[Method, float] = {"influence": updates[0]["rm_accuracy"]}
-    accuracy |= _retrain(own, labels, trained)
+    accuracy = _retrain(own, labels, trained)
     methods = {}
+    first: dict[str, Any] = {}
     for method, new in weights.items():
         end = outcome(new, expert, labels.apart)
         if method in accuracy:
             end["rm_accuracy"] = accuracy[method]
+        if method == "influence":
+            first = end
         figures = {f"{figure}_before": start[figure] for figure in end}
         figures |= {f"{figure}_after": value for figure, value in end.items()}
         methods[method] = figures | {"weights": new.tolist()}
     asked = simulated.sizes, simulated.repeats, simulated.seed
     sizes, parts = subset_scores(own, _query(own), *asked)
     swept = ablations(simulated, labels, suspicion["influence"], sizes, parts)
-    swept += [{"field": "updates", "value": 0} | start, *updates]
+    done = [start, first, *_more_updates(recipe, number, weights["influence"], labels)]
+    swept += [{"field": "updates", "value": i} | row for i, row in enumerate(done)]
     found = {"methods": methods, "ablations": swept}
     kept.write_json(name, found)
     return found
 
 
-def _updates(
+def _more_updates(
     recipe: Recipe, number: int, weights: np.ndarray, labels: Labels
 ) -> list[dict[str, Any]]:
-    """One update after the other: outcomes, and the accuracy of a model trained with
-    the new labels, from whose influence the next weights are."""
+    """Outcomes of the second update and those after it, each from the influence in a
+    model that was trained with the labels of the one before.
+
+    weights: after the first update.
+    """
     simulated, rows = _simulated(recipe), []
-    for update in range(1, simulated.rounds + 1):
+    for update in range(1, simulated.rounds + 1) if simulated.rounds > 1 else ():
         name = f"{number}-update-{update}"
         folder = Folder(recipe.run) / "simulation"
         if not folder.exists(f"labeler-{name}.jsonl"):
@@ -122,9 +127,9 @@ def _updates(
         own = _labeler_recipe(recipe, name)
         prepare(own)
         train(own)
-        found = outcome(weights, np.array(simulated.expert), labels.apart)
-        about = {"field": "updates", "value": update}
-        rows.append(about | found | {"rm_accuracy": _accuracy(own)})
+        if update > 1:
+            found = outcome(weights, np.array(simulated.expert), labels.apart)
+            rows.append(found | {"rm_accuracy": _accuracy(own)})
         if update < simulated.rounds:
             sketch(own)
             score(own)
