@@ -6,7 +6,6 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PositiveInt,
-    field_validator,
     model_validator,
 )
 
@@ -39,8 +38,14 @@ class SimulationConfig(Frozen):
     test: str | None = None
     """Query set on which reward models are compared; default: the last one."""
 
-    retrain: tuple[Method, ...] = ("mahalanobis", "knn", "random", "upper_bound")
-    """Methods beside influence whose updated labels a reward model is trained with."""
+    retrain: tuple[Method, ...] = (
+        "influence",
+        "mahalanobis",
+        "knn",
+        "random",
+        "upper_bound",
+    )
+    """Methods whose updated labels a reward model is trained with."""
 
     rounds: PositiveInt = 1
     """Updates by influence, one after the other: label anew, retrain, repeat."""
@@ -56,13 +61,6 @@ class SimulationConfig(Frozen):
 
     seed: NonNegativeInt = 0
     """Of pairs, drawn labelers and random splits."""
-
-    @field_validator("retrain")
-    @classmethod
-    def _baselines(cls, retrain: tuple[Method, ...]) -> tuple[Method, ...]:
-        if "influence" in retrain:
-            raise ValueError("influence's labels are always trained with")
-        return retrain
 
     @model_validator(mode="after")
     def _same_lengths(self) -> "SimulationConfig":

@@ -278,7 +278,6 @@ def test_decisions_are_the_harmful_ones_with_their_score_differences():
         ({"expert": [1, 2]}, "2 weights for 4 objectives"),
         ({"expert": [1, 2, 3, 4], "labelers": [[1, 2]]}, "2 weights, the expert has 4"),
         ({"expert": [1, 2, 3, 4], "shares": [0.7]}, "at most 0.5"),
-        ({"expert": [1, 2, 3, 4], "retrain": ["influence"]}, "always trained with"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(simulate, problem):
