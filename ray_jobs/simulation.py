@@ -147,9 +147,10 @@ def _retrain(
         for method, new in weights.items()
     }
     distinct = list({trial.name: trial for trial in trials.values()}.values())
-    folder = Folder(own.run) / "retrained"
-    found = train_trials(own, folder, distinct, own.verify.at_once)
-    test = _test(own)
+    folder, test = Folder(own.run) / "retrained", _test(own)
+    only = {"queries": {test: own.prepare.queries[test]}}  # the others take time
+    tested = own.model_copy(update={"prepare": own.prepare.model_copy(update=only)})
+    found = train_trials(tested, folder, distinct, own.verify.at_once)
     return {m: found[trial.name][test]["accuracy"] for m, trial in trials.items()}
 
 
