@@ -9,7 +9,7 @@ python -m ray_jobs.benchmark scoring --json FILE [--pairs 100000] [--k 65536]
     [--curvatures datainf,identity,gauss_newton]
 python -m ray_jobs.benchmark fidelity --json FILE --run RUN [--labels 800]
     [--query NAME] [--k 65536,16384,4096] [--dtypes float32,float16,int8]
-    [--damping 0.01] [--seeds 20]
+    [--damping 0.01] [--seeds 20] [--truth COLUMN]
 
 gradients: pairs per second of the gradient pass (ours), of a training step's forward
 and backward on the same pairs, and of other ways to get per-pair gradients; of single
@@ -69,7 +69,10 @@ _OPTIONS = {
         *("json", "pairs", "k", "dtype", "queries", "groups", "repeats", "folder"),
         "curvatures",
     },
-    "fidelity": {"json", "run", "labels", "query", "k", "dtypes", "damping", "seeds"},
+    "fidelity": {
+        *("json", "run", "labels", "query", "k", "dtypes", "damping", "seeds"),
+        "truth",
+    },
 }
 
 
