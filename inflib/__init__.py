@@ -48,6 +48,7 @@ damping        4 the damping of a query set, by split halves
 influence      4 influence and flip effect of labels
 uncertainty    4 standard errors; which scores differ from zero
 score_table    4 scores of labels and their standard errors, by shard
+passes         4 what is asked of a store, whoever reads it
 engine         4 sums -> H^-1 v of every curvature
 local_passes   4 all of it in this process, without Ray
 assembling     4 scored shards -> influence.parquet, with ranks

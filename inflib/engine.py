@@ -2,14 +2,14 @@
 
     k  entries of a sketch     q  query sets     g  query groups     l  lambdas
 
-What reads the store is behind `Passes`: the reducer of ray_jobs/score.py has its tasks
-do it. Everything here is a pure function of what they return, so a restart finds the
-same bits again.
+What reads the store is behind `inflib.passes`: the reducer of ray_jobs/score.py has its
+tasks do it. Everything here is a pure function of what they return, so a restart finds
+the same bits again.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -21,37 +21,12 @@ from inflib.config_score import ITERATIVE, Kind, ScoreConfig
 from inflib.events import warning
 from inflib.folder import Folder
 from inflib.layers import Layer
-from inflib.score_table import Columns
-from inflib.scoring import GroupSums, Moments
+from inflib.passes import Passes
+from inflib.score_table import Columns, Damped
 
 _ERROR_PROBES = 4
 """Random vectors behind the scale of the sketch's errors; the mean is also over some
 thousand labels."""
-
-
-@runtime_checkable
-class Passes(Protocol):
-    """Passes over the sketches of a run; of the training labels if not said."""
-
-    def moments(self) -> Moments:
-        """inflib.scoring.moments over all shards."""
-
-    def query_sums(self, query: str, num_groups: int) -> GroupSums:
-        """inflib.scoring.query_sums over all shards of a query set."""
-
-    def products(
-        self, kind: Kind, vectors: Float[Tensor, "k q"], lambdas: list[float]
-    ) -> Float[Tensor, "k q"]:
-        """inflib.scoring.curvature_products over all shards."""
-
-    def noise(self, kind: Kind, num_probes: int) -> Float[Tensor, "k p"]:
-        """inflib.scoring.noise_sums over all shards."""
-
-    def sample(self, vectors: Float[Tensor, "k q"]) -> Float[Tensor, "n q"]:
-        """inflib.scoring.alignments over `damping.sample_shards`."""
-
-    def say(self, text: str) -> None:
-        """Where the work stands."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +104,7 @@ class Solver:
         vectors = asked.vectors.movedim(0, 1).flatten(1)  # [k, q g]
         if kind not in ITERATIVE:
             lambdas = self._block_lambdas(kind)
-            columns = _columns(kind, asked, self.invert(kind, vectors), torch.ones(()))
+            columns = _columns(kind, asked, self.invert(kind, vectors), None)
             return columns, {"lambda": lambdas} if lambdas else {}
         generator = torch.Generator().manual_seed(0)
         shape = len(vectors), _ERROR_PROBES
@@ -233,21 +208,18 @@ class Solver:
     ) -> tuple[Columns, dict[str, Any]]:
         """Of the sweep, the columns of each query set's damping (or all of them).
 
-        probes: random vectors z, solved after the query vectors: the mean square of
-        lambda s' (H + lambda I)^-1 z over that of s' z is the error's scale.
+        probes: random vectors z, solved after the query vectors.
         """
         dampings, shape = sorted(self.config.damping), asked.shares.shape
         solved = state.solutions[:, :, : shape.numel()]
-        damped = state.solutions[:, :, shape.numel() :] * state.lambdas[:, None, None]
-        found = self.passes.sample(torch.cat([*solved, *damped, probes], dim=1))
+        random = state.solutions[:, :, shape.numel() :] * state.lambdas[:, None, None]
+        found = self.passes.sample(torch.cat([*solved, *random, probes], dim=1))
         count = len(dampings) * shape.numel()
         scores = found[:, :count].unflatten(1, (-1, *shape))
-        squares = found[:, count:].square().sum(0).unflatten(0, (-1, _ERROR_PROBES))
-        lengths = squares.sum(1).sqrt()
-        scales = lengths[:-1] / lengths[-1]
+        damped = self._damped(kind, state.lambdas.tolist(), found[:, count:])
         sweep = [
-            _columns(kind, asked, ihvps, scale)
-            for ihvps, scale in zip(solved, scales, strict=True)
+            _columns(kind, asked, ihvps, one)
+            for ihvps, one in zip(solved, damped, strict=True)
         ]
         residuals = state.residuals()[:, : shape.numel()].unflatten(1, shape).amax(2)
         facts: dict[str, Any] = {"steps": state.steps, "unit": self._unit(kind)}
@@ -257,15 +229,33 @@ class Solver:
                 scores[:, :, q], dampings, residuals[:, q], self.config.reliability
             )
             ihvps.append(sweep[best].ihvps[q])
-            own.append(scales[best])
-        chosen = torch.stack(ihvps), torch.stack(own)
-        parts = [replace(sweep[0], ihvps=chosen[0], error_scales=chosen[1])]
+            own.append(damped[best])
+        parts = [replace(sweep[0], ihvps=torch.stack(ihvps), damped=own)]
         if self.config.keep_sweep:
             parts += [
                 replace(one, names=_names(name, asked))
                 for name, one in zip(self.config.swept(kind), sweep, strict=True)
             ]
         return Columns.join(parts), facts
+
+    def _damped(
+        self, kind: Kind, lambdas: list[float], found: Float[Tensor, "n _"]
+    ) -> list[Damped | None]:
+        """How much shorter lambda (H + lambda I)^-1 s is than s, for each lambda.
+
+        found: w lambda s' (H + lambda I)^-1 z of random vectors z, lambda by lambda,
+        then w s' z, of the sampled labels.
+        """
+        squares, leverage = self.passes.sample_sizes(kind).T
+        means = found.square().unflatten(1, (-1, _ERROR_PROBES)).mean(2)
+        ratios = means / squares[:, None]  # of squared lengths
+        damped: list[Damped | None] = []
+        for place, lam in enumerate(lambdas):
+            unit = self.train.num_labels * lam
+            alone = (ratios[:, -1] / (1 + leverage / unit).square()).mean()
+            factor = float((ratios[:, place].mean() / alone).sqrt())
+            damped.append(Damped(kind, unit, factor))
+        return damped
 
     def _self_probes(self, kind: Kind, of_trace: float) -> Float[Tensor, "k p"]:
         """Vectors x whose covariance is (H + lambda I)^-1, so that the mean of
@@ -281,11 +271,11 @@ class Solver:
 
 
 def _columns(
-    name: str, asked: Queries, ihvps: Float[Tensor, "k _"], scale: Float[Tensor, ""]
+    name: str, asked: Queries, ihvps: Float[Tensor, "k _"], damped: Damped | None
 ) -> Columns:
     shaped = ihvps.unflatten(1, asked.shares.shape).movedim(1, 0)
-    scales = scale.double().expand(len(asked.names))
-    return Columns(_names(name, asked), shaped, asked.shares, scales)
+    names = _names(name, asked)
+    return Columns(names, shaped, asked.shares, [damped] * len(names))
 
 
 def _names(name: str, asked: Queries) -> list[str]:

@@ -75,6 +75,12 @@ class Labels:
             return self.hessian_weights
         return self.weights.square()
 
+    def leverage(self, kind: Kind) -> Float[Tensor, " n"]:
+        """c |s|^2 of each label's comparison, c being the sum of curvature_weights of
+        its labels: n times what its own share of H does to s."""
+        terms = self.by_comparison(self.multiplicity * self.curvature_weights(kind))
+        return terms[self.rows] * self.sq_norms.sum(1)
+
     def _masked(self, function: curvature.OfLabels, signs: Tensor) -> Tensor:
         found = function(self.margins, signs, self.required)
         return torch.where(self.usable, found, 0.0)

@@ -15,7 +15,7 @@ from inflib.score_table import score_shards
 
 
 class LocalPasses:
-    """Over a run's training sketches, see inflib.engine.Passes."""
+    """Over a run's training sketches, see inflib.passes.Passes."""
 
     def __init__(self, run: Folder, edits: Edits | None = None) -> None:
         self.run, self.edits = run, edits
@@ -43,6 +43,10 @@ class LocalPasses:
     def sample(self, vectors: Float[Tensor, "k q"]) -> Float[Tensor, "n q"]:
         plan = damping.sample_shards(self.plan)
         return scoring.alignments(self.run, "train", plan, vectors, self.edits)
+
+    def sample_sizes(self, kind: Kind) -> Float[Tensor, "n 2"]:
+        plan = damping.sample_shards(self.plan)
+        return scoring.sizes(self.run, "train", plan, kind, self.edits)
 
     def say(self, text: str) -> None:
         pass

@@ -14,12 +14,29 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inflib import influence, products, uncertainty
+from inflib.config_score import Kind
 from inflib.edits import Edits
 from inflib.folder import Folder
 from inflib.labels import Labels, read_labels
 from inflib.layers import Layer
 from inflib.pairs_folder import Shard
 from inflib.scoring import read_layers, read_payload
+
+
+@dataclass(frozen=True)
+class Damped:
+    """How much shorter lambda (H + lambda I)^-1 s is than s, for every label, roughly:
+    what a label's own share of H does, times what the others' do on average."""
+
+    kind: Kind
+    unit: float
+    """n lambda: a leverage of this size halves the length."""
+
+    factor: float
+    """Of the others."""
+
+    def __call__(self, labels: Labels) -> Float[Tensor, " n"]:
+        return self.factor / (1 + labels.leverage(self.kind) / self.unit)
 
 
 @dataclass(frozen=True)
@@ -33,8 +50,8 @@ class Columns:
     shares: Float[Tensor, "q g"]
     """Share of its query labels in each group."""
 
-    error_scales: Float[Tensor, " q"]
-    """See uncertainty.sketch_variance."""
+    damped: list[Damped | None]
+    """For each name; None where H does not depend on the sketch."""
 
     detailed: tuple[str, ...] = ()
     """Names whose influence is also split by query group."""
@@ -48,7 +65,7 @@ class Columns:
             [name for part in parts for name in part.names],
             torch.cat([part.ihvps for part in parts]),
             torch.cat([part.shares for part in parts]),
-            torch.cat([part.error_scales for part in parts]),
+            [damped for part in parts for damped in part.damped],
             parts[0].detailed or tuple(parts[0].names),
             {kind: x for part in parts for kind, x in part.probes.items()},
         )
@@ -115,8 +132,10 @@ def _score(
     for i, name in enumerate(columns.names):
         own = aligned[:, labels.rows, i]
         ihvp, shares = columns.ihvps[i].sum(1), columns.shares[i]
+        damped = columns.damped[i]
+        scales = torch.ones_like(margins) if damped is None else damped(labels)
         variance = uncertainty.sketch_variance(
-            labels.sq_norms, ihvp, own.sum(2), layers, columns.error_scales[i]
+            labels.sq_norms, ihvp, own.sum(2), layers, scales
         ) + uncertainty.query_variance(own.sum(0), shares)
         found[f"influence_{name}"] = effects[:, i]
         found[f"error_{name}"] = labels.weights.abs() * variance.sqrt()

@@ -198,6 +198,19 @@ def alignments(
     return torch.cat(found)
 
 
+def sizes(
+    run: Folder, pairs: str, shards: list[Shard], kind: Kind, edits: Edits | None = None
+) -> Float[Tensor, "n 2"]:
+    """w^2 |s|^2, and the leverage, of those labels of the shards that count."""
+    found = []
+    for shard in shards:
+        labels = read_labels(run, pairs, shard, edits)
+        squares = labels.weights.square() * labels.sq_norms.sum(1)
+        both = torch.stack([squares, labels.leverage(kind)], dim=1)
+        found.append(both[labels.counted])
+    return torch.cat(found)
+
+
 def read_payload(run: Folder, pairs: str, shard: Shard) -> tuple[np.ndarray, Tensor]:
     payload, scales = store.read_payload(run / "sketches" / pairs, shard.name)
     return payload, torch.from_numpy(scales)

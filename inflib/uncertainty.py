@@ -21,7 +21,7 @@ def sketch_variance(
     ihvp: Float[Tensor, " k"],
     aligned: Float[Tensor, "l n"],
     layers: list[Layer],
-    scale: Float[Tensor, ""],
+    scales: Float[Tensor, " n"],
 ) -> Float[Tensor, " n"]:
     """Variance of s . H^-1 v over draws of the sketch's permutation and signs.
 
@@ -29,10 +29,10 @@ def sketch_variance(
     -2 sum x^2 y^2 of OPORP's variance (small unless few entries hold a gradient), so
     rather too large.
 
-    scale: 1 where H does not depend on the sketch. Where H is a sum of products of the
-    same sketches, solved with H + lambda I, part of the error cancels: what is left is
-    that of lambda s' (H + lambda I)^-1 in place of s, and scale is how much shorter
-    that is, at most 1.
+    scales: 1 where H does not depend on the sketch. Where H is a sum of products of
+    the same sketches, solved with H + lambda I, part of the error cancels: what is left
+    is that of lambda s' (H + lambda I)^-1 in place of s, and scales say how much
+    shorter that is, at most 1.
     """
     total = torch.zeros(len(sq_norms), dtype=torch.float64)
     for layer, norms, found in zip(layers, sq_norms.T, aligned, strict=True):
@@ -40,7 +40,7 @@ def sketch_variance(
         if layer.num_parameters > width:
             factor = (layer.num_parameters - width) / (layer.num_parameters - 1) / width
             total += factor * (norms * ihvp[layer.bins].square().sum() + found.square())
-    return scale.square() * total
+    return scales.square() * total
 
 
 def query_variance(

@@ -29,7 +29,7 @@ from ray_jobs.observe import observe, watched
 
 
 class StorePasses:
-    """Passes over the sketches of a run, see inflib.engine.Passes."""
+    """Passes over the sketches of a run, see inflib.passes.Passes."""
 
     def __init__(
         self, run: Folder, group_shards: int, edits: Edits | None = None
@@ -57,6 +57,11 @@ class StorePasses:
         groups = [[shard] for shard in damping.sample_shards(self._plan("train"))]
         asked = ray.put(vectors), self.edits
         tasks = self._submit("train", scoring.alignments, groups, *asked)
+        return torch.cat([self._get(task) for task in tasks])
+
+    def sample_sizes(self, kind: Kind) -> Tensor:
+        groups = [[shard] for shard in damping.sample_shards(self._plan("train"))]
+        tasks = self._submit("train", scoring.sizes, groups, kind, self.edits)
         return torch.cat([self._get(task) for task in tasks])
 
     def alignments(self, vectors: Tensor) -> Tensor:

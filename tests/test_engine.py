@@ -7,7 +7,6 @@ import torch
 from inflib import engine
 from inflib.benchmarks.generated import Generated, write_manifest, write_set
 from inflib.config_score import ScoreConfig
-from inflib.damping import reliability
 from inflib.folder import Folder
 from inflib.layers import Layer
 from inflib.local_passes import LocalPasses, score_run
@@ -182,17 +181,26 @@ def test_the_errors_scale_is_how_much_damped_gradients_are_shorter(
     passes = LocalPasses(run)
     solver = engine.Solver(asked, LAYERS, passes)
     columns, _ = solver.solve_all(engine.read_queries(asked, ["q"], passes))
-    found = dict(zip(columns.names, columns.error_scales.tolist(), strict=True))
+    found = dict(zip(columns.names, columns.damped, strict=True))
     s, margins, _ = gather(TRAIN)
     grads = loss_grads(TRAIN)
     weights = torch.sigmoid(margins) * torch.sigmoid(-margins)
     factor = weights.sqrt()[:, None] * s if kind == "gauss_newton" else grads
     matrix = factor.T @ factor / len(factor)
+    # of a comparison with several labels, all of them count
+    own = factor.square().sum(1)
+    same = (s[:, None] == s[None]).all(2).double()
     for damping in asked.damping:
-        lam = damping * matrix.trace() * torch.eye(K, dtype=torch.float64)
-        exact = (lam @ torch.linalg.solve(matrix + lam, grads.T)).norm() / grads.norm()
-        assert found[f"{kind}_{damping:g}_q"] == pytest.approx(float(exact), rel=0.05)
-        assert exact < 0.9
+        lam = damping * float(matrix.trace())
+        inverse = torch.linalg.inv(matrix + lam * torch.eye(K, dtype=torch.float64))
+        ratios = (lam * grads @ inverse).norm(dim=1) / grads.norm(dim=1)
+        alone = 1 / (1 + same @ own / (len(s) * lam))
+        exact = (ratios.square().mean() / alone.square().mean()).sqrt()
+        one = found[f"{kind}_{damping:g}_q"]
+        assert one is not None
+        assert one.factor == pytest.approx(float(exact), rel=0.05)
+        assert one.unit == pytest.approx(len(s) * lam)
+        assert np.corrcoef(alone, ratios)[0, 1] > 0.7
 
 
 def test_a_store_of_another_format_is_refused(tmp_path):
@@ -283,13 +291,3 @@ def test_a_layer_of_zero_gradients_is_skipped(tmp_path):
     rows, facts = scored(build(tmp_path, made), config("datainf_layer"))
     assert facts["datainf_layer"]["lambda"]["l.1"] == 0
     assert np.isfinite(column(rows, "influence_datainf_layer_q")).all()
-
-
-def test_reliability_is_the_rank_correlation_of_two_halves():
-    rng = np.random.default_rng(0)
-    signal, noise = rng.normal(size=(5000, 1)), rng.normal(size=(5000, 10))
-    # Halves hold five groups each: correlation 25 s^2 / (25 s^2 + 5), s^2 = 0.2.
-    rho = reliability(0.2**0.5 * signal + noise)
-    assert rho == pytest.approx(6 / np.pi * np.arcsin(0.5 / 2), abs=0.03)
-    assert reliability(np.ones((5, 4))) == 0
-    assert reliability(np.hstack([signal, 0 * signal])) == 0

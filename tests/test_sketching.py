@@ -96,7 +96,7 @@ def build(
 def columns():
     """To score with: H^-1 v all ones, for one query set of one group."""
     ones = torch.ones(1, 512, 1).double()
-    return score_table.Columns(["x"], ones, torch.ones(1, 1), torch.ones(1))
+    return score_table.Columns(["x"], ones, torch.ones(1, 1), [None])
 
 
 def shards(recipe):
