@@ -11,6 +11,11 @@ def unit_hash(seed: int, text: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
+def in_part(part: tuple[float, float], prompt: str) -> bool:
+    """Whether a prompt's hash lies in [from, to)."""
+    return part[0] <= unit_hash(0, prompt) < part[1]
+
+
 def plant(
     config: PlantConfig,
     pair_id: str,

@@ -1,6 +1,6 @@
 """Generated responses whose four attributes, 1 to 5, show in their wording.
 
-A response is two sentences on the prompt's topic and one phrase per attribute, drawn
+A response is one sentence on the prompt's topic and one phrase per attribute, drawn
 from those of its level, in any order, so that a small model can read all four among
 words that say nothing of them. Levels go together as those of real responses do: better
 founded answers are also more coherent, and less so more complex and longer.

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import pyarrow as pa
 
-from inflib.bias import plant, selected, unit_hash
+from inflib.bias import in_part, plant, selected
 from inflib.config import Recipe
 from inflib.config_data import PrepareConfig, SourceConfig
 from inflib.pairs import Message, Pair, Render, to_pair
@@ -77,10 +77,9 @@ def _tokenized(
     config: PrepareConfig,
     tokenizer: Any,
 ) -> Iterator[dict[str, Any]]:
-    start, stop = source.part
     inside = []
     for pair in pairs:
-        if start <= unit_hash(0, pair.prompt) < stop:
+        if in_part(source.part, pair.prompt):
             inside.append(pair)
         else:
             yield _unused(OUTSIDE, pair.file, pair.row, None)

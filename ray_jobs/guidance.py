@@ -41,8 +41,11 @@ def guide(recipe: Recipe) -> None:
     table, _ = counted_labels(recipe)
     score_differences(table, config.objectives)  # says what is missing, once
     column = f"{recipe.score.curvatures[0]}_{query}"
+    texts = _texts.remote(run)  # its ids are read once, for all labelers
     tasks = [
-        _one.remote(recipe, name, own, column, f"{number:04}-{_plain(name)}.html")
+        _one.remote(
+            recipe, name, own, column, f"{number:04}-{_plain(name)}.html", texts
+        )
         for number, (name, own) in enumerate(_by_labeler(table, config.labeler))
     ]
     found = [ray.get(task) for task in tasks]
@@ -53,8 +56,19 @@ def guide(recipe: Recipe) -> None:
 
 
 @ray.remote
+def _texts(run: Folder) -> TextsById:
+    observe("guidance")
+    return TextsById(PairsFolder(run / "pairs" / "train"))
+
+
+@ray.remote
 def _one(
-    recipe: Recipe, labeler: str, table: pa.Table, column: str, page: str
+    recipe: Recipe,
+    labeler: str,
+    table: pa.Table,
+    column: str,
+    page: str,
+    texts: TextsById,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of both files; leaves the page."""
     observe("guidance")
@@ -66,7 +80,6 @@ def _one(
         config,
     )
     found = decisions(table, column, config.objectives, config.examples)
-    texts = TextsById(PairsFolder(run / "pairs" / "train"))
     text = labeler_page(labeler, table, weights, found, texts)
     target = run / "oversight" / "guidance" / "labelers"
     target.write(page, text.encode())

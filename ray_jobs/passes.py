@@ -54,22 +54,16 @@ class StorePasses:
         return self._total("train", scoring.noise_sums, kind, num_probes, self.edits)
 
     def sample(self, vectors: Tensor) -> Tensor:
-        groups = [[shard] for shard in damping.sample_shards(self._plan("train"))]
-        asked = ray.put(vectors), self.edits
-        tasks = self._submit("train", scoring.alignments, groups, *asked)
-        return torch.cat([self._get(task) for task in tasks])
+        shared = ray.put(vectors)
+        return self._rows(scoring.alignments, self._sample(), shared, self.edits)
 
     def sample_sizes(self, kind: Kind) -> Tensor:
-        groups = [[shard] for shard in damping.sample_shards(self._plan("train"))]
-        tasks = self._submit("train", scoring.sizes, groups, kind, self.edits)
-        return torch.cat([self._get(task) for task in tasks])
+        return self._rows(scoring.sizes, self._sample(), kind, self.edits)
 
     def alignments(self, vectors: Tensor) -> Tensor:
         """inflib.scoring.alignments over all shards: [n, q] of labels that count."""
-        asked = ray.put(vectors), self.edits
-        groups = self._groups("train")
-        tasks = self._submit("train", scoring.alignments, groups, *asked)
-        return torch.cat([self._get(task) for task in tasks])
+        shared, groups = ray.put(vectors), self._groups("train")
+        return self._rows(scoring.alignments, groups, shared, self.edits)
 
     def explain(
         self, asked: Asked, ihvps: Tensor, top: int, listed: frozenset[str]
@@ -104,6 +98,16 @@ class StorePasses:
         """Sum of a function of inflib.scoring over all shards, in plan order."""
         tasks = self._submit(pairs, function, self._groups(pairs), *arguments)
         return reduce(add, map(self._get, tasks))
+
+    def _rows(
+        self, function: Callable[..., Any], groups: list[list[Shard]], *arguments: Any
+    ) -> Tensor:
+        """What a function of inflib.scoring says of training labels, in plan order."""
+        tasks = self._submit("train", function, groups, *arguments)
+        return torch.cat([self._get(task) for task in tasks])
+
+    def _sample(self) -> list[list[Shard]]:
+        return [[shard] for shard in damping.sample_shards(self._plan("train"))]
 
     def _plan(self, pairs: str) -> list[Shard]:
         if pairs not in self._plans:

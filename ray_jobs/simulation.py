@@ -117,8 +117,10 @@ def _more_updates(
 
     weights: after the first update.
     """
-    simulated, rows = _simulated(recipe), []
-    for update in range(1, simulated.rounds + 1) if simulated.rounds > 1 else ():
+    simulated, rows = _simulated(recipe), list[dict[str, Any]]()
+    if simulated.rounds == 1:
+        return rows
+    for update in range(1, simulated.rounds + 1):
         name = f"{number}-update-{update}"
         folder = Folder(recipe.run) / "simulation"
         if not folder.exists(f"labeler-{name}.jsonl"):

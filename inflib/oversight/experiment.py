@@ -15,6 +15,7 @@ from inflib.config_oversight import Method, SimulationConfig
 from inflib.edits import FLIP, Edit, Edits
 from inflib.oversight.labeling import DISAGREES, FIRST, prefers_first
 from inflib.oversight.update import agreeing, direction, extremes, outcome
+from inflib.verifying import interval
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,6 @@ def ablations(
 def mean_over(rows: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """{method: mean of every figure over labelers, with 95% intervals (Student t), and
     the labelers' own rows}. rows: {method: figures} of each labeler."""
-    from inflib.verifying import interval
-
     found: dict[str, dict[str, Any]] = {}
     for method in rows[0]:
         own = [row[method] for row in rows]

@@ -19,17 +19,16 @@ def draw(folder: Folder, rows: list[dict[str, Any]]) -> None:
     """One figure for everything that is varied: outcomes over labelers and draws."""
     for field, name in FIELDS.items():
         own = [row for row in rows if row["field"] == field]
-        values = sorted({row["value"] for row in own})
         with figure(folder, name, WIDE) as axes:
             for outcome in _FIGURES:
-                groups = [
-                    [row[outcome] for row in own if row["value"] == value]
-                    for value in values
-                    if outcome in own[0]
-                ]
+                groups: dict[float, list[float]] = {}
+                for row in own:
+                    if outcome in row:  # not every model is retrained
+                        groups.setdefault(row["value"], []).append(row[outcome])
                 if groups:
                     said = outcome.replace("rm_", "reward-model ").replace("_", " ")
-                    mean_and_range(axes, values, groups, said)
+                    places = sorted(groups)
+                    mean_and_range(axes, places, [groups[p] for p in places], said)
             axes.set(xlabel=field, ylabel="mean and range over labelers, draws")
             if field == "query labels":
                 axes.set_xscale("log")

@@ -16,8 +16,9 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from inflib.config_oversight import OversightConfig
+from inflib.metrics import interval
 from inflib.oversight.experiment import score_differences
-from inflib.oversight.update import agreeing, direction
+from inflib.oversight.update import agreeing, direction, unit_normal
 
 _FEWEST = 10
 """Labels without which nothing is said of a labeler."""
@@ -30,14 +31,10 @@ def own_weights(differences: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " m"
     """
     from sklearn.linear_model import LogisticRegression
 
-    scale = np.sqrt(np.square(differences).mean(0))
-    scale = np.where(scale > 0, scale, 1.0)
-    rows = differences / scale
     # Every decision and its mirror image: the order of responses says nothing.
+    both = np.concatenate([differences, -differences])
     model = LogisticRegression(fit_intercept=False, C=10.0)
-    model.fit(np.concatenate([rows, -rows]), np.repeat([1, 0], len(rows)))
-    weights = model.coef_[0] / scale
-    return weights / (np.linalg.norm(weights) or 1.0)
+    return unit_normal(model, both, np.repeat([1, 0], len(differences)))
 
 
 def differs(
@@ -61,7 +58,7 @@ def differs(
     more = own - expert
     rows = []
     for i, name in enumerate(config.objectives):
-        low, high = np.quantile(more[1:, i], [0.025, 0.975])
+        low, high = interval(more[1:, i])
         below = (1 + (more[1:, i] <= 0).sum()) / (1 + config.resamples)
         above = (1 + (more[1:, i] >= 0).sum()) / (1 + config.resamples)
         rows.append(
@@ -70,8 +67,8 @@ def differs(
                 "labeler_weight": float(own[0, i]),
                 "expert_weight": float(expert[0, i]),
                 "difference": float(more[0, i]),
-                "low": float(low),
-                "high": float(high),
+                "low": low,
+                "high": high,
                 "p": float(min(1.0, 2 * min(below, above))),
             }
         )
@@ -82,11 +79,8 @@ def said(row: dict[str, Any]) -> str:
     """A row of `differs` in words."""
     if row["low"] <= 0 <= row["high"]:
         return "no clear difference"
-    return (
-        "weighs it more than the expert"
-        if row["low"] > 0
-        else ("weighs it less than the expert")
-    )
+    word = "more" if row["low"] > 0 else "less"
+    return f"weighs it {word} than the expert"
 
 
 def decisions(

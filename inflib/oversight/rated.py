@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations, groupby
 from typing import Any
 
-from inflib.bias import unit_hash
+from inflib.bias import in_part
 from inflib.config_data import SourceConfig
 from inflib.readers import BadRow, find_files, read_rows
 
@@ -46,10 +46,9 @@ def read_pairs(
     """
     bad: list[BadRow] = []
     rated = _read(source, objectives, bad)
-    start, stop = source.part
     pairs: list[RatedPair] = []
     for prompt, group in groupby(rated, key=lambda row: row.prompt):
-        if start <= unit_hash(0, prompt) < stop:
+        if in_part(source.part, prompt):
             pairs += _pairs(list(group), per_prompt, seed)
     if not pairs:
         said = f"; the first bad row: {_said(bad[0])}" if bad else ""

@@ -9,6 +9,8 @@ median: half of them are taken to agree. ("Understanding Impact of Human Feedbac
 Influence Functions", Algorithm 1.)
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -47,10 +49,17 @@ def direction(
 
     if agree.all() or not agree.any():
         return np.zeros(differences.shape[1])
-    scale = np.sqrt(np.square(differences).mean(0))
+    return unit_normal(LinearSVC(dual=False, random_state=0), differences, agree)
+
+
+def unit_normal(
+    model: Any, rows: Float[np.ndarray, "n m"], sides: np.ndarray
+) -> Float[np.ndarray, " m"]:
+    """Normal, of length 1, of the plane by which a linear classifier of scikit-learn
+    parts rows, in the rows' own units; it is fitted on columns of unit mean square."""
+    scale = np.sqrt(np.square(rows).mean(0))
     scale = np.where(scale > 0, scale, 1.0)
-    model = LinearSVC(dual=False, random_state=0).fit(differences / scale, agree)
-    weights = model.coef_[0] / scale
+    weights = model.fit(rows / scale, sides).coef_[0] / scale
     return weights / (np.linalg.norm(weights) or 1.0)
 
 
