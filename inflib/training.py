@@ -9,11 +9,13 @@ from typing import Any
 import pyarrow as pa
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
+from transformers import TrainerCallback
 
 from inflib.config import Recipe
 from inflib.edits import UNCHANGED, Edits
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
+from inflib.progress import Progress
 from inflib.reward import load_base
 from inflib.reward_folder import DTYPES
 from inflib.tokenizer import load_tokenizer
@@ -50,6 +52,18 @@ def labelled_ids(
     if with_margin:
         table["margin"] = pa.array(margins, pa.float64())
     return datasets.Dataset(pa.table(table))
+
+
+class ShowProgress(TrainerCallback):
+    """Optimiser steps done, on the first worker."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        left = state.max_steps - state.global_step
+        self._progress = Progress("train", left, "steps")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self._progress.advance(1)
 
 
 def build_trainer(

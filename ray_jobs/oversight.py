@@ -23,7 +23,7 @@ from ray_jobs.guidance import guide
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
 from ray_jobs.session import Stage, main
-from ray_jobs.simulation import one_labeler, write_simulation
+from ray_jobs.simulation import audit_labelers, outcomes, retrained, write_simulation
 from ray_jobs.sketch import sketch
 from ray_jobs.train import train
 
@@ -42,9 +42,15 @@ def simulate(recipe: Recipe, config: OversightConfig) -> None:
     """Write oversight/ of a run whose labelers are simulated."""
     stage = Stage("oversight", Folder(recipe.run) / "oversight")
     weights = write_simulation(recipe, config)
-    rows = [one_labeler(recipe, config, i, own) for i, own in enumerate(weights)]
-    metrics = mean_over([row["methods"] for row in rows])
-    ablations = [row for found in rows for row in found["ablations"]]
+    audits = audit_labelers(recipe, weights)
+    found = [
+        outcomes(recipe, number, audited, accuracy)
+        for number, (audited, accuracy) in enumerate(
+            zip(audits, retrained(audits), strict=True)
+        )
+    ]
+    metrics = mean_over([methods for methods, _ in found])
+    ablations = [row for _, rows in found for row in rows]
     stage.folder.write_json("metrics.json", metrics)
     stage.folder.write_json("ablations.json", ablations)
     draw(stage.folder / "figures", ablations)

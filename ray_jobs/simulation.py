@@ -1,10 +1,10 @@
 """Simulated labelers, each audited in a run of its own: what new weights are worth."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from inflib import scoring
 from inflib.config import Recipe
 from inflib.config_oversight import Method, OversightConfig, SimulationConfig
 from inflib.detection import layers
@@ -20,10 +20,11 @@ from ray_jobs.activations import layer_detectors, write_activations
 from ray_jobs.guidance import guide
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
+from ray_jobs.session import start_ray
 from ray_jobs.sketch import sketch
 from ray_jobs.subset_scores import subset_scores
 from ray_jobs.train import train
-from ray_jobs.trials import train_trials
+from ray_jobs.trials import Training, train_runs, train_trials
 
 Weights = tuple[float, ...]
 
@@ -68,29 +69,78 @@ def write_simulation(recipe: Recipe, config: OversightConfig) -> list[Weights]:
     return weights
 
 
-def one_labeler(
-    recipe: Recipe, config: OversightConfig, number: int, before: Weights
-) -> dict[str, Any]:
-    """{"methods": {method: figures}, "ablations": rows}; kept once they are there."""
-    simulated = _simulated(recipe)
-    own = _labeler_recipe(recipe, str(number))
-    for stage in (prepare, train, sketch, score, guide):
+@dataclass(frozen=True)
+class Audited:
+    """A labeler's run, scored, and the weights that each method gives."""
+
+    recipe: Recipe
+    before: Weights
+    """The labeler's own."""
+
+    labels: Labels
+    influence: np.ndarray
+    weights: dict[Method, np.ndarray]
+
+
+def audit_labelers(recipe: Recipe, labelers: list[Weights]) -> list[Audited]:
+    """The run of every labeler, their trainings several at once."""
+    runs = [_labeler_recipe(recipe, str(number)) for number in range(len(labelers))]
+    for own in runs:
+        prepare(own)
+    start_ray(recipe)
+    train_runs(runs, recipe.verify.at_once)
+    return [
+        _audit(own, before, _simulated(recipe).seed + number)
+        for number, (own, before) in enumerate(zip(runs, labelers, strict=True))
+    ]
+
+
+def _audit(own: Recipe, before: Weights, seed: int) -> Audited:
+    for stage in (train, sketch, score, guide):
         stage(own)
-    scores = scoring.current_scores(Folder(own.run), own)
-    key = scoring.key(scores=scores, **config.model_dump(mode="json"))
-    kept, name = Folder(recipe.run) / "oversight" / "parts", f"{number}-{key}.json"
-    if name in kept.names():
-        return kept.read_json(name)
     labels, suspicion = _suspicion(own)
-    weights = new_weights(labels, suspicion, simulated.seed + number)
+    weights = new_weights(labels, suspicion, seed)
+    return Audited(own, before, labels, suspicion["influence"], weights)
+
+
+def retrained(audits: list[Audited]) -> list[dict[Method, float]]:
+    """For every labeler: accuracy of models trained with each method's labels."""
+    trainings = {
+        (number, method): _updated(each, weights)
+        for number, each in enumerate(audits)
+        for method, weights in each.weights.items()
+        if method in _simulated(each.recipe).retrain
+    }
+    at_once = audits[0].recipe.verify.at_once
+    results = train_trials(list(trainings.values()), at_once)
+    rows: list[dict[Method, float]] = [{} for _ in audits]
+    for (number, method), result in zip(trainings, results, strict=True):
+        rows[number][method] = result[_test(audits[number].recipe)]["accuracy"]
+    return rows
+
+
+def _updated(audited: Audited, weights: np.ndarray) -> Training:
+    own, test = audited.recipe, _test(audited.recipe)
+    only = {"queries": {test: own.prepare.queries[test]}}  # the others take time
+    tested = own.model_copy(update={"prepare": own.prepare.model_copy(update=only)})
+    trial = Trial("updated", 0, 0, audited.labels.edits(weights))
+    return Training(tested, Folder(own.run) / "retrained", trial)
+
+
+def outcomes(
+    recipe: Recipe, number: int, audited: Audited, accuracy: dict[Method, float]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """({method: figures}, rows of ablations) of a labeler.
+
+    accuracy: of the models trained with each method's labels.
+    """
+    simulated, own, labels = _simulated(recipe), audited.recipe, audited.labels
     expert = np.array(simulated.expert)
-    start = outcome(np.array(before), expert, labels.apart)
+    start = outcome(np.array(audited.before), expert, labels.apart)
     start["rm_accuracy"] = _accuracy(own)
-    trained = {m: w for m, w in weights.items() if m in simulated.retrain}
-    accuracy = _retrain(own, labels, trained)
-    methods = {}
+    methods: dict[str, Any] = {}
     first: dict[str, Any] = {}
-    for method, new in weights.items():
+    for method, new in audited.weights.items():
         end = outcome(new, expert, labels.apart)
         if method in accuracy:
             end["rm_accuracy"] = accuracy[method]
@@ -101,12 +151,12 @@ def one_labeler(
         methods[method] = figures | {"weights": new.tolist()}
     asked = simulated.sizes, simulated.repeats, simulated.seed
     sizes, parts = subset_scores(own, _query(own), *asked)
-    swept = ablations(simulated, labels, suspicion["influence"], sizes, parts)
-    done = [start, first, *_more_updates(recipe, number, weights["influence"], labels)]
-    swept += [{"field": "updates", "value": i} | row for i, row in enumerate(done)]
-    found = {"methods": methods, "ablations": swept}
-    kept.write_json(name, found)
-    return found
+    swept = ablations(simulated, labels, audited.influence, sizes, parts)
+    more = _more_updates(recipe, number, audited.weights["influence"], labels)
+    done = [start, first, *more]
+    return methods, swept + [
+        {"field": "updates", "value": i} | row for i, row in enumerate(done)
+    ]
 
 
 def _more_updates(
@@ -138,22 +188,6 @@ def _more_updates(
             after, influence = _influence(own)
             weights = direction(after.differences, agreeing(influence))
     return rows
-
-
-def _retrain(
-    own: Recipe, labels: Labels, weights: dict[Method, np.ndarray]
-) -> dict[Method, float]:
-    """Accuracy of reward models trained with each method's labels."""
-    trials = {
-        method: Trial("updated", 0, 0, labels.edits(new))
-        for method, new in weights.items()
-    }
-    distinct = list({trial.name: trial for trial in trials.values()}.values())
-    folder, test = Folder(own.run) / "retrained", _test(own)
-    only = {"queries": {test: own.prepare.queries[test]}}  # the others take time
-    tested = own.model_copy(update={"prepare": own.prepare.model_copy(update=only)})
-    found = train_trials(tested, folder, distinct, own.verify.at_once)
-    return {m: found[trial.name][test]["accuracy"] for m, trial in trials.items()}
 
 
 def _suspicion(own: Recipe) -> tuple[Labels, dict[str, np.ndarray]]:

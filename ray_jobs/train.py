@@ -12,16 +12,13 @@ from typing import Any
 import ray.train
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.huggingface.transformers import RayTrainReportCallback
 from ray.train.torch import TorchTrainer
-from transformers import TrainerCallback
 
-from inflib.adapter import read_adapter
 from inflib.config import Recipe
 from inflib.edits import Edits
 from inflib.events import event
 from inflib.folder import Folder, open_filesystem
-from inflib.progress import Clock, Progress
+from inflib.progress import Clock
 from ray_jobs.observe import observe
 from ray_jobs.session import Stage, main, start_ray
 
@@ -30,6 +27,8 @@ def train(recipe: Recipe) -> None:
     """Write reward_model/ of a run, unless it is complete or the user brings one."""
     stage = Stage("train", Folder(recipe.run) / "reward_model")
     if recipe.model.adapter is not None:
+        from inflib.adapter import read_adapter  # see train_worker
+
         read_adapter(Folder(recipe.model.adapter))
         return stage.skip(f"skipped, the adapter is {recipe.model.adapter}")
     if stage.folder.exists("done.json"):
@@ -79,21 +78,12 @@ def fit(recipe: Recipe, folder: Folder, edits: Edits) -> None:
         raise result.error
 
 
-class ShowProgress(TrainerCallback):
-    """Optimiser steps done, on the first worker."""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        left = state.max_steps - state.global_step
-        self._progress = Progress("train", left, "steps")
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.is_world_process_zero:
-            self._progress.advance(1)
-
-
 def train_worker(config: dict[str, Any]) -> None:
     """What every training worker runs; rank 0 writes the result."""
-    from inflib.training import build_trainer, save_reward_model
+    # Here, since a training's driver and controller would load all this for nothing.
+    from ray.train.huggingface.transformers import RayTrainReportCallback
+
+    from inflib.training import ShowProgress, build_trainer, save_reward_model
 
     observe("train")
     recipe = Recipe.model_validate(config["recipe"])

@@ -20,7 +20,7 @@ from inflib.terminal import show_verification
 from inflib.verifying import compare, plan_trials
 from inflib.what_if import Scored, predict
 from ray_jobs.session import Stage, main, start_ray
-from ray_jobs.trials import train_trials
+from ray_jobs.trials import Training, train_trials
 
 
 def verify(recipe: Recipe) -> None:
@@ -41,7 +41,9 @@ def verify(recipe: Recipe) -> None:
     print(f"verify: {len(trials)} trainings", flush=True)
     start_ray(recipe)
     target = stage.folder / trained
-    found = train_trials(recipe, target, trials, recipe.verify.at_once)
+    trainings = [Training(recipe, target, trial) for trial in trials]
+    results = train_trials(trainings, recipe.verify.at_once)
+    found = {trial.name: row for trial, row in zip(trials, results, strict=True)}
     predictions = {t.name: _predicted(recipe, scored, t.edits) for t in trials}
     figures = {
         name: compare(
