@@ -80,7 +80,9 @@ def _one(
         config,
     )
     found = decisions(table, column, config.objectives, config.examples)
-    text = labeler_page(labeler, table, weights, found, texts)
+    ids = table["comparison_id"].to_pylist()
+    shown = [texts[ids[row["place"]]] for row in found]
+    text = labeler_page(labeler, table, weights, found, shown)
     target = run / "oversight" / "guidance" / "labelers"
     target.write(page, text.encode())
     return tuple(  # type: ignore[return-value]

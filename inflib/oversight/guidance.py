@@ -16,7 +16,7 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from inflib.config_oversight import OversightConfig
-from inflib.metrics import interval
+from inflib.metrics import interval, p_value
 from inflib.oversight.experiment import score_differences
 from inflib.oversight.update import agreeing, direction, unit_normal
 
@@ -59,8 +59,6 @@ def differs(
     rows = []
     for i, name in enumerate(config.objectives):
         low, high = interval(more[1:, i])
-        below = (1 + (more[1:, i] <= 0).sum()) / (1 + config.resamples)
-        above = (1 + (more[1:, i] >= 0).sum()) / (1 + config.resamples)
         rows.append(
             {
                 "objective": name,
@@ -69,7 +67,7 @@ def differs(
                 "difference": float(more[0, i]),
                 "low": low,
                 "high": high,
-                "p": float(min(1.0, 2 * min(below, above))),
+                "p": p_value(more[1:, i]),
             }
         )
     return rows

@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from inflib.oversight.guidance import said
 from inflib.pages import document, label_table, rows_table
-from inflib.pairs_folder import TextsById
 
 
 def labeler_page(
@@ -15,12 +14,12 @@ def labeler_page(
     table: pa.Table,
     weights: list[dict[str, Any]],
     decisions: list[dict[str, Any]],
-    texts: TextsById,
+    texts: list[dict[str, str]],
 ) -> str:
     """HTML.
 
     table: the labeler's scored labels; weights: guidance.differs; decisions:
-    guidance.decisions.
+    guidance.decisions; texts: prompt, response_a and response_b of each decision.
     """
     parts = [
         f"<p>{len(table)} labels. Weights are scaled to length 1: the labeler's as the "
@@ -42,8 +41,8 @@ def labeler_page(
         or "<p>Too few labels to say in what they differ from the expert's.</p>",
         "<h2>Decisions to look at again</h2>",
     ]
-    ids, signs = table["comparison_id"].to_pylist(), table["sign"].to_pylist()
-    for row in decisions:
+    signs = table["sign"].to_pylist()
+    for row, text in zip(decisions, texts, strict=True):
         apart = ", ".join(
             f"{weight['objective']} {row[weight['objective']]:+g}" for weight in weights
         )
@@ -51,9 +50,7 @@ def labeler_page(
             f"{row['pair_id']}: influence {row['influence']:.3g} "
             f"(standard error {row['error']:.2g})"
         )
-        parts.append(
-            label_table(about, texts[ids[row["place"]]], signs[row["place"]], False)
-        )
+        parts.append(label_table(about, text, signs[row["place"]], False))
         if apart:
             parts.append(f"<p>chosen - rejected: {html.escape(apart)}</p>")
     return document(f"Labeler {labeler}", parts)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,28 @@ def test_a_run_without_the_scores_is_refused(audited, tmp_path):
         run_stages(own, [oversee])
     with pytest.raises(ValueError, match="no section oversight"):
         run_stages(audited, [oversee])
+
+
+@pytest.mark.slow
+def test_the_second_update_starts_from_a_model_of_the_first(overseen):
+    twice = with_fields(overseen, {"oversight.simulate.rounds": 2}, "test")
+    run_stages(twice, [oversee])
+    rows = (Folder(overseen.run) / "oversight").read_json("ablations.json")
+    updates = [row for row in rows if row["field"] == "updates"]
+    assert [row["value"] for row in updates] == [0, 1, 2]
+    assert {"label_accuracy", "cosine", "rm_accuracy"} <= set(updates[2])
+    accuracies = [row["label_accuracy"] for row in updates]
+    assert len(set(accuracies)) > 1
+    run = Folder(overseen.run) / "labelers"
+    first, second = (run / f"0-update-{n}" for n in (1, 2))
+    assert first.exists("influence/done.json")
+    assert second.exists("reward_model/done.json")
+    assert not second.exists("influence/done.json")  # nothing is asked of its scores
+    # the labels of the first update are those of its weights
+    metrics = (Folder(overseen.run) / "oversight").read_json("metrics.json")
+    weights = np.array(metrics["influence"]["labelers"][0]["weights"])
+    made = (Folder(overseen.run) / "simulation").read_bytes("labeler-0-update-1.jsonl")
+    for line in made.decode().splitlines():
+        row = json.loads(line)
+        apart = [row[f"{name}_chosen"] - row[f"{name}_rejected"] for name in NAMES]
+        assert weights @ np.array(apart) >= 0
