@@ -84,6 +84,7 @@ def test_faults_of_the_endpoint(judged_run):
         assert len(server.bodies) == count
 
 
+@pytest.mark.slow
 def test_a_refused_key_stops_and_what_was_answered_is_kept(
     judged_run, monkeypatch, capsys
 ):
@@ -122,6 +123,7 @@ def test_a_refused_key_stops_and_what_was_answered_is_kept(
         run_stages(with_judge(judged_run, server, **fields | {"model": "x"}), [judge])
 
 
+@pytest.mark.slow
 def test_a_killed_worker_pays_again_for_answers_under_way_only(judged_run):
     distinct = len(responses(judged_run, "train"))
     at_once, killed = 2, threading.Event()

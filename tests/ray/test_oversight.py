@@ -45,7 +45,7 @@ def overseen(llama_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Rec
             "simulate": {
                 "expert": [1.04, 0.46, 0.47, -0.33],
                 "labelers": [[1.1, 1.0, 3.1, 3.0]],
-                "retrain": ["influence"],
+                "retrain": [],  # takes a training: see the slow test
                 "shares": [0.25],
                 "sizes": [5],
                 "repeats": 3,
@@ -59,11 +59,11 @@ def overseen(llama_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Rec
 def test_every_method_has_its_figures_and_the_truth_is_the_best(overseen):
     found = (Folder(overseen.run) / "oversight").read_json("metrics.json")
     assert list(found) == ["influence", "mahalanobis", "knn", "random", "upper_bound"]
-    for method, row in found.items():
+    for row in found.values():
         assert 0.3 < row["label_accuracy_before"] < 1
         assert 0 <= row["label_accuracy_after"] <= 1
         assert row["cosine_before"] == pytest.approx(0.356, abs=0.001)
-        assert ("rm_accuracy_after" in row) == (method == "influence")
+        assert "rm_accuracy_after" not in row
         assert len(row["labelers"]) == 1
     best = found["upper_bound"]
     assert best["label_accuracy_after"] > best["label_accuracy_before"] + 0.05
@@ -78,10 +78,8 @@ def test_ablations_cover_sizes_shares_and_updates(overseen):
     assert sizes[:3] == [5, 5, 5] and len(sizes) == 4
     assert ("share at either end", 0.25) in found
     updates = [row for row in rows if row["field"] == "updates"]
-    metrics = folder.read_json("metrics.json")["influence"]
     assert [row["value"] for row in updates] == [0, 1]
-    assert updates[0]["rm_accuracy"] == metrics["rm_accuracy_before"]
-    assert updates[1]["rm_accuracy"] == metrics["rm_accuracy_after"]
+    assert 0 < updates[0]["rm_accuracy"] < 1
     pictures = (folder / "figures").names()
     assert pictures == {"query_size.png", "extremes.png", "updates.png"}
 
@@ -128,25 +126,29 @@ def test_a_run_without_the_scores_is_refused(audited, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_second_update_starts_from_a_model_of_the_first(overseen):
-    twice = with_fields(overseen, {"oversight.simulate.rounds": 2}, "test")
-    run_stages(twice, [oversee])
-    rows = (Folder(overseen.run) / "oversight").read_json("ablations.json")
+def test_models_are_retrained_and_the_second_update_starts_from_the_first(overseen):
+    changes = {"rounds": 2, "retrain": ["influence"]}
+    fields = {f"oversight.simulate.{name}": value for name, value in changes.items()}
+    run_stages(with_fields(overseen, fields, "test"), [oversee])
+    folder = Folder(overseen.run)
+    metrics = (folder / "oversight").read_json("metrics.json")
+    rows = (folder / "oversight").read_json("ablations.json")
     updates = [row for row in rows if row["field"] == "updates"]
     assert [row["value"] for row in updates] == [0, 1, 2]
+    found = metrics["influence"]
+    assert updates[0]["rm_accuracy"] == found["rm_accuracy_before"]
+    assert updates[1]["rm_accuracy"] == found["rm_accuracy_after"]
+    assert updates[1]["label_accuracy"] == found["label_accuracy_after"]
     assert {"label_accuracy", "cosine", "rm_accuracy"} <= set(updates[2])
-    accuracies = [row["label_accuracy"] for row in updates]
-    assert len(set(accuracies)) > 1
-    run = Folder(overseen.run) / "labelers"
-    first, second = (run / f"0-update-{n}" for n in (1, 2))
-    assert first.exists("influence/done.json")
-    assert second.exists("reward_model/done.json")
-    assert not second.exists("influence/done.json")  # nothing is asked of its scores
-    # the labels of the first update are those of its weights
-    metrics = (Folder(overseen.run) / "oversight").read_json("metrics.json")
-    weights = np.array(metrics["influence"]["labelers"][0]["weights"])
-    made = (Folder(overseen.run) / "simulation").read_bytes("labeler-0-update-1.jsonl")
-    for line in made.decode().splitlines():
+    assert "rm_accuracy_after" not in metrics["knn"]
+    runs = folder / "labelers"
+    assert (runs / "0-update-1" / "influence").exists("done.json")
+    assert (runs / "0-update-2" / "reward_model").exists("done.json")
+    assert not (runs / "0-update-2" / "influence").exists("done.json")  # not asked for
+    # The labels of the first update are those of its weights.
+    weights = np.array(found["labelers"][0]["weights"])
+    made = (folder / "simulation").read_bytes("labeler-0-update-1.jsonl").decode()
+    for line in made.splitlines():
         row = json.loads(line)
         apart = [row[f"{name}_chosen"] - row[f"{name}_rejected"] for name in NAMES]
         assert weights @ np.array(apart) >= 0
