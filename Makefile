@@ -1,9 +1,9 @@
-# make setup | demo | demo-seeds | test | test-slow | test-s3 | test-faults | check
+# make setup | demo | demo-seeds | test | test SLOW=1 | test-s3 | test-faults | check
 #      bench-gradients | bench-scale | clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo demo-seeds test test-slow test-s3 test-faults check bench-gradients bench-scale clean
+.PHONY: setup demo demo-seeds test test-s3 test-faults check bench-gradients bench-scale clean
 
 setup: .venv/.done
 
@@ -20,11 +20,9 @@ demo-seeds: setup
 	  $(BIN)/python -m ray_jobs.demo --seed $$seed --run runs/demo-seed-$$seed || exit 1; \
 	done
 
+# SLOW=1: with the slow ones, which use the same runs
 test: setup
-	$(BIN)/python -m pytest -q
-
-test-slow: setup
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q $(if $(SLOW),-m 'not gpu and not s3 and not faults')
 
 # The tests below run against a real S3 server, see scripts/s3_server.sh
 test-s3 test-faults: setup
