@@ -11,9 +11,11 @@ from pydantic import (
 
 from inflib.config_data import Frozen
 
-Method = Literal["influence", "mahalanobis", "knn", "random", "upper_bound"]
-"""Which labels agree with the expert, by: influence, distance from the expert's labels,
-chance, the truth."""
+Method = Literal[
+    "influence", "least_squares", "mahalanobis", "knn", "random", "upper_bound"
+]
+"""New weights from which labels agree with the expert, by: influence, distance from the
+expert's labels, chance, the truth. least_squares: from how large influence is."""
 
 
 class SimulationConfig(Frozen):

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.spatial.distance import cosine as cosine_distance
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import accuracy_score
 
 from inflib.config_data import SourceConfig
@@ -165,8 +166,12 @@ def test_algorithm_1_finds_the_expert_by_scores_that_follow_agreement(noise):
     labels = labels_of(LABELER)
     suspicion = -labels.differences @ EXPERT + noise * RNG.normal(size=len(APART))
     found = new_weights(labels, {"influence": suspicion}, seed=0)
-    assert list(found) == ["influence", "random", "upper_bound"]
+    assert list(found) == ["influence", "least_squares", "random", "upper_bound"]
     assert cosine(found["influence"], EXPERT) > 0.98
+    exact = LinearRegression(fit_intercept=False).fit(labels.differences, -suspicion)
+    assert cosine(found["least_squares"], exact.coef_) == pytest.approx(1)
+    assert np.linalg.norm(found["least_squares"]) == pytest.approx(1)
+    assert cosine(exact.coef_, EXPERT) > 0.99
     assert cosine(found["upper_bound"], EXPERT) > 0.98
     assert outcome(found["influence"], EXPERT, APART)["label_accuracy"] > 0.93
     assert abs(cosine(found["random"], EXPERT)) < 0.97
@@ -206,12 +211,15 @@ def test_ablations_have_a_row_for_every_part_and_share():
     rows = ablations(config, labels, exact, [10, 50], parts)
     assert [(row["field"], row["value"]) for row in rows] == [
         ("query labels", 10),
+        ("query labels, least squares", 10),
         ("query labels", 50),
+        ("query labels, least squares", 50),
         ("share at either end", 0.5),
         ("share at either end", 0.1),
     ]
-    assert rows[1]["cosine"] > 0.98 > rows[0]["cosine"]
-    assert rows[3]["cosine"] > 0.95
+    assert rows[2]["cosine"] > 0.98 > rows[0]["cosine"]
+    assert rows[3]["cosine"] == pytest.approx(1) and rows[1]["cosine"] < 0.98
+    assert rows[5]["cosine"] > 0.95
 
 
 def test_means_are_over_the_labelers_that_have_the_figure():

@@ -5,7 +5,7 @@ n  labels that count     m  objectives     s  parts of the query set
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from inflib.config_oversight import Method, SimulationConfig
 from inflib.edits import FLIP, Edit, Edits
 from inflib.oversight.labeling import DISAGREES, FIRST, prefers_first
-from inflib.oversight.update import agreeing, direction, extremes, outcome
+from inflib.oversight.update import agreeing, direction, extremes, outcome, slopes
 from inflib.verifying import interval
 
 
@@ -91,10 +91,11 @@ def new_weights(
     scores = suspicion | {"random": rng.random(len(labels.first))}
     agree = {method: agreeing(values) for method, values in scores.items()}
     agree["upper_bound"] = ~labels.disagrees
-    return {
-        method: direction(labels.differences, sides)  # type: ignore[misc]
-        for method, sides in agree.items()
+    found = {
+        method: direction(labels.differences, sides) for method, sides in agree.items()
     }
+    found["least_squares"] = slopes(labels.differences, suspicion["influence"])
+    return {method: found[method] for method in get_args(Method) if method in found}
 
 
 def ablations(
@@ -110,9 +111,13 @@ def ablations(
     """
     expert, rows = np.array(config.expert), []
     for size, scores in zip(sizes, of_parts.T, strict=True):
-        weights = direction(labels.differences, agreeing(scores))
-        found = outcome(weights, expert, labels.apart)
-        rows.append({"field": "query labels", "value": size} | found)
+        updates = {
+            "query labels": direction(labels.differences, agreeing(scores)),
+            "query labels, least squares": slopes(labels.differences, scores),
+        }
+        for field, weights in updates.items():
+            found = outcome(weights, expert, labels.apart)
+            rows.append({"field": field, "value": size} | found)
     for share in (0.5, *config.shares):
         places, agree = extremes(influence, share)
         weights = direction(labels.differences[places], agree)

@@ -7,6 +7,7 @@ from inflib.pictures import WIDE, figure, mean_and_range
 
 FIELDS = {
     "query labels": "query_size.png",
+    "query labels, least squares": "query_size_least_squares.png",
     "share at either end": "extremes.png",
     "updates": "updates.png",
 }
@@ -30,6 +31,6 @@ def draw(folder: Folder, rows: list[dict[str, Any]]) -> None:
                     places = sorted(groups)
                     mean_and_range(axes, places, [groups[p] for p in places], said)
             axes.set(xlabel=field, ylabel="mean and range over labelers, draws")
-            if field == "query labels":
+            if field.startswith("query labels"):
                 axes.set_xscale("log")
             axes.legend(fontsize=7)

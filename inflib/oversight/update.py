@@ -52,6 +52,19 @@ def direction(
     return unit_normal(LinearSVC(dual=False, random_state=0), differences, agree)
 
 
+def slopes(
+    differences: Float[np.ndarray, "n m"], influence: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " m"]:
+    """Weights, of length 1, by least squares of -influence on x, without an intercept.
+
+    Influence of a label is linear in its gradient: the more of what the expert wants
+    the chosen response has, the less harm. Uses how large influence is, where the
+    median uses the order alone. (Not in the paper.)
+    """
+    found, *_ = np.linalg.lstsq(differences, -influence, rcond=None)
+    return found / (np.linalg.norm(found) or 1.0)
+
+
 def unit_normal(
     model: Any, rows: Float[np.ndarray, "n m"], sides: np.ndarray
 ) -> Float[np.ndarray, " m"]:

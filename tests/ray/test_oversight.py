@@ -4,13 +4,15 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from inflib.config import Recipe
+from inflib.config_oversight import Method
 from inflib.folder import Folder
+from inflib.oversight.figures import FIELDS
 from inflib.recipe import with_fields
 from ray_jobs.oversight import oversee
 from ray_jobs.session import run_stages
@@ -58,7 +60,7 @@ def overseen(llama_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Rec
 
 def test_every_method_has_its_figures_and_the_truth_is_the_best(overseen):
     found = (Folder(overseen.run) / "oversight").read_json("metrics.json")
-    assert list(found) == ["influence", "mahalanobis", "knn", "random", "upper_bound"]
+    assert list(found) == list(get_args(Method))
     for row in found.values():
         assert 0.3 < row["label_accuracy_before"] < 1
         assert 0 <= row["label_accuracy_after"] <= 1
@@ -81,7 +83,7 @@ def test_ablations_cover_sizes_shares_and_updates(overseen):
     assert [row["value"] for row in updates] == [0, 1]
     assert 0 < updates[0]["rm_accuracy"] < 1
     pictures = (folder / "figures").names()
-    assert pictures == {"query_size.png", "extremes.png", "updates.png"}
+    assert pictures == set(FIELDS.values())
 
 
 def rows_of(recipe: Recipe, name: str) -> list[dict[str, str]]:
