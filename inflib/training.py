@@ -58,12 +58,32 @@ class ShowProgress(TrainerCallback):
     """Optimiser steps done, on the first worker."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step and state.is_world_process_zero:
+            print(f"train: goes on after step {state.global_step}", flush=True)
         left = state.max_steps - state.global_step
         self._progress = Progress("train", left, "steps")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             self._progress.advance(1)
+
+
+class NameCheckpoints(TrainerCallback):
+    """Says in a checkpoint whose it is; must come before what uploads it."""
+
+    FILE = "training.txt"
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        (folder / self.FILE).write_text(self._name)
+
+    def names(self, folder: Path) -> bool:
+        """Whether a checkpoint is of this training."""
+        file = folder / self.FILE
+        return file.exists() and file.read_text() == self._name
 
 
 def build_trainer(

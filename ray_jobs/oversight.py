@@ -46,7 +46,7 @@ def simulate(recipe: Recipe, config: OversightConfig) -> None:
     found = [
         outcomes(recipe, number, audited, accuracy)
         for number, (audited, accuracy) in enumerate(
-            zip(audits, retrained(audits), strict=True)
+            zip(audits, retrained(recipe, audits), strict=True)
         )
     ]
     metrics = mean_over([methods for methods, _ in found])

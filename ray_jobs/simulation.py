@@ -23,8 +23,8 @@ from ray_jobs.score import score
 from ray_jobs.session import start_ray
 from ray_jobs.sketch import sketch
 from ray_jobs.subset_scores import subset_scores
-from ray_jobs.train import train
-from ray_jobs.trials import Training, train_runs, train_trials
+from ray_jobs.train import Training, train
+from ray_jobs.trials import train_all
 
 Weights = tuple[float, ...]
 
@@ -88,7 +88,8 @@ def audit_labelers(recipe: Recipe, labelers: list[Weights]) -> list[Audited]:
     for own in runs:
         prepare(own)
     start_ray(recipe)
-    train_runs(runs, recipe.verify.at_once)
+    models = [Training(own, Folder(own.run) / "reward_model", {}) for own in runs]
+    train_all(models, recipe.verify.at_once, Folder(recipe.run) / "labelers")
     return [
         _audit(own, before, _simulated(recipe).seed + number)
         for number, (own, before) in enumerate(zip(runs, labelers, strict=True))
@@ -103,7 +104,7 @@ def _audit(own: Recipe, before: Weights, seed: int) -> Audited:
     return Audited(own, before, labels, suspicion["influence"], weights)
 
 
-def retrained(audits: list[Audited]) -> list[dict[Method, float]]:
+def retrained(recipe: Recipe, audits: list[Audited]) -> list[dict[Method, float]]:
     """For every labeler: accuracy of models trained with each method's labels."""
     trainings = {
         (number, method): _updated(each, weights)
@@ -111,8 +112,8 @@ def retrained(audits: list[Audited]) -> list[dict[Method, float]]:
         for method, weights in each.weights.items()
         if method in _simulated(each.recipe).retrain
     }
-    at_once = audits[0].recipe.verify.at_once
-    results = train_trials(list(trainings.values()), at_once)
+    models = list(trainings.values())
+    results = train_all(models, recipe.verify.at_once, Folder(recipe.run) / "labelers")
     rows: list[dict[Method, float]] = [{} for _ in audits]
     for (number, method), result in zip(trainings, results, strict=True):
         rows[number][method] = result[_test(audits[number].recipe)]["accuracy"]
@@ -124,7 +125,7 @@ def _updated(audited: Audited, weights: np.ndarray) -> Training:
     only = {"queries": {test: own.prepare.queries[test]}}  # the others take time
     tested = own.model_copy(update={"prepare": own.prepare.model_copy(update=only)})
     trial = Trial("updated", 0, 0, audited.labels.edits(weights))
-    return Training(tested, Folder(own.run) / "retrained", trial)
+    return Training.of_trial(tested, Folder(own.run) / "retrained", trial)
 
 
 def outcomes(

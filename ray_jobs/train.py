@@ -4,8 +4,11 @@ python -m ray_jobs.train --run runs/demo
 ray job submit --working-dir . -- python -m ray_jobs.train --run s3://bucket/run
 """
 
+import gc
 import shutil
 import tempfile
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from inflib.edits import Edits
 from inflib.events import event
 from inflib.folder import Folder, open_filesystem
 from inflib.progress import Clock
+from inflib.verifying import Trial
 from ray_jobs.observe import observe
 from ray_jobs.session import Stage, main, start_ray
 
@@ -35,24 +39,53 @@ def train(recipe: Recipe) -> None:
         return stage.skip()
     start_ray(recipe)
     observe("train")
-    fit(recipe, stage.folder, {})
+    fit([Training(recipe, stage.folder, {})], stage.folder, "checkpoints")
     metrics = stage.folder.read_json("metrics.json")
     accuracy = {name: each["accuracy"] for name, each in metrics["queries"].items()}
     facts = {name: metrics[name] for name in ("pairs", "steps")}
     stage.done(facts | {"accuracy": accuracy})
 
 
-def fit(recipe: Recipe, folder: Folder, edits: Edits) -> None:
-    """Train on the labels of a run, edited, and leave the reward model in `folder`."""
-    config = recipe.train
+@dataclass(frozen=True)
+class Training:
+    """A reward model to train on the labels of a prepared run."""
+
+    recipe: Recipe
+
+    folder: Folder
+    """Where the reward model goes."""
+
+    edits: Edits
+    """Of the training labels."""
+
+    @staticmethod
+    def of_trial(recipe: Recipe, parent: Folder, trial: Trial) -> "Training":
+        """With a trial's labels and seed, into a folder of its name."""
+        seed = {"seed": recipe.train.seed + trial.seed}
+        changed = {"train": recipe.train.model_copy(update=seed)}
+        own = recipe.model_copy(update=changed)
+        return Training(own, parent / trial.name, trial.edits)
+
+    @property
+    def done(self) -> bool:
+        return self.folder.exists("metrics.json")
+
+
+def fit(trainings: list[Training], folder: Folder, name: str) -> None:
+    """Train models one after the other, in one worker group; those done are kept.
+
+    A group takes as long to start as a small model to train. All must ask for the same
+    workers. folder/name: checkpoints of the model in training.
+    """
+    todo = [each for each in trainings if not each.done]
+    if not todo:
+        return
+    config = todo[0].recipe.train
     filesystem, path = open_filesystem(folder.url)
+    failures = config.max_failures * len(todo)
     result = TorchTrainer(
         train_worker,
-        train_loop_config={
-            "recipe": recipe.model_dump(mode="json"),
-            "folder": folder,
-            "edits": edits,
-        },
+        train_loop_config={"trainings": todo},
         scaling_config=ScalingConfig(
             num_workers=config.workers,
             use_gpu=config.gpus_per_worker > 0,
@@ -62,14 +95,13 @@ def fit(recipe: Recipe, folder: Folder, edits: Edits) -> None:
             },
         ),
         run_config=RunConfig(
-            name="checkpoints",
+            name=name,
             storage_path=path,
             storage_filesystem=None
             if folder.is_local
             else PyFileSystem(FSSpecHandler(filesystem)),
             failure_config=FailureConfig(
-                max_failures=config.max_failures,
-                controller_failure_limit=config.max_failures,
+                max_failures=failures, controller_failure_limit=failures
             ),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
@@ -79,33 +111,43 @@ def fit(recipe: Recipe, folder: Folder, edits: Edits) -> None:
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """What every training worker runs; rank 0 writes the result."""
+    """What every training worker runs; rank 0 writes the results."""
+    observe("train")
+    todo = [each for each in config["trainings"] if not each.done]
+    for number, training in enumerate(todo, start=1):
+        _train_one(training)
+        gc.collect()  # a trainer refers to itself
+        if len(todo) > 1:
+            said = f"{training.folder.url} is trained, {number} of {len(todo)}"
+            print(said, flush=True)
+
+
+def _train_one(training: Training) -> None:
     # Here, since a training's driver and controller would load all this for nothing.
     from ray.train.huggingface.transformers import RayTrainReportCallback
 
-    from inflib.training import ShowProgress, build_trainer, save_reward_model
+    from inflib.training import (
+        NameCheckpoints,
+        ShowProgress,
+        build_trainer,
+        save_reward_model,
+    )
 
-    observe("train")
-    recipe = Recipe.model_validate(config["recipe"])
+    recipe, target = training.recipe, training.folder
     scratch = tempfile.mkdtemp(prefix="train-")  # fresh for each rank and attempt
     clock = Clock()
-    callbacks = [RayTrainReportCallback(), ShowProgress()]
-    trainer = build_trainer(recipe, config["edits"], scratch, callbacks)
+    naming = NameCheckpoints(target.url)
+    callbacks = [naming, RayTrainReportCallback(), ShowProgress()]
+    trainer = build_trainer(recipe, training.edits, scratch, callbacks)
     checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
-        trainer.train()
-    else:
-        with checkpoint.as_directory() as local:
-            trainer.train(
-                resume_from_checkpoint=str(
-                    Path(local) / RayTrainReportCallback.CHECKPOINT_NAME
-                )
-            )
+    with checkpoint.as_directory() if checkpoint else nullcontext(scratch) as local:
+        saved = Path(local) / RayTrainReportCallback.CHECKPOINT_NAME
+        ours = naming.names(saved)  # or of the group's model before this one
+        trainer.train(resume_from_checkpoint=str(saved) if ours else None)
     clock.lap("train")
     figures = {name: trainer.evaluate(name) for name in recipe.prepare.queries}
     clock.lap("evaluate")
     event("trained", pairs=len(trainer.train_dataset), seconds=clock.laps)
-    target = config["folder"]
     if ray.train.get_context().get_world_rank() == 0:
         final = str(Path(scratch) / "final")
         save_reward_model(trainer, final, target)
@@ -116,7 +158,7 @@ def train_worker(config: dict[str, Any]) -> None:
                 "pairs": round(len(trainer.train_dataset) * recipe.train.epochs),
                 "steps": trainer.state.global_step,
                 "queries": {
-                    name: {"loss": each["eval_loss"], "accuracy": each["eval_accuracy"]}
+                    name: {y: each[f"eval_{y}"] for y in ("loss", "accuracy", "margin")}
                     for name, each in figures.items()
                 },
             },

@@ -20,7 +20,8 @@ from inflib.terminal import show_verification
 from inflib.verifying import compare, plan_trials
 from inflib.what_if import Scored, predict
 from ray_jobs.session import Stage, main, start_ray
-from ray_jobs.trials import Training, train_trials
+from ray_jobs.train import Training
+from ray_jobs.trials import train_all
 
 
 def verify(recipe: Recipe) -> None:
@@ -41,14 +42,14 @@ def verify(recipe: Recipe) -> None:
     print(f"verify: {len(trials)} trainings", flush=True)
     start_ray(recipe)
     target = stage.folder / trained
-    trainings = [Training(recipe, target, trial) for trial in trials]
-    results = train_trials(trainings, recipe.verify.at_once)
+    trainings = [Training.of_trial(recipe, target, trial) for trial in trials]
+    results = train_all(trainings, recipe.verify.at_once, stage.folder)
     found = {trial.name: row for trial, row in zip(trials, results, strict=True)}
     predictions = {t.name: _predicted(recipe, scored, t.edits) for t in trials}
     figures = {
         name: compare(
             trials,
-            {trial: metrics[name] for trial, metrics in found.items()},
+            {trial: _figures(recipe, sets[name]) for trial, sets in found.items()},
             {trial: changes.get(name, 0.0) for trial, changes in predictions.items()},
         )
         for name in recipe.prepare.queries
@@ -57,6 +58,13 @@ def verify(recipe: Recipe) -> None:
     stage.folder.write_json("verify.json", summary)
     show_verification(summary, Console())
     stage.done({"trainings": len(trials)}, {"inputs": key})
+
+
+def _figures(recipe: Recipe, measured: dict[str, float]) -> dict[str, float]:
+    """Accuracy, and the loss that scores are of."""
+    if recipe.score.query_loss == "margin":
+        return measured | {"loss": -measured["margin"]}
+    return measured
 
 
 def _predicted(recipe: Recipe, scored: Scored, edits: Edits) -> dict[str, float]:

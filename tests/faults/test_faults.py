@@ -89,7 +89,7 @@ def test_the_driver_is_killed_in_sketch_and_in_score(disturbed, undisturbed, tmp
 
 
 @pytest.mark.parametrize("victim", ["driver", "worker"])
-def test_training_is_interrupted(disturbed, undisturbed, tmp_path, victim):
+def test_training_is_interrupted(disturbed, undisturbed, tmp_path, victim, capsys):
     recipe = disturbed("pairs")
     folder = Path(recipe.run) / "reward_model" / "checkpoints"
 
@@ -108,6 +108,7 @@ def test_training_is_interrupted(disturbed, undisturbed, tmp_path, victim):
         killer = when(second_checkpoint, lambda: kill("ray::RayTrainWorker"))
         run_stages(recipe, [train])
         killer.join()
+    assert "train: goes on after step" in capsys.readouterr().out
     name = "adapter_model.safetensors"
     found = outputs(recipe, "reward_model")[f"reward_model/{name}"]
     assert found == outputs(undisturbed, "reward_model")[f"reward_model/{name}"]
