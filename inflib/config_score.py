@@ -18,6 +18,9 @@ Kind = Literal[
 ]
 """Curvatures, see inflib.curvature."""
 
+QueryLoss = Literal["bradley_terry", "margin"]
+"""What is explained of a query label: its loss, or -margin."""
+
 ITERATIVE: tuple[Kind, ...] = ("gauss_newton", "empirical_fisher")
 """Those that are solved by conjugate gradients, for a sweep of dampings."""
 
@@ -28,6 +31,11 @@ class ScoreConfig(Frozen):
     curvatures: tuple[Kind, ...] = ("gauss_newton", "datainf", "identity")
     """Inverse-Hessian approximations, the first being the one reported. identity is
     the plain gradient dot product; datainf_layer needs sketch.by_layer."""
+
+    query_loss: QueryLoss = "bradley_terry"
+    """Loss of the query labels. margin: -margin, by which all of them weigh the same,
+    where the other's gradient is mostly that of the few that the model gets wrong. For
+    query sets of less than some hundred labels."""
 
     damping: tuple[PositiveFloat, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     """Sweep of lambda for gauss_newton and empirical_fisher, relative to the trace of

@@ -60,7 +60,8 @@ class Queries:
 
 def read_queries(config: ScoreConfig, names: list[str], passes: Passes) -> Queries:
     """Raises ValueError naming a query set in which no label counts."""
-    found = {name: passes.query_sums(name, config.query_groups) for name in names}
+    asked = config.query_groups, config.query_loss
+    found = {name: passes.query_sums(name, *asked) for name in names}
     for name, sums in found.items():
         if not sums.counts.sum():
             raise ValueError(f"no label of {name} has a finite, non-zero gradient")

@@ -4,7 +4,7 @@
 
 Influence of label i on query label j is -g_j . H^-1 g_i, as in inflib.influence but not
 averaged over the query set: positive when the label raises this one loss. Cosine is
-that of the two loss gradients: positive when a step for one lowers the loss of the
+that of the two losses' gradients: positive when a step for one lowers the loss of the
 other. With sketches it is an estimate, with exact norms below and cut at 1.
 """
 
@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inflib import influence, products, store
+from inflib.config_score import QueryLoss
 from inflib.folder import Folder
 from inflib.labels import read_labels
 from inflib.pairs_folder import PairsFolder, Shard
@@ -50,7 +51,7 @@ class Asked:
 
     ids: list[str]
     gradients: Float[Tensor, "k m"]
-    """Sketches of the loss gradients, float64."""
+    """Sketches of the query loss's gradients, float64."""
 
     norms: Float[Tensor, " m"]
     """Of the whole gradients."""
@@ -100,14 +101,16 @@ def find_labels(
     return found
 
 
-def read_asked(run: Folder, query: str, shard: Shard, ids: list[str]) -> Asked:
+def read_asked(
+    run: Folder, query: str, shard: Shard, ids: list[str], loss: QueryLoss
+) -> Asked:
     """Some labels of a shard."""
     labels = read_labels(run, query, shard)
     places = {
         pair_id: i for i, pair_id in enumerate(labels.table["pair_id"].to_pylist())
     }
     own = torch.tensor([places[pair_id] for pair_id in ids])
-    rows, weights = labels.rows[own], labels.weights[own]
+    rows, weights = labels.rows[own], labels.query_weights(loss)[own]
     payload, scales = read_payload(run, query, shard)
     sketches = store.decode(payload[rows.numpy()], scales[rows].numpy()).double()
     norms = labels.sq_norms[own].sum(1).sqrt() * weights.abs()

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inflib import curvature, influence, store
-from inflib.config_score import Kind
+from inflib.config_score import Kind, QueryLoss
 from inflib.edits import Edits
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder, Shard
@@ -57,6 +57,12 @@ class Labels:
     def weights(self) -> Float[Tensor, " n"]:
         """Loss weights; 0 for a comparison that is not finite."""
         return self._masked(curvature.loss_weights, self.signs)
+
+    def query_weights(self, loss: QueryLoss) -> Float[Tensor, " n"]:
+        """Derivative of a query loss in the margin; 0 where that is not finite."""
+        if loss == "bradley_terry":
+            return self.weights
+        return torch.where(self.usable, -self.signs, 0.0)
 
     @property
     def flipped_weights(self) -> Float[Tensor, " n"]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inflib import damping, engine, scoring
-from inflib.config_score import Kind, ScoreConfig
+from inflib.config_score import Kind, QueryLoss, ScoreConfig
 from inflib.edits import Edits
 from inflib.folder import Folder
 from inflib.pairs_folder import PairsFolder
@@ -24,9 +24,11 @@ class LocalPasses:
     def moments(self) -> scoring.Moments:
         return scoring.moments(self.run, "train", self.plan, self.edits)
 
-    def query_sums(self, query: str, num_groups: int) -> scoring.GroupSums:
+    def query_sums(
+        self, query: str, num_groups: int, loss: QueryLoss
+    ) -> scoring.GroupSums:
         plan = PairsFolder(self.run / "pairs" / query).plan()
-        return scoring.query_sums(self.run, query, plan, num_groups)
+        return scoring.query_sums(self.run, query, plan, num_groups, loss)
 
     def products(
         self, kind: Kind, vectors: Float[Tensor, "k q"], lambdas: list[float]

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from inflib.config_score import Kind
+from inflib.config_score import Kind, QueryLoss
 from inflib.scoring import GroupSums, Moments
 
 
@@ -16,7 +16,7 @@ class Passes(Protocol):
     def moments(self) -> Moments:
         """inflib.scoring.moments over all shards."""
 
-    def query_sums(self, query: str, num_groups: int) -> GroupSums:
+    def query_sums(self, query: str, num_groups: int, loss: QueryLoss) -> GroupSums:
         """inflib.scoring.query_sums over all shards of a query set."""
 
     def products(

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from inflib import curvature, influence, products, store
 from inflib.config import Recipe
-from inflib.config_score import Kind
+from inflib.config_score import Kind, QueryLoss
 from inflib.edits import Edits
 from inflib.folder import Folder
 from inflib.labels import Labels, read_labels
@@ -58,7 +58,7 @@ class GroupSums:
     """Sums over the labels of a query set, by group."""
 
     vectors: Float[Tensor, "k g"]
-    """Loss gradients."""
+    """Gradients of the query loss."""
 
     counts: Float[Tensor, " g"]
     """Labels whose gradient is finite and not zero."""
@@ -99,19 +99,22 @@ def _moments(labels: Labels) -> Moments:
 
 
 def query_sums(
-    run: Folder, pairs: str, shards: list[Shard], num_groups: int
+    run: Folder, pairs: str, shards: list[Shard], num_groups: int, loss: QueryLoss
 ) -> GroupSums:
     """Of a group of shards."""
-    return reduce(add, [_query_sums(run, pairs, s, num_groups) for s in shards])
+    return reduce(add, [_query_sums(run, pairs, s, num_groups, loss) for s in shards])
 
 
-def _query_sums(run: Folder, pairs: str, shard: Shard, num_groups: int) -> GroupSums:
+def _query_sums(
+    run: Folder, pairs: str, shard: Shard, num_groups: int, loss: QueryLoss
+) -> GroupSums:
     labels = read_labels(run, pairs, shard)
     payload, scales = read_payload(run, pairs, shard)
     prompts = [c[:PROMPT_DIGITS] for c in labels.table["comparison_id"].to_pylist()]
     group = torch.tensor([int(prompt, 16) % num_groups for prompt in prompts])
     terms = torch.zeros(labels.num_comparisons, num_groups, dtype=torch.float64)
-    terms.index_put_((labels.rows, group), labels.weights, accumulate=True)
+    weights = labels.query_weights(loss)
+    terms.index_put_((labels.rows, group), weights, accumulate=True)
     counts = group[labels.counted].bincount(minlength=num_groups).double()
     return GroupSums(products.combine(payload, scales, terms), counts)
 

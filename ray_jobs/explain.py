@@ -84,7 +84,7 @@ def _explain(
     there = target.names()
     for number, (file, (shard, ids)) in enumerate(zip(files, chunks, strict=True)):
         if file not in there:
-            own = explaining.read_asked(run, query, shard, ids)
+            own = explaining.read_asked(run, query, shard, ids, recipe.score.query_loss)
             ihvps = solver.invert(kind, own.gradients, damping)
             found = passes.explain(own, ihvps, recipe.explain.top, listed)
             target.write_table(file, found)

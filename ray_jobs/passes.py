@@ -17,7 +17,7 @@ from torch import Tensor
 
 from inflib import damping, scoring
 from inflib.assembling import assemble as assemble_scores
-from inflib.config_score import Kind
+from inflib.config_score import Kind, QueryLoss
 from inflib.edits import Edits
 from inflib.events import event
 from inflib.explaining import Asked, best, explain_shards
@@ -42,8 +42,10 @@ class StorePasses:
     def moments(self) -> scoring.Moments:
         return self._total("train", scoring.moments, self.edits)
 
-    def query_sums(self, query: str, num_groups: int) -> scoring.GroupSums:
-        return self._total(query, scoring.query_sums, num_groups)
+    def query_sums(
+        self, query: str, num_groups: int, loss: QueryLoss
+    ) -> scoring.GroupSums:
+        return self._total(query, scoring.query_sums, num_groups, loss)
 
     def products(self, kind: Kind, vectors: Tensor, lambdas: list[float]) -> Tensor:
         shared = ray.put(vectors.numpy())

@@ -1,5 +1,7 @@
 """Influence on random parts of a query set, for ablations of its size."""
 
+from typing import Any
+
 import numpy as np
 import ray
 
@@ -25,7 +27,7 @@ def subset_scores(
     run, kind = Folder(recipe.run), recipe.score.curvatures[0]
     passes = StorePasses(run, recipe.score.group_shards)
     solver = engine.Solver(recipe.score, scoring.read_layers(run), passes)
-    asked = run, query, sizes, repeats, seed
+    asked = run, query, recipe.score.query_loss, sizes, repeats, seed
     subsets: Subsets = ray.get(_draw.remote(*asked))
     damping = None
     if kind in ITERATIVE:
@@ -36,8 +38,6 @@ def subset_scores(
 
 
 @ray.remote
-def _draw(
-    run: Folder, query: str, sizes: tuple[int, ...], repeats: int, seed: int
-) -> Subsets:
+def _draw(*asked: Any) -> Subsets:
     observe("query sizes")
-    return draw_subsets(run, query, sizes, repeats, seed)
+    return draw_subsets(*asked)

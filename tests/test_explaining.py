@@ -41,13 +41,13 @@ CONFIG = ScoreConfig(
 )
 
 
-def explained(run, ids, top, listed=frozenset(), cut=1):
+def explained(run, ids, top, listed=frozenset(), cut=1, loss="bradley_terry"):
     """(rows, query labels) through the functions that the Ray job uses."""
     passes = LocalPasses(run)
     solver = engine.Solver(CONFIG, scoring.read_layers(run), passes)
     parts = []
     for shard, own in find_labels(run, "query", ids):
-        asked = read_asked(run, "query", shard, own)
+        asked = read_asked(run, "query", shard, own, loss)
         ihvps = solver.invert("gauss_newton", asked.gradients, 0.1)
         groups = [passes.plan[i : i + cut] for i in range(0, 3, cut)]
         found = [
@@ -58,10 +58,12 @@ def explained(run, ids, top, listed=frozenset(), cut=1):
     return pa.concat_tables(parts)
 
 
-def test_the_mean_over_the_query_set_is_the_score(run):
-    table, _ = score_run(run, CONFIG, ["query"])
+@pytest.mark.parametrize("loss", ["bradley_terry", "margin"])
+def test_the_mean_over_the_query_set_is_the_score(run, loss):
+    config = CONFIG.model_copy(update={"query_loss": loss})
+    table, _ = score_run(run, config, ["query"])
     everyone = frozenset(table["pair_id"].to_pylist())
-    rows = explained(run, [], 2, everyone).to_pandas()
+    rows = explained(run, [], 2, everyone, loss=loss).to_pandas()
     rows = rows[rows.role == "listed"]
     means = rows.groupby("pair_id").influence.mean()
     scores = table.to_pandas().set_index("pair_id").influence_gauss_newton_query
@@ -92,7 +94,7 @@ def test_tops_and_neighbours_are_those_of_all_labels_however_shards_are_cut(run)
 
 def test_cosines_are_those_of_the_loss_gradients(run):
     (shard, ids), *_ = find_labels(run, "query", [])
-    asked = read_asked(run, "query", shard, ids[:2])
+    asked = read_asked(run, "query", shard, ids[:2], "bradley_terry")
     labels = scoring.read_labels(run, "train", LocalPasses(run).plan[1])
     payload, _ = scoring.read_payload(run, "train", LocalPasses(run).plan[1])
     grads = labels.weights[:, None] * torch.from_numpy(payload)[labels.rows].double()

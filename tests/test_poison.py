@@ -76,7 +76,7 @@ def test_poisoned_pairs_are_recorded_and_the_others_keep_their_bits(tmp_path):
     moments = scoring.moments(run, "train", shards(recipe))
     assert moments.num_labels == len(usable) and moments.squares.isfinite().all()
     assert np.isfinite(moments.hessian_trace)
-    sums = scoring.query_sums(run, "train", shards(recipe), 2)
+    sums = scoring.query_sums(run, "train", shards(recipe), 2, "bradley_terry")
     assert sums.counts.sum() == len(usable) and sums.vectors.isfinite().all()
     kinds: list[Kind] = ["datainf", "gauss_newton", "empirical_fisher"]
     for kind in kinds:

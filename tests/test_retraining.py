@@ -35,15 +35,17 @@ def fit(features, signs, weights, theta=None):
     return theta
 
 
-def query_loss(theta):
+def query_loss(theta, loss):
     margins = SIGNS[N:] * (FEATURES[N:] @ theta)
+    if loss == "margin":
+        return -float(margins.mean())
     return float(torch.nn.functional.softplus(-margins).mean())
 
 
-def retrained(change):
+def retrained(change, loss):
     """Query loss after each label's change, minus that before."""
     theta = fit(FEATURES[:N], SIGNS[:N], torch.ones(N))
-    before = query_loss(theta)
+    before = query_loss(theta, loss)
     found = []
     for i in range(N):
         signs, weights = SIGNS[:N].clone(), torch.ones(N)
@@ -52,12 +54,13 @@ def retrained(change):
         else:
             signs[i] *= -1
         changed = fit(FEATURES[:N], signs, weights, theta)
-        found.append(query_loss(changed) - before)
+        found.append(query_loss(changed, loss) - before)
     return torch.tensor(found)
 
 
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory):
+@pytest.fixture(scope="module", params=["bradley_terry", "margin"])
+def scored(request, tmp_path_factory):
+    """(query loss, scores by it)."""
     run = Folder(str(tmp_path_factory.mktemp("convex")))
     theta = fit(FEATURES[:N], SIGNS[:N], torch.ones(N))
     write_manifest(run, [Layer("all", K, 0, K)])
@@ -70,19 +73,23 @@ def rows(tmp_path_factory):
     bends = torch.sigmoid(margins) * torch.sigmoid(-margins)
     trace = float((bends * FEATURES[:N].square().sum(1)).mean())
     config = ScoreConfig(
-        curvatures=("gauss_newton",), damping=(RIDGE / trace,), tolerance=1e-8
+        curvatures=("gauss_newton",),
+        query_loss=request.param,
+        damping=(RIDGE / trace,),
+        tolerance=1e-8,
     )
-    return score_run(run, config, ["q"])[0].to_pylist()
+    return request.param, score_run(run, config, ["q"])[0].to_pylist()
 
 
 @pytest.mark.parametrize("change", ["drop", "flip"])
 def test_scores_predict_what_retraining_without_a_label_or_with_it_flipped_does(
-    rows, change
+    scored, change
 ):
+    loss, rows = scored
     name = {"drop": "influence", "flip": "flip_effect"}[change]
     sign = {"drop": -1, "flip": 1}[change]
     predicted = sign * torch.tensor([row[f"{name}_gauss_newton_q"] for row in rows]) / N
-    actual = retrained(change)
+    actual = retrained(change, loss)
     assert spearmanr(predicted, actual).statistic >= 0.99
     slope = float(predicted @ actual / (predicted @ predicted))
     assert slope == pytest.approx(1, abs=0.2)  # first order, in units of query loss

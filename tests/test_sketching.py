@@ -257,8 +257,8 @@ def test_shard_groups_change_rounding_only(tmp_path):
     recipe = build(tmp_path, ROWS)
     sketched(recipe)
     run, plan = Folder(recipe.run), shards(recipe)
-    whole = scoring.query_sums(run, "train", plan, 3)
-    sums = [scoring.query_sums(run, "train", [shard], 3) for shard in plan]
+    whole = scoring.query_sums(run, "train", plan, 3, "margin")
+    sums = [scoring.query_sums(run, "train", [shard], 3, "margin") for shard in plan]
     close(reduce(add, sums).vectors, whole.vectors)
     assert whole.counts.sum() == len(ROWS)
     kinds: list[Kind] = ["datainf", "gauss_newton", "empirical_fisher"]

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inflib import products
+from inflib.config_score import QueryLoss
 from inflib.folder import Folder
 from inflib.labels import read_labels
 from inflib.pairs_folder import PairsFolder
@@ -23,11 +24,16 @@ class Subsets:
 
     sizes: list[int]
     vectors: Float[Tensor, "k s"]
-    """Mean loss gradient of each."""
+    """Mean gradient of each."""
 
 
 def draw_subsets(
-    run: Folder, query: str, sizes: tuple[int, ...], repeats: int, seed: int
+    run: Folder,
+    query: str,
+    loss: QueryLoss,
+    sizes: tuple[int, ...],
+    repeats: int,
+    seed: int,
 ) -> Subsets:
     """`repeats` draws of every size that the query set has more labels than."""
     shards = PairsFolder(run / "pairs" / query).plan()
@@ -43,7 +49,10 @@ def draw_subsets(
         chosen[torch.from_numpy(part), column] = 1 / len(part)
     total, start = None, 0
     for shard, found in zip(shards, labels, strict=True):
-        own = chosen[start : start + len(found.signs)] * found.weights[:, None]
+        own = (
+            chosen[start : start + len(found.signs)]
+            * found.query_weights(loss)[:, None]
+        )
         terms = torch.zeros(found.num_comparisons, len(parts), dtype=torch.float64)
         terms.index_add_(0, found.rows, own)
         payload, scales = read_payload(run, query, shard)
