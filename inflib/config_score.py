@@ -142,7 +142,7 @@ class VerifyConfig(Frozen):
     """Random halves of the labels, dropped one at a time."""
 
     at_once: PositiveInt = 1
-    """Trainings that run at the same time."""
+    """Worker groups that share the trainings."""
 
 
 class ReportConfig(Frozen):
