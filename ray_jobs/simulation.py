@@ -24,7 +24,7 @@ from ray_jobs.session import start_ray
 from ray_jobs.sketch import sketch
 from ray_jobs.subset_scores import subset_scores
 from ray_jobs.train import Training, train
-from ray_jobs.trials import train_all
+from ray_jobs.trials import of_trial, train_all
 
 Weights = tuple[float, ...]
 
@@ -125,7 +125,7 @@ def _updated(audited: Audited, weights: np.ndarray) -> Training:
     only = {"queries": {test: own.prepare.queries[test]}}  # the others take time
     tested = own.model_copy(update={"prepare": own.prepare.model_copy(update=only)})
     trial = Trial("updated", 0, 0, audited.labels.edits(weights))
-    return Training.of_trial(tested, Folder(own.run) / "retrained", trial)
+    return of_trial(tested, Folder(own.run) / "retrained", trial)
 
 
 def outcomes(

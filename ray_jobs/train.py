@@ -22,7 +22,6 @@ from inflib.edits import Edits
 from inflib.events import event
 from inflib.folder import Folder, open_filesystem
 from inflib.progress import Clock
-from inflib.verifying import Trial
 from ray_jobs.observe import observe
 from ray_jobs.session import Stage, main, start_ray
 
@@ -57,14 +56,6 @@ class Training:
 
     edits: Edits
     """Of the training labels."""
-
-    @staticmethod
-    def of_trial(recipe: Recipe, parent: Folder, trial: Trial) -> "Training":
-        """With a trial's labels and seed, into a folder of its name."""
-        seed = {"seed": recipe.train.seed + trial.seed}
-        changed = {"train": recipe.train.model_copy(update=seed)}
-        own = recipe.model_copy(update=changed)
-        return Training(own, parent / trial.name, trial.edits)
 
     @property
     def done(self) -> bool:
@@ -117,7 +108,7 @@ def train_worker(config: dict[str, Any]) -> None:
     for number, training in enumerate(todo, start=1):
         _train_one(training)
         gc.collect()  # a trainer refers to itself
-        if len(todo) > 1:
+        if len(todo) > 1 and ray.train.get_context().get_world_rank() == 0:
             said = f"{training.folder.url} is trained, {number} of {len(todo)}"
             print(said, flush=True)
 

@@ -4,9 +4,18 @@ from typing import Any
 
 import ray
 
+from inflib.config import Recipe
 from inflib.folder import Folder
+from inflib.verifying import Trial
 from ray_jobs.observe import observe
 from ray_jobs.train import Training, fit
+
+
+def of_trial(recipe: Recipe, parent: Folder, trial: Trial) -> Training:
+    """With a trial's labels and seed, into a folder of its name."""
+    seed = {"seed": recipe.train.seed + trial.seed}
+    own = recipe.model_copy(update={"train": recipe.train.model_copy(update=seed)})
+    return Training(own, parent / trial.name, trial.edits)
 
 
 def train_all(

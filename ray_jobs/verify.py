@@ -20,8 +20,7 @@ from inflib.terminal import show_verification
 from inflib.verifying import compare, plan_trials
 from inflib.what_if import Scored, predict
 from ray_jobs.session import Stage, main, start_ray
-from ray_jobs.train import Training
-from ray_jobs.trials import train_all
+from ray_jobs.trials import of_trial, train_all
 
 
 def verify(recipe: Recipe) -> None:
@@ -42,7 +41,7 @@ def verify(recipe: Recipe) -> None:
     print(f"verify: {len(trials)} trainings", flush=True)
     start_ray(recipe)
     target = stage.folder / trained
-    trainings = [Training.of_trial(recipe, target, trial) for trial in trials]
+    trainings = [of_trial(recipe, target, trial) for trial in trials]
     results = train_all(trainings, recipe.verify.at_once, stage.folder)
     found = {trial.name: row for trial, row in zip(trials, results, strict=True)}
     predictions = {t.name: _predicted(recipe, scored, t.edits) for t in trials}
