@@ -22,7 +22,7 @@ demo-seeds: setup
 
 # SLOW=1: with the slow ones, which use the same runs
 test: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(if $(SLOW),-m 'not gpu and not s3 and not faults')
+	$(BIN)/python -m pytest -q $(if $(SLOW),-m 'not gpu and not s3 and not faults')
 
 # The tests below run against a real S3 server, see scripts/s3_server.sh
 test-s3 test-faults: setup

@@ -31,7 +31,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker("ray")
-            item.add_marker(pytest.mark.xdist_group("ray"))  # all share one Ray
 
 
 def tiny_recipe(run: Path | str, data: Path | str, base: str, **changes: Any) -> Recipe:
