@@ -93,19 +93,18 @@ def test_training_is_interrupted(disturbed, undisturbed, tmp_path, victim, capsy
     recipe = disturbed("pairs")
     folder = Path(recipe.run) / "reward_model" / "checkpoints"
 
-    def second_checkpoint():
-        states = folder.glob("checkpoint_*/checkpoint/trainer_state.json")
-        return len(list(states)) > 1
+    def checkpointed():  # Ray Train knows of it; files alone are not enough
+        return (folder / "checkpoint_manager_snapshot.json").exists()
 
     if victim == "driver":
         process = driver(recipe, "train", tmp_path)
-        wait_for(second_checkpoint)
+        wait_for(checkpointed)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert not (folder.parent / "done.json").exists()
         run_stages(recipe, [train])
     else:
-        killer = when(second_checkpoint, lambda: kill("ray::RayTrainWorker"))
+        killer = when(checkpointed, lambda: kill("ray::RayTrainWorker"))
         run_stages(recipe, [train])
         killer.join()
     assert "train: goes on after step" in capsys.readouterr().out
