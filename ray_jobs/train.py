@@ -108,7 +108,7 @@ def train_worker(config: dict[str, Any]) -> None:
     for number, training in enumerate(todo, start=1):
         _train_one(training)
         gc.collect()  # a trainer refers to itself
-        if len(todo) > 1 and ray.train.get_context().get_world_rank() == 0:
+        if ray.train.get_context().get_world_rank() == 0:
             said = f"{training.folder.url} is trained, {number} of {len(todo)}"
             print(said, flush=True)
 
