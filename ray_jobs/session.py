@@ -25,6 +25,14 @@ QUIET = {
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::UserWarning",
 }
 
+EMBEDDED = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray ends a worker that is idle for a second; the next stage would wait seconds for
+    # new ones that import the same modules again.
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
+}
+"""Settings of a Ray that we start, unless the environment has them."""
+
 
 def exit_on_bad_input(job: Callable[..., None]) -> Callable[..., None]:
     """Print an error in the input as one line and exit with 2."""
@@ -78,7 +86,8 @@ def start_ray(recipe: Recipe) -> None:
     address = os.environ.get("RAY_ADDRESS") or recipe.cluster.address
     embedded = address == "local"
     if embedded:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        for name, value in EMBEDDED.items():
+            os.environ.setdefault(name, value)
     ray.init(
         address=address,
         num_cpus=recipe.cluster.num_cpus if embedded else None,
