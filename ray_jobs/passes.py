@@ -50,7 +50,8 @@ class StorePasses:
     def products(self, kind: Kind, vectors: Tensor, lambdas: list[float]) -> Tensor:
         shared = ray.put(vectors.numpy())
         asked = kind, shared, lambdas, self.edits
-        return torch.from_numpy(self._total("train", _products, *asked))
+        # A copy: what a single task returned is in Ray's memory, read-only
+        return torch.tensor(self._total("train", _products, *asked))
 
     def noise(self, kind: Kind, num_probes: int) -> Tensor:
         return self._total("train", scoring.noise_sums, kind, num_probes, self.edits)
