@@ -249,7 +249,9 @@ def test_guidance_names_the_objectives_that_are_weighed_otherwise():
     assert [row["objective"] for row in rows] == list(NAMES)
     for row, exact in zip(rows, truth, strict=True):
         assert row["low"] <= row["difference"] <= row["high"]
-        assert row["difference"] == pytest.approx(exact, abs=0.15)
+        # Four standard errors. The expert's weight has 1 (noise) / 2 (sd of scores)
+        # / sqrt(600) / |EXPERT| = 0.016, the labeler's is about as uncertain.
+        assert row["difference"] == pytest.approx(exact, abs=0.09)
         assert row["p"] < 0.05
     words = [said(row) for row in rows]
     less, more = (f"weighs it {word} than the expert" for word in ("less", "more"))
@@ -258,7 +260,7 @@ def test_guidance_names_the_objectives_that_are_weighed_otherwise():
     labels = labels_of(EXPERT, APART[:600])
     influence = -labels.differences @ EXPERT + RNG.normal(size=600)
     rows = differs(labels.differences, influence, config(resamples=100))
-    assert max(abs(row["difference"]) for row in rows) < 0.1
+    assert max(abs(row["difference"]) for row in rows) < 0.09
     assert differs(labels.differences[:9], influence[:9], config()) == []
 
 

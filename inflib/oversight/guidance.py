@@ -3,8 +3,9 @@
     n  labels of one labeler     m  objectives
 
 A labeler's own weights are read from the decisions (logistic regression on score
-differences, as in a Bradley-Terry model); the expert's from which of them raise the
-loss on the expert's labels (inflib.oversight.update). Both are scaled to length 1.
+differences, as in a Bradley-Terry model); the expert's from how much each of them
+raises the loss on the expert's labels (inflib.oversight.update.slopes: closer to known
+experts than the paper's SVM, docs/results.md). Both are scaled to length 1.
 Intervals are by bootstrap over the labeler's labels; they do not know how far the
 influence scores themselves are off.
 """
@@ -18,7 +19,7 @@ from jaxtyping import Float
 from inflib.config_oversight import OversightConfig
 from inflib.metrics import interval, p_value
 from inflib.oversight.experiment import score_differences
-from inflib.oversight.update import agreeing, direction, unit_normal
+from inflib.oversight.update import slopes, unit_normal
 
 _FEWEST = 10
 """Labels without which nothing is said of a labeler."""
@@ -52,9 +53,7 @@ def differs(
     draws = [rng.integers(count, size=count) for _ in range(config.resamples)]
     draws = [np.arange(count), *draws]
     own = np.stack([own_weights(differences[d]) for d in draws])
-    expert = np.stack(
-        [direction(differences[d], agreeing(influence[d])) for d in draws]
-    )
+    expert = np.stack([slopes(differences[d], influence[d]) for d in draws])
     more = own - expert
     rows = []
     for i, name in enumerate(config.objectives):
