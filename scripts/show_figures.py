@@ -7,8 +7,8 @@ python scripts/show_figures.py --ablations runs/bias_demo
 python scripts/show_figures.py --oversight runs/oversight_demo
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 
@@ -152,12 +152,12 @@ def varied(run: str) -> list[list[str]]:
     return found
 
 
-def main(kind: str, runs: list[str]) -> None:
-    if kind == "--detectors":
+def main(kind: str | None, runs: list[str]) -> None:
+    if kind == "detectors":
         columns = ["query set", "detector", "AUC", "AP", "TNR80"]
         for run in runs:
             show([*columns, "split-half reliability"], detectors(run))
-    elif kind == "--bias":
+    elif kind == "bias":
         for run in runs:
             about = json.loads((Path(run) / "bias" / "about.json").read_text())
             print(
@@ -170,14 +170,14 @@ def main(kind: str, runs: list[str]) -> None:
                 if query != "train":
                     header += [f"{query}: AUC", "AP", "TNR80"]
             show(header, bias(run))
-    elif kind == "--oversight":
+    elif kind == "oversight":
         said = [name.replace("_", " ") for name in OUTCOMES]
         ends = [f"{name}, {when}" for name in said for when in ("before", "after")]
         for run in runs:
             show(["method", *ends], oversight(run))
             print()
             show(["varied", "value", "rows", *said], varied(run))
-    elif kind == "--ablations":
+    elif kind == "ablations":
         header = ["field", "value", "query set", "detector", "AUC", "range"]
         for run in runs:
             show(header, ablations(run))
@@ -186,5 +186,12 @@ def main(kind: str, runs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    kinds = [word for word in sys.argv[1:] if word.startswith("--")]
-    main(*kinds or [""], [word for word in sys.argv[1:] if not word.startswith("--")])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = parser.add_mutually_exclusive_group()
+    for name in ("detectors", "bias", "ablations", "oversight"):
+        kinds.add_argument(f"--{name}", dest="kind", action="store_const", const=name)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
+    given = parser.parse_args()
+    main(given.kind, given.runs)
