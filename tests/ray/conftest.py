@@ -74,6 +74,15 @@ def tiny_recipe(run: Path | str, data: Path | str, base: str, **changes: Any) ->
     return Recipe.model_validate(fields)
 
 
+def shown(run: str, *options: str) -> list[list[str]]:
+    """Cells of the tables that scripts/show_figures.py prints."""
+    script = str(ROOT / "scripts" / "show_figures.py")
+    command = [sys.executable, script, *options, run]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = [line for line in said.splitlines() if line.startswith("| ")]
+    return [line.strip("| ").split(" | ") for line in lines]
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")

@@ -16,7 +16,7 @@ from ray_jobs.activations import layer_detectors
 from ray_jobs.bias_ablations import field_ablation
 from ray_jobs.detect_bias import STAGES, detect
 from ray_jobs.session import run_stages
-from tests.ray.conftest import tiny_recipe
+from tests.ray.conftest import shown, tiny_recipe
 from tests.ray.test_audit import copied
 
 
@@ -157,6 +157,22 @@ def test_figures_and_examples_are_written_and_texts_escaped(studied):
     assert "class='prompt'" in page and "Most helpful, query set full" in page
     rows = (folder / "metrics.csv").read_text().splitlines()
     assert len(rows) == 1 + sum(map(len, results(studied, "metrics.json").values()))
+
+
+def test_the_tables_of_the_docs_hold_the_figures(studied):
+    metrics, rows = results(studied, "metrics.json"), shown(studied.run, "--bias")
+    for row in rows[1:]:
+        less, full = (metrics[query][row[0].replace(" ", "_")] for query in metrics)
+        assert row[1].startswith(f"{less['auc']:.3f} ({less['auc_low']:.3f} to ")
+        assert row[-2:] == [f"{full['ap']:.3f}", f"{full['tnr80']:.3f}"]
+    assert len(rows) == 1 + len(metrics["full"])
+    found = results(studied, "ablations.json")["query_size"]
+    fives = [r["auc"] for r in found if (r["query"], r["size"]) == ("full", 5)]
+    spread = f"{min(fives):.3f} to {max(fives):.3f}"
+    row = ["query labels", "5", "full", "", f"{np.mean(fives):.3f}", spread]
+    assert row in shown(studied.run, "--ablations")
+    (_, *detectors) = shown(studied.run, "--detectors")
+    assert ["full", "low margin"] in [row[:2] for row in detectors]
 
 
 def test_a_second_run_does_nothing(studied, capsys):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -150,8 +151,9 @@ def chat_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.mark.slow
-def test_a_real_server_of_a_model_that_knows_nothing(judged_run, chat_model):
+@pytest.fixture(scope="module")
+def model_server(chat_model: str) -> Iterator[str]:
+    """URL of a real server of that model."""
     program = str(Path(sys.executable).with_name("transformers"))
     port = free_port()
     options = ["--device", "cpu", "--port", str(port), "--default-seed", "0"]
@@ -166,25 +168,42 @@ def test_a_real_server_of_a_model_that_knows_nothing(judged_run, chat_model):
         while not answers(port):
             assert server.poll() is None and time.monotonic() < end, "no server"
             time.sleep(0.2)
-        about = {
-            "base_url": f"http://127.0.0.1:{port}/v1",
-            "api_key_env": None,
-            "model": chat_model,
-            "name": "knows-nothing",
-            "sets": ["concise"],
-            "max_tokens": 6,
-            "reasks": 1,
-            "at_once": 2,
-        }
-        recipe = Recipe.model_validate(judged_run.model_dump() | {"judge": about})
-        run_stages(recipe, [judge])
+        yield f"http://127.0.0.1:{port}/v1"
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shots", [None, 0, 3])
+def test_a_real_server_of_a_model_that_knows_nothing(
+    judged_run, model_server, chat_model, shots
+):
+    """It rates responses, or (with a number of shots) compares them."""
+    about = {
+        "base_url": model_server,
+        "api_key_env": None,
+        "model": chat_model,
+        "name": f"knows-nothing-{shots}",
+        "sets": ["concise"],
+        "max_tokens": 6,
+        "reasks": 1,
+        "at_once": 2,
+    }
+    if shots is not None:
+        about |= {"task": "compare", "shots": shots}
+        about |= {"examples": "expert"} if shots else {}
+    recipe = Recipe.model_validate(judged_run.model_dump() | {"judge": about})
+    run_stages(recipe, [judge])
     rows, distinct = comparisons(recipe, "concise"), responses(recipe, "concise")
+    rates = shots is None
+    asked = len(distinct) if rates else len(rows)
     folder, done = results(recipe)
     assert (done["comparisons"], done["left_out"]) == (0, len(rows))
-    assert done["requests"] == done["unparsable"] == 2 * len(distinct)
+    assert done["requests"] == done["unparsable"] == 2 * asked
     assert done["tokens_in"] > 100 * done["requests"]
     assert 0 < done["tokens_out"] <= 6 * done["requests"]
-    assert len(read_jsonl(folder / "unparsable.jsonl")) == 2 * len(rows)
+    unparsable = read_jsonl(folder / "unparsable.jsonl")
+    assert len(unparsable) == len(rows) * (2 if rates else 1)  # both responses
+    kept = folder.parent / done["key"] / "prompts.json"
+    assert len(json.loads(kept.read_text())["examples"]) == (shots or 0)

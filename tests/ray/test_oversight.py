@@ -14,7 +14,7 @@ from inflib.folder import Folder
 from inflib.recipe import with_fields
 from ray_jobs.oversight import oversee
 from ray_jobs.session import run_stages
-from tests.ray.conftest import tiny_recipe
+from tests.ray.conftest import shown, tiny_recipe
 
 NAMES = ["correctness", "coherence", "complexity", "verbosity"]
 
@@ -94,6 +94,15 @@ def test_ablations_cover_sizes_shares_and_updates(overseen):
         "extremes.png",
         "updates.png",
     }
+
+
+def test_the_tables_of_the_docs_hold_the_figures(overseen):
+    found = (Folder(overseen.run) / "oversight").read_json("metrics.json")
+    rows = {row[0]: row for row in shown(overseen.run, "--oversight")}
+    for method, figures in found.items():
+        after = rows[method.replace("_", " ")][2].split(" ")[0]
+        assert after == f"{figures['label_accuracy_after']:.3f}"
+    assert rows["query labels"][1:3] == ["20", "1"]  # the last size: all of them
 
 
 def rows_of(recipe: Recipe, name: str) -> list[dict[str, str]]:
