@@ -27,7 +27,8 @@ def draw_curves(
         for judge, at in judges.items():
             place = at["false_positive_rate"], at["true_positive_rate"]
             axes.plot(*place, "k*")
-            axes.annotate(judge, place, fontsize=7)
+            beside = {"xytext": (5, -2), "textcoords": "offset points"}
+            axes.annotate(judge, place, fontsize=7, **beside)
         axes.plot([0, 1], [0, 1], ":", color="#999999", label="chance 0.5")
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         axes.set_title(f"Planted labels found, query set {query} (AUC)", fontsize=10)
