@@ -5,7 +5,7 @@
 A labeler's own weights are read from the decisions (logistic regression on score
 differences, as in a Bradley-Terry model); the expert's from how much each of them
 raises the loss on the expert's labels (inflib.oversight.update.slopes: closer to known
-experts than the paper's SVM, docs/results.md). Both are scaled to length 1.
+experts than the paper's SVM where these labelled little). Both are scaled to length 1.
 Intervals are by bootstrap over the labeler's labels; they do not know how far the
 influence scores themselves are off.
 """
