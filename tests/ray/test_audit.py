@@ -20,6 +20,7 @@ from ray_jobs.score import score
 from ray_jobs.session import run_stages
 from ray_jobs.sketch import sketch
 from tests.conftest import read_jsonl
+from tests.ray.conftest import shown
 
 
 def files(folder):
@@ -259,6 +260,11 @@ def test_the_report_holds_the_figures(audited, tmp_path):
     margins = table["margin"].to_numpy()
     assert summary["accuracy"]["train"] == pytest.approx((margins > 0).mean(), abs=1e-3)
     assert set(summary["stages"]) == {"prepare", "train", "sketch", "score"}
+    known = expert["detection"]["low_margin"]
+    row = ["expert", "low margin", *(f"{known[n]:.3f}" for n in ("auc", "ap", "tnr80"))]
+    assert row in [cells[:5] for cells in shown(audited.run, "--detectors")]
+    (_, first, _) = shown(audited.run)
+    assert first[1:3] == ["expert", str(len(table))]
     recipe = copied(
         audited, tmp_path, "pairs", "sketches", "influence", report={"truth": "labeler"}
     )

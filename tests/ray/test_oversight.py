@@ -102,7 +102,9 @@ def test_the_tables_of_the_docs_hold_the_figures(overseen):
     for method, figures in found.items():
         after = rows[method.replace("_", " ")][2].split(" ")[0]
         assert after == f"{figures['label_accuracy_after']:.3f}"
-    assert rows["query labels"][1:3] == ["20", "1"]  # the last size: all of them
+    made = (Folder(overseen.run) / "simulation").read_bytes("expert.jsonl")
+    every = str(len(made.splitlines()))
+    assert rows["query labels"][1:3] == [every, "1"]  # the last size: all of them
 
 
 def rows_of(recipe: Recipe, name: str) -> list[dict[str, str]]:
