@@ -2,18 +2,27 @@
 
 import os
 import time
+from pathlib import Path
 
 import psutil
 import ray
 
+WORKERS = 4  # Ray's own limit of idle ones is one for each CPU: two
 
-def test_idle_workers_stay_for_the_next_stage(ray_session):
-    @ray.remote(num_cpus=0)
-    def pid() -> int:
-        time.sleep(0.5)  # so that each task has a worker of its own
-        return os.getpid()
 
-    workers = set(ray.get([pid.remote() for _ in range(4)]))
-    assert len(workers) > 2  # Ray's own limit is one for each CPU
-    time.sleep(2.5)  # and it ends the others after a second
+@ray.remote(num_cpus=0)
+def meet(folder: Path) -> int:
+    """This worker's pid, once all of them are here."""
+    (folder / str(os.getpid())).touch()
+    end = time.monotonic() + 60
+    while len(list(folder.iterdir())) < WORKERS:
+        assert time.monotonic() < end, "too few workers"
+        time.sleep(0.05)
+    return os.getpid()
+
+
+def test_idle_workers_stay_for_the_next_stage(ray_session, tmp_path):
+    workers = ray.get([meet.remote(tmp_path) for _ in range(WORKERS)])
+    assert len(set(workers)) == WORKERS
+    time.sleep(2.5)  # Ray would end those above its limit after a second
     assert all(psutil.pid_exists(worker) for worker in workers)
