@@ -50,7 +50,7 @@ class StorePasses:
     def products(self, kind: Kind, vectors: Tensor, lambdas: list[float]) -> Tensor:
         shared = ray.put(vectors.numpy())
         asked = kind, shared, lambdas, self.edits
-        # A copy: what a single task returned is in Ray's memory, read-only
+        # A copy: what a single task returned is in Ray's read-only memory
         return torch.tensor(self._total("train", _products, *asked))
 
     def noise(self, kind: Kind, num_probes: int) -> Tensor:
@@ -163,7 +163,7 @@ def _products(
     edits: Edits | None,
 ) -> np.ndarray:
     """scoring.curvature_products on arrays, which Ray hands over without copies."""
-    own = torch.from_numpy(vectors.copy())  # Ray's memory is read-only
+    own = torch.tensor(vectors)  # a copy: Ray's memory is read-only
     found = scoring.curvature_products(run, pairs, shards, kind, own, lambdas, edits)
     return found.numpy()
 
