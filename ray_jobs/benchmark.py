@@ -51,13 +51,13 @@ from inflib.benchmarks.gradients import (
     speeds,
 )
 from inflib.benchmarks.run_folder import write_run
-from inflib.cli import options
-from inflib.config import Recipe
-from inflib.sketching import Receipt, ShardSketcher
-from ray_jobs.fidelity import fidelity
-from ray_jobs.scale import scale
-from ray_jobs.scoring_speed import scoring_speed
-from ray_jobs.session import QUIET, exit_on_bad_input
+from inflib.config.cli import options
+from inflib.config.recipe import Recipe
+from inflib.sketches.shard_sketcher import Receipt, ShardSketcher
+from ray_jobs.benchmarks.fidelity import fidelity
+from ray_jobs.benchmarks.scale import scale
+from ray_jobs.benchmarks.scoring_speed import scoring_speed
+from ray_jobs.shared.session import QUIET, exit_on_bad_input
 from ray_jobs.sketch import compute_shards
 
 _BERGSON = Path(__file__).parent.parent / "scripts" / "bergson_contender.py"

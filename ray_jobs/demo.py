@@ -12,13 +12,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from inflib.cli import options
-from inflib.config import Recipe
-from inflib.demo_data import generate
-from inflib.folder import Folder
-from inflib.recipe import read_recipe
+from inflib.config.cli import options
+from inflib.config.loading import read_recipe
+from inflib.config.recipe import Recipe
+from inflib.data.synthetic.one_biased_labeler import generate
+from inflib.storage.folder import Folder
 from ray_jobs.audit import STAGES
-from ray_jobs.session import exit_on_bad_input, run_stages
+from ray_jobs.shared.session import exit_on_bad_input, run_stages
 
 RECIPE = Path("recipes/demo.yaml")
 NUM_PAIRS, NUM_QUERIES = 600, 320

@@ -18,21 +18,21 @@ from typing import Any
 
 from rich.console import Console
 
-from inflib import scoring
-from inflib.config import Recipe
-from inflib.detection import figures, layers, table
+from inflib.config.recipe import Recipe
+from inflib.data.ratings import read_choices
+from inflib.detection import detector_table, layer_choice, plots
 from inflib.detection.examples import examples_page
-from inflib.folder import Folder
-from inflib.metrics import FIGURES
-from inflib.ratings import read_choices
-from inflib.summary import accuracy, margins
-from inflib.terminal import show_bias
-from ray_jobs.activations import layer_detectors, write_activations
-from ray_jobs.bias_ablations import field_ablation, size_ablation
+from inflib.numerics.ranking import FIGURES
+from inflib.report.console import show_bias
+from inflib.scores.influence_folder import counted_labels, current_scores, digest_of
+from inflib.scores.labels import accuracy, margins
+from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
-from ray_jobs.session import Stage, main
+from ray_jobs.shared.session import Stage, main
 from ray_jobs.sketch import sketch
+from ray_jobs.studies.activations import layer_detectors, write_activations
+from ray_jobs.studies.bias_ablations import field_ablation, size_ablation
 from ray_jobs.train import train
 
 DRAWN = (
@@ -50,14 +50,14 @@ def detect(recipe: Recipe) -> None:
     """Write bias/ of a run whose labels are scored."""
     run = Folder(recipe.run)
     stage = Stage("bias", run / "bias")
-    inputs = scoring.key(
-        scores=scoring.current_scores(run, recipe), bias=recipe.bias.model_dump()
+    inputs = digest_of(
+        scores=current_scores(run, recipe), bias=recipe.bias.model_dump()
     )
     done = stage.folder.exists("done.json")
     if done and stage.folder.read_json("done.json")["inputs"] == inputs:
         return stage.skip(f"complete, see {stage.folder.url}/metrics.json")
-    labels, counts = table.counted_labels(recipe)
-    wrong = table.truth_of(recipe, labels)
+    labels, counts = counted_labels(recipe)
+    wrong = detector_table.truth_of(recipe, labels)
     choices = {Path(f).parent.name: read_choices(f) for f in recipe.bias.choices}
     reference = f"influence_{recipe.score.curvatures[0]}"
     about: dict[str, Any] = {
@@ -68,11 +68,11 @@ def detect(recipe: Recipe) -> None:
             for pairs in recipe.prepare.sources
         },
         "reference": reference,
-        "judges": table.judge_points(choices, labels, wrong),
+        "judges": detector_table.judge_points(choices, labels, wrong),
     }
     scores, sweeps = _scores(recipe, labels, counts, wrong, reference)
     found = {
-        query: table.figures(recipe.bias, own, wrong, reference)
+        query: detector_table.figures(recipe.bias, own, wrong, reference)
         for query, own in scores.items()
     }
     sizes, fields = size_ablation(recipe, wrong), field_ablation(recipe)
@@ -88,27 +88,29 @@ def detect(recipe: Recipe) -> None:
     names = [name for name in (reference, *DRAWN) if name in scores[next(iter(scores))]]
     for query, own in scores.items():
         drawn = {name: own[name] for name in names if name in own}
-        figures.draw_curves(pictures, query, drawn, wrong, about["judges"])
-    figures.draw_query_sets(pictures, found, names)
-    figures.draw_sizes(pictures, sizes)
-    figures.draw_ablations(pictures, fields)
+        plots.draw_curves(pictures, query, drawn, wrong, about["judges"])
+    plots.draw_query_sets(pictures, found, names)
+    plots.draw_sizes(pictures, sizes)
+    plots.draw_ablations(pictures, fields)
     show_bias(about, found, Console(width=110))
     stage.done({"labels": len(labels)}, {"inputs": inputs})
 
 
 def _scores(
     recipe: Recipe, labels: Any, counts: Any, wrong: Any, reference: str
-) -> tuple[dict[str, table.Scores], dict[str, Any]]:
+) -> tuple[dict[str, detector_table.Scores], dict[str, Any]]:
     """({query set: detectors}, {query set: which layers and k, and all the others})."""
     by_layer = layer_detectors(recipe) if recipe.bias.activations else []
     found, sweeps = {}, {}
     for query in recipe.prepare.queries:
-        scores = table.detectors(recipe, labels, query)
+        scores = detector_table.detectors(recipe, labels, query)
         pair = [scores[reference], scores["length_difference"]]
-        scores[table.COMBINED] = table.combined(recipe.bias, pair, wrong)
+        scores[detector_table.COMBINED] = detector_table.combined(
+            recipe.bias, pair, wrong
+        )
         own = [row for row in by_layer if row["query"] == query]
         if own:
-            more, places, sweep = layers.choose(own, counts, wrong)
+            more, places, sweep = layer_choice.choose(own, counts, wrong)
             scores |= more
             sweeps[query] = {"places": places, "sweep": sweep}
         found[query] = scores

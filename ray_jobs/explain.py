@@ -13,14 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from inflib import engine, explaining, scoring
-from inflib.config import Recipe
-from inflib.folder import Folder
-from inflib.pairs_folder import PairsFolder, Shard
-from inflib.terminal import show_explanation
-from ray_jobs.observe import observe
-from ray_jobs.passes import StorePasses
-from ray_jobs.session import Stage, main, start_ray
+from inflib.config.recipe import Recipe
+from inflib.data.pairs_folder import PairsFolder, Shard
+from inflib.report.console import show_explanation
+from inflib.scores.explain import find_labels, read_asked, read_ids
+from inflib.scores.influence_folder import current_scores, digest_of
+from inflib.scores.solver import Solver
+from inflib.sketches.manifest import read_layers
+from inflib.storage.folder import Folder
+from ray_jobs.shared.observe import observe
+from ray_jobs.shared.score_tasks import StorePasses
+from ray_jobs.shared.session import Stage, main, start_ray
 
 _AT_ONCE = 64
 """Query labels that are solved for together: 32 MiB of float64 at K = 65,536, and some
@@ -33,19 +36,19 @@ def explain(recipe: Recipe) -> None:
     """Write explain/explain.parquet of a run whose labels are scored, and print it."""
     run, config = Folder(recipe.run), recipe.explain
     query = recipe.query_set(config.query, "explain.query")
-    scores = scoring.current_scores(run, recipe)
-    wanted = explaining.read_ids(config.pairs)
-    listed = explaining.read_ids(config.train_pairs)
+    scores = current_scores(run, recipe)
+    wanted = read_ids(config.pairs)
+    listed = read_ids(config.train_pairs)
     asked = {"query": query, "pairs": wanted, "listed": listed, "top": config.top}
-    inputs = scoring.key(scores=scores, **asked)
+    inputs = digest_of(scores=scores, **asked)
     stage = Stage("explain", run / "explain")
     done = stage.folder.exists("done.json")
     if done and stage.folder.read_json("done.json")["inputs"] == inputs:
         stage.skip()
     else:
-        labels = explaining.find_labels(run, query, wanted)
+        labels = find_labels(run, query, wanted)
         if listed:
-            explaining.find_labels(run, "train", listed)
+            find_labels(run, "train", listed)
         files = _explain(recipe, query, labels, frozenset(listed), stage.folder, inputs)
         table = pa.concat_tables([stage.folder.read_table(name) for name in files])
         stage.folder.write_table("explain.parquet", table)
@@ -72,7 +75,7 @@ def _explain(
     observe("explain")
     run, kind = Folder(recipe.run), recipe.score.curvatures[0]
     passes = StorePasses(run, recipe.score.group_shards)
-    solver = engine.Solver(recipe.score, scoring.read_layers(run), passes)
+    solver = Solver(recipe.score, read_layers(run), passes)
     facts = (run / "influence").read_json("done.json")["curvatures"][kind]
     damping = facts["queries"][query]["damping"] if "queries" in facts else None
     chunks = [
@@ -84,7 +87,7 @@ def _explain(
     there = target.names()
     for number, (file, (shard, ids)) in enumerate(zip(files, chunks, strict=True)):
         if file not in there:
-            own = explaining.read_asked(run, query, shard, ids, recipe.score.query_loss)
+            own = read_asked(run, query, shard, ids, recipe.score.query_loss)
             ihvps = solver.invert(kind, own.gradients, damping)
             found = passes.explain(own, ihvps, recipe.explain.top, listed)
             target.write_table(file, found)

@@ -18,17 +18,17 @@ from typing import Any
 import ray
 from pydantic import SecretStr
 
-from inflib.config import Recipe
-from inflib.config_judge import JudgeConfig
-from inflib.folder import Folder
+from inflib.config.judge import JudgeConfig
+from inflib.config.recipe import Recipe
 from inflib.judging.asking import Asker, Receipt
 from inflib.judging.plan import Asked, asked, chunks, cost, estimate, judge_config
 from inflib.judging.plan import questions as read_questions
 from inflib.judging.questions import Questions
 from inflib.judging.verdicts import pending, read_answers, totals, verdicts
-from inflib.progress import Progress
-from ray_jobs.observe import observe, watched
-from ray_jobs.session import Stage, main, start_ray
+from inflib.storage.folder import Folder
+from inflib.telemetry import Progress
+from ray_jobs.shared.observe import observe, watched
+from ray_jobs.shared.session import Stage, main, start_ray
 
 
 def check(recipe: Recipe) -> None:

@@ -13,18 +13,23 @@ After "Understanding Impact of Human Feedback via Influence Functions", section 
 
 from rich.console import Console
 
-from inflib.config import Recipe
-from inflib.config_oversight import OversightConfig
-from inflib.folder import Folder
+from inflib.config.oversight import OversightConfig
+from inflib.config.recipe import Recipe
 from inflib.oversight.experiment import mean_over
-from inflib.oversight.figures import draw
-from inflib.terminal import show_oversight
-from ray_jobs.guidance import guide
+from inflib.oversight.plots import draw
+from inflib.report.console import show_oversight
+from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
-from ray_jobs.session import Stage, main
-from ray_jobs.simulation import audit_labelers, outcomes, retrained, write_simulation
+from ray_jobs.shared.session import Stage, main
 from ray_jobs.sketch import sketch
+from ray_jobs.studies.guidance import guide
+from ray_jobs.studies.simulation import (
+    audit_labelers,
+    outcomes,
+    retrained,
+    write_simulation,
+)
 from ray_jobs.train import train
 
 

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from inflib.census import Census
-from inflib.config import Recipe
-from inflib.folder import Folder
-from inflib.pairs_folder import PairsFolder
-from inflib.preparing import USED, kept_columns
-from inflib.sources import check_sources, find_sources
-from inflib.tokenizer import load_tokenizer, max_positions, tokenizer_digest
-from ray_jobs.append import append
-from ray_jobs.observe import observe
-from ray_jobs.session import Stage, main, start_ray
-from ray_jobs.sharding import (
+from inflib.config.recipe import Recipe
+from inflib.data.input_files import check_sources, find_sources
+from inflib.data.label_index import Census
+from inflib.data.pairs_folder import PairsFolder
+from inflib.data.row_schema import USED
+from inflib.data.shard_tables import kept_columns
+from inflib.data.tokenizer import load_tokenizer, max_positions, tokenizer_digest
+from inflib.storage.folder import Folder
+from ray_jobs.shared.append import append
+from ray_jobs.shared.observe import observe
+from ray_jobs.shared.session import Stage, main, start_ray
+from ray_jobs.shared.sharding import (
     list_unused,
     read_files,
     sort_rows,

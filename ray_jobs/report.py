@@ -7,12 +7,12 @@ import sys
 
 from rich.console import Console
 
-from inflib.config import Recipe
-from inflib.folder import Folder
-from inflib.scoring import score_inputs
-from inflib.summary import summarize
-from inflib.terminal import show
-from ray_jobs.session import Stage, main
+from inflib.config.recipe import Recipe
+from inflib.report.console import show
+from inflib.report.summary import summarize
+from inflib.scores.influence_folder import score_inputs
+from inflib.storage.folder import Folder
+from ray_jobs.shared.session import Stage, main
 
 
 def report(recipe: Recipe) -> None:

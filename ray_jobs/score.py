@@ -16,33 +16,31 @@ labels anew as if they were made, from the store alone, into what_if/<its name>/
 import sys
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError
-from rich.console import Console
 
-from inflib import engine, scoring
-from inflib.config import Recipe
-from inflib.config_score import Kind
-from inflib.edits import Edits, read_edits
-from inflib.folder import Folder
-from inflib.progress import Progress
-from inflib.terminal import show_predictions
-from inflib.what_if import Scored, predict
-from ray_jobs.observe import observe
-from ray_jobs.passes import StorePasses, assemble
-from ray_jobs.session import Stage, main, start_ray
+from inflib.config.recipe import Recipe
+from inflib.config.score import Kind
+from inflib.data.label_edits import Edits
+from inflib.scores.influence_folder import score_inputs
+from inflib.scores.solver import Checkpoint, Solver, read_queries
+from inflib.sketches.manifest import read_layers
+from inflib.storage.folder import Folder
+from inflib.telemetry import Progress
+from ray_jobs.shared.observe import observe
+from ray_jobs.shared.score_tasks import StorePasses, assemble
+from ray_jobs.shared.session import Stage, main, start_ray
 
 
 def score(recipe: Recipe) -> None:
     """Write influence/ of a run, unless it is complete and of these sketches."""
     run = Folder(recipe.run)
-    _score_into(recipe, run / "influence", scoring.score_inputs(run, recipe), {})
+    score_into(recipe, run / "influence", score_inputs(run, recipe), {})
 
 
-def _score_into(recipe: Recipe, folder: Folder, inputs: str, edits: Edits) -> None:
+def score_into(recipe: Recipe, folder: Folder, inputs: str, edits: Edits) -> None:
     stage = Stage("score", folder)
     if stage.folder.exists("done.json") and stage.folder.exists("influence.parquet"):
         if stage.folder.read_json("done.json")["inputs"] == inputs:
@@ -92,8 +90,8 @@ class Reducer:
     def run(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """All passes; returns facts of the stage, and what its record holds beside."""
         config, passes = self.recipe.score, self.passes
-        solver = engine.Solver(config, scoring.read_layers(self.run_folder), passes)
-        asked = engine.read_queries(config, list(self.recipe.prepare.queries), passes)
+        solver = Solver(config, read_layers(self.run_folder), passes)
+        asked = read_queries(config, list(self.recipe.prepare.queries), passes)
         columns, facts = solver.solve_all(asked, self._checkpoint)
         files = passes.score(self.partials, f"scores-{self.inputs}", columns)
         table = assemble.remote(self.folder, files, columns.names)
@@ -104,23 +102,13 @@ class Reducer:
             "sha256": digest,
         }
 
-    def _checkpoint(self, kind: Kind) -> engine.Checkpoint:
-        return engine.Checkpoint(self.partials, f"{kind}-{self.inputs}.safetensors")
-
-
-def what_if(recipe: Recipe, path: str) -> None:
-    """Print what edits of labels would do; score all labels as if they were made."""
-    run, edits = Folder(recipe.run), read_edits(path)
-    scores = scoring.current_scores(run, recipe)
-    show_predictions(predict(recipe, Scored(run), edits), Console())
-    changes = {pair_id: vars(edit) for pair_id, edit in edits.items()}
-    inputs = scoring.key(scores=scores, edits=changes)
-    folder = run / "what_if" / Path(path).name.partition(".")[0]
-    _score_into(recipe, folder, inputs, edits)
-    print(f"score: with these edits, in {folder.url}/influence.parquet")
+    def _checkpoint(self, kind: Kind) -> Checkpoint:
+        return Checkpoint(self.partials, f"{kind}-{self.inputs}.safetensors")
 
 
 if __name__ == "__main__":
+    from ray_jobs.what_if import what_if
+
     if sys.argv[1:2] == ["--what-if"]:
         path, rest = (sys.argv[2:3] or [""])[0], sys.argv[3:]
         sys.argv[1:] = rest

@@ -10,15 +10,15 @@ from typing import Any
 
 import ray
 
-from inflib import store
-from inflib.config import Recipe
-from inflib.folder import Folder
-from inflib.manifest import bind_sketches
-from inflib.pairs_folder import PairsFolder
-from inflib.progress import Progress
-from inflib.sketching import Receipt, ShardSketcher
-from ray_jobs.observe import observe, watched
-from ray_jobs.session import Stage, main, start_ray
+from inflib.config.recipe import Recipe
+from inflib.data.pairs_folder import PairsFolder
+from inflib.sketches import store
+from inflib.sketches.binding import bind_sketches
+from inflib.sketches.shard_sketcher import Receipt, ShardSketcher
+from inflib.storage.folder import Folder
+from inflib.telemetry import Progress
+from ray_jobs.shared.observe import observe, watched
+from ray_jobs.shared.session import Stage, main, start_ray
 
 
 def sketch(recipe: Recipe) -> None:

@@ -17,20 +17,19 @@ from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from inflib.config import Recipe
-from inflib.edits import Edits
-from inflib.events import event
-from inflib.folder import Folder, open_filesystem
-from inflib.progress import Clock
-from ray_jobs.observe import observe
-from ray_jobs.session import Stage, main, start_ray
+from inflib.config.recipe import Recipe
+from inflib.data.label_edits import Edits
+from inflib.storage.folder import Folder, open_filesystem
+from inflib.telemetry import Clock, event
+from ray_jobs.shared.observe import observe
+from ray_jobs.shared.session import Stage, main, start_ray
 
 
 def train(recipe: Recipe) -> None:
     """Write reward_model/ of a run, unless it is complete or the user brings one."""
     stage = Stage("train", Folder(recipe.run) / "reward_model")
     if recipe.model.adapter is not None:
-        from inflib.adapter import read_adapter  # see train_worker
+        from inflib.model.adapter import read_adapter  # see train_worker
 
         read_adapter(Folder(recipe.model.adapter))
         return stage.skip(f"skipped, the adapter is {recipe.model.adapter}")
@@ -117,7 +116,7 @@ def _train_one(training: Training) -> None:
     # Here, since a training's driver and controller would load all this for nothing.
     from ray.train.huggingface.transformers import RayTrainReportCallback
 
-    from inflib.training import (
+    from inflib.model.training import (
         NameCheckpoints,
         ShowProgress,
         build_trainer,

@@ -12,25 +12,25 @@ done are kept.
 
 from rich.console import Console
 
-from inflib import scoring
-from inflib.config import Recipe
-from inflib.edits import Edits
-from inflib.folder import Folder
-from inflib.terminal import show_verification
-from inflib.verifying import compare, plan_trials
-from inflib.what_if import Scored, predict
-from ray_jobs.session import Stage, main, start_ray
-from ray_jobs.trials import of_trial, train_all
+from inflib.config.recipe import Recipe
+from inflib.data.label_edits import Edits
+from inflib.report.console import show_verification
+from inflib.scores.influence_folder import Scored, current_scores, digest_of
+from inflib.scores.retraining import compare, plan_trials
+from inflib.scores.what_if import predict
+from inflib.storage.folder import Folder
+from ray_jobs.shared.session import Stage, main, start_ray
+from ray_jobs.studies.trials import of_trial, train_all
 
 
 def verify(recipe: Recipe) -> None:
     """Write verify/verify.json of a run whose labels are scored."""
     run = Folder(recipe.run)
-    inputs = scoring.current_scores(run, recipe)
+    inputs = current_scores(run, recipe)
     query = recipe.query_set(recipe.verify.query, "verify.query")
     settings = recipe.verify.model_dump(exclude={"at_once"}) | {"query": query}
-    trained = scoring.key(scores=inputs, train=recipe.train.seed)
-    key = scoring.key(trained=trained, **settings)
+    trained = digest_of(scores=inputs, train=recipe.train.seed)
+    key = digest_of(trained=trained, **settings)
     stage = Stage("verify", run / "verify")
     done = stage.folder.exists("done.json")
     if done and stage.folder.read_json("done.json")["inputs"] == key:

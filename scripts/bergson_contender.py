@@ -20,7 +20,7 @@ from bergson.config import IndexConfig
 from datasets import Dataset
 
 from inflib.benchmarks.workload import hh_pairs, reward_model
-from inflib.packing import pack, plan_batches
+from inflib.model.packing import pack, plan_batches
 
 PROJECTION = 16
 """Bergson's usual projection: 16 x 16 numbers per module."""

@@ -5,16 +5,16 @@
 
 Prints a Markdown table. Ratings: Pearson, Spearman, Cohen's kappa of whole ratings
 (halves up), unweighted and quadratic. Choices: accuracy and kappa. Formats of the
-files: inflib/ratings.py. Several judges in one file are averaged.
+files: inflib/data/ratings.py. Several judges in one file are averaged.
 """
 
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from inflib.data.ratings import read_choices, read_ratings
+from inflib.data.readers import RawRow, read_rows
 from inflib.judging.agreement import choice_agreement, rating_agreement
-from inflib.ratings import read_choices, read_ratings
-from inflib.readers import RawRow, read_rows
 
 
 def compared(first: str, second: str) -> dict[str, float | None]:

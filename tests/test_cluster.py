@@ -1,14 +1,11 @@
 """cluster.yaml and the recipes are what Ray and we ourselves accept."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from inflib.recipe import read_recipe
-
-ROOT = Path(__file__).parent.parent
+from inflib.config.loading import read_recipe
+from tests.support.files import ROOT
 
 
 def test_ray_accepts_cluster_yaml():

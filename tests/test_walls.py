@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.files import ROOT
+
 PACKAGES = ("inflib", "ray_jobs")
 AT_RUN_TIME_ONLY = ("ray", "trl", "datasets", "openai")
 """Packages that importing inflib must not need."""
@@ -21,7 +22,7 @@ def sources(root):
 
 def contracts(root):
     """(all kept, what import-linter says) by the contracts in pyproject.toml."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     return done.returncode == 0, done.stdout + done.stderr
 
@@ -101,8 +102,8 @@ def plant(root, module, text=""):
     ("module", "imported"),
     [
         ("inflib.numerics.planted", "inflib.telemetry"),
-        ("inflib.storage.planted", "inflib.config.other"),
-        ("inflib.config.planted", "inflib.data.other"),
+        ("inflib.storage.planted", "inflib.config.recipe.other"),
+        ("inflib.config.recipe.planted", "inflib.data.other"),
         ("inflib.data.planted", "inflib.model.other"),
         ("inflib.data.synthetic.planted", "inflib.scores.other"),
         ("inflib.model.planted", "inflib.sketches.other"),

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.benchmarks.paper import PaperSketch
-from inflib.packing import Unit, pack, plan_batches
-from inflib.sketcher import UnitSketcher
+from inflib.model.packing import Unit, pack, plan_batches
+from inflib.sketches.unit_sketcher import UnitSketcher
 
 PAPER_LENGTH = 1024
 

@@ -14,18 +14,18 @@ from jaxtyping import Float
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 
-from inflib.benchmarks.generated import Generated, write_manifest, write_set
-from inflib.config import Recipe
-from inflib.config_score import Kind, ScoreConfig
-from inflib.folder import Folder
-from inflib.gradients import UnitGradients
-from inflib.layers import layer_of
-from inflib.local_passes import score_run
-from inflib.packing import pack, plan_batches
-from inflib.pairs_folder import PairsFolder
-from inflib.reward_folder import load_reward_model
-from inflib.sketch import Oporp
-from inflib.units import plan_units
+from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
+from inflib.config.recipe import Recipe
+from inflib.config.score import Kind, ScoreConfig
+from inflib.data.pairs_folder import PairsFolder
+from inflib.model.packing import pack, plan_batches
+from inflib.model.reward_folder import load_reward_model
+from inflib.numerics.layer_bins import layer_of
+from inflib.numerics.oporp import Oporp
+from inflib.scores.score_run import score_run
+from inflib.sketches.gradients import UnitGradients
+from inflib.sketches.units import plan_units
+from inflib.storage.folder import Folder
 
 _ROWS, _SHARD = 64, 256
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from inflib.benchmarks.contenders import Contenders, max_rel_error
 from inflib.benchmarks.workload import hh_pairs, reward_model
-from inflib.packing import pack, plan_batches
-from inflib.reward import unit_values
-from inflib.sketch import Oporp
-from inflib.sketcher import UnitSketcher
-from inflib.store import encode
+from inflib.model.packing import pack, plan_batches
+from inflib.model.reward import unit_values
+from inflib.numerics.oporp import Oporp
+from inflib.sketches.store import encode
+from inflib.sketches.unit_sketcher import UnitSketcher
 
 SKETCH_SIZE = 65_536
 LIMITS = {"float32": 1e-4, "bfloat16": 0.1}

@@ -15,8 +15,8 @@ from inflib.benchmarks.contenders import Contenders, max_rel_error
 from inflib.benchmarks.exact import without_float32
 from inflib.benchmarks.timing import ratio, run_in_turn
 from inflib.benchmarks.workload import hh_pairs, recurring_pairs, reward_model
-from inflib.packing import plan_batches
-from inflib.units import plan_units
+from inflib.model.packing import plan_batches
+from inflib.sketches.units import plan_units
 
 
 @dataclasses.dataclass(frozen=True)

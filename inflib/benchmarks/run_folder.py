@@ -8,10 +8,10 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from inflib.benchmarks.workload import hh_pairs, reward_model
-from inflib.config import Recipe
-from inflib.folder import Folder
-from inflib.manifest import bind_sketches
-from inflib.pairs_folder import COMPARISONS, LABELS, PairsFolder
+from inflib.config.recipe import Recipe
+from inflib.data.pairs_folder import COMPARISONS, LABELS, PairsFolder
+from inflib.sketches.binding import bind_sketches
+from inflib.storage.folder import Folder
 
 
 def write_run(

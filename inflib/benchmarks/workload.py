@@ -8,8 +8,8 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import AutoModelForSequenceClassification, LlamaConfig
 
-from inflib.packing import Unit
-from inflib.reward import set_dtypes
+from inflib.model.packing import Unit
+from inflib.model.reward import set_dtypes
 
 VOCABULARY = 8192
 

@@ -16,16 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from inflib.attention import longest_flat
-from inflib.config import Recipe
-from inflib.folder import Folder
-from inflib.packing import pack, plan_batches
-from inflib.pairs_folder import PairsFolder, Shard
-from inflib.reward import hidden_states
-from inflib.reward_folder import describe_model, load_reward_model
-from inflib.scoring import read_array, write_array
-from inflib.sketcher import CPU_BUDGET
-from inflib.units import plan_units
+from inflib.config.recipe import Recipe
+from inflib.data.pairs_folder import PairsFolder, Shard
+from inflib.model.attention import longest_flat
+from inflib.model.packing import pack, plan_batches
+from inflib.model.reward import hidden_states
+from inflib.model.reward_folder import describe_model, load_reward_model
+from inflib.sketches.unit_sketcher import CPU_BUDGET
+from inflib.sketches.units import plan_units
+from inflib.storage.folder import Folder, read_array, write_array
 
 
 def key(recipe: Recipe) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from inflib.folder import Folder
-from inflib.pages import document, label_table
-from inflib.pairs_folder import PairsFolder, TextsById
+from inflib.data.pairs_folder import PairsFolder, TextsById
+from inflib.report.html import document, label_table
+from inflib.storage.folder import Folder
 
 
 def examples_page(

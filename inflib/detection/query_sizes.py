@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inflib import products
-from inflib.config_score import QueryLoss
-from inflib.folder import Folder
-from inflib.labels import read_labels
-from inflib.pairs_folder import PairsFolder
-from inflib.scoring import read_payload
+from inflib.config.score import QueryLoss
+from inflib.data.pairs_folder import PairsFolder
+from inflib.numerics import quantized_products
+from inflib.scores.labels import read_labels
+from inflib.scores.sums import read_payload
+from inflib.storage.folder import Folder
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def draw_subsets(
         terms = torch.zeros(found.num_comparisons, len(parts), dtype=torch.float64)
         terms.index_add_(0, found.rows, own)
         payload, scales = read_payload(run, query, shard)
-        total = products.combine(payload, scales, terms, total)
+        total = quantized_products.combine(payload, scales, terms, total)
         start += len(found.signs)
     assert total is not None, "no shards"
     return Subsets([len(part) for part in parts], total)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inflib.ratings import CHOICES
+from inflib.data.ratings import CHOICES
 
 
 def rounded(ratings: Sequence[float]) -> list[int]:

@@ -21,12 +21,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from inflib.events import count
-from inflib.folder import Folder
+from inflib.data.pairs_folder import PairsFolder
 from inflib.judging.plan import TEXTS, Asked
 from inflib.judging.questions import Questions, messages
 from inflib.judging.verdicts import Answer, chain, to_answer, totals
-from inflib.pairs_folder import PairsFolder
+from inflib.storage.folder import Folder
+from inflib.telemetry import count
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 """Seconds before the first try more, doubled for each one after it; both jittered."""

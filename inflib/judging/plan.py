@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from inflib.bias import unit_hash
-from inflib.config import Recipe
-from inflib.config_judge import JudgeConfig
-from inflib.folder import Folder, open_filesystem
+from inflib.config.judge import JudgeConfig
+from inflib.config.recipe import Recipe
+from inflib.data.hash_sampling import unit_hash
+from inflib.data.pairs import PROMPT_DIGITS, Message, to_pair
+from inflib.data.pairs_folder import PairsFolder
+from inflib.data.readers import BadRow, find_files, read_rows
 from inflib.judging.questions import SYCOPHANCY, Example, Questions, check_rubric
-from inflib.pairs import PROMPT_DIGITS, Message, to_pair
-from inflib.pairs_folder import PairsFolder
-from inflib.readers import BadRow, find_files, read_rows
+from inflib.storage.folder import Folder, open_filesystem
 
 TEXTS = ["comparison_id", "prompt", "response_a", "response_b"]
 CHARACTERS_PER_TOKEN = 4
@@ -158,7 +158,7 @@ def _render(recipe: Recipe) -> Any:
     """The chat template that the run's own texts went through."""
 
     def render(turns: list[Message], add_generation_prompt: bool) -> str:
-        from inflib.tokenizer import load_tokenizer
+        from inflib.data.tokenizer import load_tokenizer
 
         model = recipe.model
         tokenizer: Any = load_tokenizer(

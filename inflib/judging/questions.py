@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from inflib.bias import unit_hash
-from inflib.config_judge import JudgeConfig
+from inflib.config.judge import JudgeConfig
+from inflib.data.hash_sampling import unit_hash
 
 VERSION = 1
 """Of the words below. Raise it with every change of them: answers are kept by it."""

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from inflib.folder import Folder
 from inflib.judging.plan import Asked
 from inflib.judging.questions import Questions, answer_name, other
+from inflib.storage.folder import Folder
 
 _AT_ONCE = 1024
 

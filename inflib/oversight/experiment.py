@@ -11,11 +11,17 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float
 
-from inflib.config_oversight import Method, SimulationConfig
-from inflib.edits import FLIP, Edit, Edits
-from inflib.oversight.labeling import DISAGREES, FIRST, prefers_first
-from inflib.oversight.update import agreeing, direction, extremes, outcome, slopes
-from inflib.verifying import interval
+from inflib.config.oversight import Method, SimulationConfig
+from inflib.data.label_edits import FLIP, Edit, Edits
+from inflib.numerics.uncertainty import interval
+from inflib.oversight.expert_weights import (
+    agreeing,
+    direction,
+    extremes,
+    outcome,
+    slopes,
+)
+from inflib.oversight.labeling import DISAGREES, FIRST, prefers_first, score_differences
 
 
 @dataclass(frozen=True)
@@ -55,32 +61,6 @@ class Labels:
         flips = self.flips(weights)
         ids = [i for i, flip in zip(self.pair_ids, flips, strict=True) if flip]
         return {pair_id: Edit(FLIP, 1.0) for pair_id in ids}
-
-
-def score_differences(
-    table: pa.Table, objectives: Sequence[str]
-) -> Float[np.ndarray, "n m"]:
-    """Chosen minus rejected, from the kept columns <name>_chosen and <name>_rejected.
-
-    Raises ValueError naming a column that is missing, or has no numbers.
-    """
-    columns = []
-    for name in objectives:
-        sides = []
-        for side in ("chosen", "rejected"):
-            column = f"{name}_{side}"
-            try:
-                values = table[column].to_numpy().astype(float)
-            except (KeyError, ValueError):
-                values = np.array([np.nan])
-            if not np.isfinite(values).all():
-                raise ValueError(
-                    f"oversight.objectives: the labels need a number in the column "
-                    f"{column!r}; theirs are {table.column_names}"
-                )
-            sides.append(values)
-        columns.append(sides[0] - sides[1])
-    return np.stack(columns, axis=1)
 
 
 def new_weights(

@@ -4,7 +4,7 @@
 
 A labeler's own weights are read from the decisions (logistic regression on score
 differences, as in a Bradley-Terry model); the expert's from how much each of them
-raises the loss on the expert's labels (inflib.oversight.update.slopes: closer to known
+raises the loss on the expert's labels (oversight.expert_weights.slopes: closer to known
 experts than the paper's SVM where these labelled little). Both are scaled to length 1.
 Intervals are by bootstrap over the labeler's labels; they do not know how far the
 influence scores themselves are off.
@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from inflib.config_oversight import OversightConfig
-from inflib.metrics import interval, p_value
-from inflib.oversight.experiment import score_differences
-from inflib.oversight.update import slopes, unit_normal
+from inflib.config.oversight import OversightConfig
+from inflib.numerics.ranking import interval, p_value
+from inflib.oversight.expert_weights import slopes, unit_normal
+from inflib.oversight.labeling import score_differences
 
 _FEWEST = 10
 """Labels without which nothing is said of a labeler."""

@@ -11,9 +11,10 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Bool, Float
 
-from inflib.config_oversight import SimulationConfig
+from inflib.config.oversight import SimulationConfig
 from inflib.oversight.rated import RatedPair
 
 DISAGREES = "disagrees"
@@ -100,3 +101,29 @@ def labelled_lines(
             row[f"{name}_rejected"] = both[1].scores[i]
         lines.append(json.dumps(row) + "\n")
     return "".join(lines)
+
+
+def score_differences(
+    table: pa.Table, objectives: Sequence[str]
+) -> Float[np.ndarray, "n m"]:
+    """Chosen minus rejected, from the kept columns <name>_chosen and <name>_rejected.
+
+    Raises ValueError naming a column that is missing, or has no numbers.
+    """
+    columns = []
+    for name in objectives:
+        sides = []
+        for side in ("chosen", "rejected"):
+            column = f"{name}_{side}"
+            try:
+                values = table[column].to_numpy().astype(float)
+            except (KeyError, ValueError):
+                values = np.array([np.nan])
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f"oversight.objectives: the labels need a number in the column "
+                    f"{column!r}; theirs are {table.column_names}"
+                )
+            sides.append(values)
+        columns.append(sides[0] - sides[1])
+    return np.stack(columns, axis=1)

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from inflib.oversight.guidance import said
-from inflib.pages import document, label_table, rows_table
+from inflib.report.html import document, label_table, rows_table
 
 
 def labeler_page(

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import combinations, groupby
 from typing import Any
 
-from inflib.bias import in_part
-from inflib.config_data import SourceConfig
-from inflib.readers import BadRow, find_files, read_rows
+from inflib.config.data import SourceConfig
+from inflib.data.hash_sampling import in_part
+from inflib.data.readers import BadRow, find_files, read_rows
 
 
 @dataclass(frozen=True)

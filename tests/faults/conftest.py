@@ -16,15 +16,15 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from inflib.config import Recipe
-from inflib.demo_data import generate
-from inflib.folder import Folder
+from inflib.config.recipe import Recipe
+from inflib.data.synthetic.one_biased_labeler import generate
+from inflib.storage.folder import Folder
 from ray_jobs.audit import STAGES
-from ray_jobs.session import run_stages
-from tests.faults.proxy import FaultyProxy
-from tests.ray.conftest import tiny_recipe
+from ray_jobs.shared.session import run_stages
+from tests.support.audits import tiny_recipe
+from tests.support.files import ROOT
+from tests.support.proxy import FaultyProxy
 
-ROOT = Path(__file__).parents[2]
 NODE = {"num_cpus": 1, "object_store_memory": 150 * 2**20}
 
 

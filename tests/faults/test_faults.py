@@ -15,18 +15,17 @@ import pytest
 import ray
 import torch
 
-from inflib import sketcher
-from inflib.checking import check
-from inflib.folder import SCRATCH, Folder
-from inflib.s3 import PatientS3
+from inflib.run_check import check
+from inflib.sketches import unit_sketcher
+from inflib.storage.folder import SCRATCH, Folder
+from inflib.storage.s3 import PatientS3
 from ray_jobs.report import report
 from ray_jobs.score import score
-from ray_jobs.session import QUIET, run_stages
+from ray_jobs.shared.session import QUIET, run_stages
 from ray_jobs.sketch import sketch
 from ray_jobs.train import train
 from tests.faults.conftest import (
     NODE,
-    ROOT,
     driver,
     kill,
     outputs,
@@ -36,6 +35,7 @@ from tests.faults.conftest import (
     wait_for,
     when,
 )
+from tests.support.files import ROOT
 
 ACTOR = "ray::MapWorker(MapBatches(SketchActor)"
 
@@ -237,14 +237,14 @@ def test_the_disk_of_one_node_is_full(disturbed, undisturbed, cluster, tmp_path)
 
 def out_of_memory() -> None:
     """In every worker: a batch of more than one unit does not fit."""
-    batch = sketcher.UnitSketcher._batch
+    batch = unit_sketcher.UnitSketcher._batch
 
     def fails(self, units, flat):
         if len(units) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory (injected)")
         return batch(self, units, flat)
 
-    sketcher.UnitSketcher._batch = fails  # type: ignore[method-assign]
+    unit_sketcher.UnitSketcher._batch = fails  # type: ignore[method-assign]
 
 
 def logged(stage):

@@ -7,27 +7,26 @@ import socket
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import ray
 import torch
 
-from inflib.benchmarks.generated import Generated, write_set
-from inflib.checking import check
-from inflib.config_data import SourceConfig
-from inflib.demo_data import generate
-from inflib.folder import Folder, to_parquet
-from inflib.readers import find_files, fingerprint, read_rows
-from inflib.s3 import HastyS3, PatientS3
-from inflib.store import read_payload
+from inflib.benchmarks.fake_store import Generated, write_set
+from inflib.config.data import SourceConfig
+from inflib.data.readers import find_files, fingerprint, read_rows
+from inflib.data.synthetic.one_biased_labeler import generate
+from inflib.run_check import check
+from inflib.sketches.store import read_payload
+from inflib.storage.folder import Folder, to_parquet
+from inflib.storage.s3 import HastyS3, PatientS3
 from ray_jobs.audit import STAGES
-from ray_jobs.session import run_stages
-from tests.ray.conftest import tiny_recipe
+from ray_jobs.shared.session import run_stages
+from tests.support.audits import tiny_recipe
+from tests.support.files import ROOT
 
 pytestmark = pytest.mark.s3
-ROOT = Path(__file__).parents[2]
 ROWS = [
     {"pair_id": name, "prompt": "p ", "chosen": "a", "rejected": "b"} for name in "12"
 ]

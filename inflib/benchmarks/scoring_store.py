@@ -1,0 +1,106 @@
+"""The scoring benchmark's store, its read floor, and exact scores to compare with.
+
+k  entries of a sketch     q  query sets
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
+from inflib.data.pairs_folder import PairsFolder, Shard
+from inflib.numerics import curvature
+from inflib.numerics.layer_bins import Layer
+from inflib.scores.labels import read_labels
+from inflib.sketches import store
+from inflib.storage.folder import Folder
+
+NUM_PARAMETERS = 41_943_040
+"""Of the adapter that the sketches pretend to be of: Llama-3-8B's, r=16."""
+
+_SHARD, _DIRECTIONS = 1024, 20
+
+
+def write_store(
+    run: Folder, num_pairs: int, sketch_size: int, dtype: str, num_queries: int
+) -> None:
+    """Sketches with a few common directions and norms over two orders of magnitude;
+    `num_queries` query sets of 64 labels."""
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(_DIRECTIONS, sketch_size, generator=generator)
+    write_manifest(run, [Layer("all", NUM_PARAMETERS, 0, sketch_size)])
+
+    def generate(num_rows: int) -> Generated:
+        noise = torch.empty(num_rows, sketch_size).normal_(generator=generator)
+        mixture = torch.randn(num_rows, _DIRECTIONS, generator=generator)
+        sizes = torch.randn(num_rows, 1, generator=generator).exp()
+        sketches = sizes * noise.addmm_(mixture, common, alpha=0.3)
+        margins = 2 * torch.randn(num_rows, generator=generator) + 1
+        squares = sketches.square().sum(1, keepdim=True)
+        return Generated(sketches, margins, squares, [1] * num_rows)
+
+    starts = range(0, num_pairs, _SHARD)
+    sizes = (min(_SHARD, num_pairs - start) for start in starts)
+    write_set(run, "train", map(generate, sizes), dtype)
+    for i in range(num_queries):
+        write_set(run, f"query_{i}", [generate(64)], dtype)
+
+
+def read_floor(run: Folder) -> tuple[float, float]:
+    """Seconds of two plain sequential reads of all training payloads, one process:
+    (each file into an array of its own, all files into one buffer)."""
+    files = sorted((Path(run.url) / "sketches" / "train").glob("*.npy"))
+    buffer = memoryview(bytearray(max(file.stat().st_size for file in files)))
+    started = time.perf_counter()
+    for path in 2 * files:
+        np.fromfile(path, np.int8)
+    middle = time.perf_counter()
+    for path in 2 * files:
+        with open(path, "rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+    return middle - started, time.perf_counter() - middle
+
+
+def exact_datainf(
+    run: Folder, vectors: Float[Tensor, "k q"], lam: float, sample: int
+) -> tuple[np.ndarray, Float[Tensor, "_ q"]]:
+    """(places in plan order, influences) of evenly spaced labels, in float64 from the
+    stored bytes on."""
+    plan = PairsFolder(run / "pairs" / "train").plan()
+    total, num_labels = torch.zeros_like(vectors), 0
+    for shard in plan:
+        labels = read_labels(run, "train", shard)
+        squares = labels.weights.square()
+        norms = labels.sq_norms.sum(1)
+        terms = labels.by_comparison(squares / (lam + squares * norms))
+        for rows, sketches in _sketches(run, shard):
+            total += sketches.T @ (terms[rows, None] * (sketches @ vectors))
+        num_labels += len(labels.signs)
+    ihvps = curvature.datainf_ihvp(vectors, total, num_labels, lam)
+    places = np.linspace(0, num_labels - 1, sample).astype(int)
+    scores, start = [], 0
+    for shard in plan:
+        own = places[(places >= start) & (places < start + shard.num_labels)] - start
+        if len(own):
+            labels = read_labels(run, "train", shard)
+            parts = [sketches @ ihvps for _, sketches in _sketches(run, shard)]
+            aligned = torch.cat(parts)[labels.rows]
+            scores.append((-labels.weights[:, None] * aligned)[own])
+        start += shard.num_labels
+    return places, torch.cat(scores)
+
+
+def _sketches(
+    run: Folder, shard: Shard
+) -> Iterator[tuple[slice, Float[Tensor, "_ k"]]]:
+    payload, scales = store.read_payload(run / "sketches" / "train", shard.name)
+    for start in range(0, len(payload), 128):
+        rows = slice(start, start + 128)
+        values = torch.from_numpy(payload[rows].astype(np.float64))
+        yield rows, values * torch.from_numpy(scales[rows, None]).double()

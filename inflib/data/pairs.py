@@ -1,0 +1,181 @@
+"""Raw rows to preference pairs: one shape for every input format.
+
+Formats: TRL's preference data with an explicit prompt or with an implicit one (both
+responses repeat it), as text or as chat messages; Anthropic HH's dialogues, text in
+which turns start with "\\n\\nHuman:" and "\\n\\nAssistant:".
+
+A pair is three strings: what is tokenised is prompt + response. A *comparison* is the
+prompt with its two responses in canonical order, a < b; a *label* is one verdict on
+it, with sign +1 when the chosen response is a.
+"""
+
+import hashlib
+import json
+import os.path
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from inflib.data.readers import BadRow, RawRow, kind_of
+
+OURS = ("prompt", "chosen", "rejected", "pair_id")
+ASSISTANT = "\n\nAssistant:"
+HUMAN = "\n\nHuman:"
+
+PROMPT_DIGITS = 12
+"""Leading digits of a comparison_id that stand for its prompt."""
+
+Message = dict[str, Any]
+Render = Callable[[list[Message], bool], str]
+"""Chat template: (messages, add the generation prompt) -> text."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One label, before tokenisation."""
+
+    file: str
+    row: int
+    pair_id: str | None
+    prompt: str
+    chosen: str
+    rejected: str
+    is_chat: bool
+    extra: dict[str, Any]
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.chosen < self.rejected else -1
+
+    @property
+    def responses(self) -> tuple[str, str]:
+        """(a, b) in canonical order."""
+        return min(self.chosen, self.rejected), max(self.chosen, self.rejected)
+
+    @property
+    def comparison_id(self) -> str:
+        """Hash of the prompt, 12 hex digits, then of all three texts, 20: sorting by
+        it brings the comparisons of a prompt together."""
+        prompt = hashlib.sha256(self.prompt.encode(errors="surrogatepass"))
+        whole = hashlib.sha256(json.dumps([self.prompt, *self.responses]).encode())
+        return prompt.hexdigest()[:PROMPT_DIGITS] + whole.hexdigest()[:20]
+
+
+def to_pair(raw: RawRow, columns: dict[str, str], render: Render) -> Pair | BadRow:
+    """The pair in a raw row, or what is wrong with it.
+
+    columns: our name -> the row's name, for names that differ.
+    """
+    names = {ours: columns.get(ours, ours) for ours in OURS}
+    fields = {ours: raw.fields.get(name) for ours, name in names.items()}
+    try:
+        for ours in ("chosen", "rejected"):
+            if fields[ours] is None:
+                raise ValueError(f"no field {names[ours]!r}")
+        if fields["chosen"] == fields["rejected"]:
+            raise ValueError("identical responses")
+        is_chat = isinstance(fields["chosen"], list)
+        if is_chat:
+            prompt, chosen, rejected = _split_chat(fields, names, render)
+        else:
+            prompt, chosen, rejected = _split_text(fields, names)
+        if not chosen.strip() or not rejected.strip():
+            empty = "chosen" if not chosen.strip() else "rejected"
+            raise ValueError(f"empty response in {names[empty]!r}")
+        if chosen == rejected:
+            raise ValueError("identical responses")
+        (prompt + chosen + rejected).encode()
+        pair_id = fields["pair_id"]
+        if pair_id is not None and not isinstance(pair_id, str | int):
+            raise ValueError(f"{names['pair_id']!r} is {kind_of(pair_id)}, not text")
+        extra = _extra(raw.fields, set(names.values()))
+    except UnicodeEncodeError:
+        return BadRow(raw.file, raw.row, "not valid Unicode (a lone surrogate)")
+    except ValueError as error:
+        return BadRow(raw.file, raw.row, str(error))
+    return Pair(
+        raw.file,
+        raw.row,
+        None if pair_id is None else str(pair_id),
+        prompt,
+        chosen,
+        rejected,
+        is_chat,
+        extra,
+    )
+
+
+def _split_text(fields: dict[str, Any], names: dict[str, str]) -> tuple[str, str, str]:
+    for ours in ("prompt", "chosen", "rejected"):
+        if not isinstance(fields[ours], str) and fields[ours] is not None:
+            raise ValueError(f"{names[ours]!r} is {kind_of(fields[ours])}, not text")
+    chosen, rejected = fields["chosen"], fields["rejected"]
+    if fields["prompt"] is not None:
+        return fields["prompt"], chosen, rejected
+    shared = os.path.commonprefix([chosen, rejected])  # noqa: RUF071
+    if chosen.startswith(HUMAN) and rejected.startswith(HUMAN):
+        cut = shared.rfind(ASSISTANT)
+        if cut < 0:
+            raise ValueError("the dialogues share no '\\n\\nAssistant:' turn")
+        cut += len(ASSISTANT)
+    else:
+        # Responses start at a word, and neither is empty.
+        cuts = (m.end() for m in re.finditer(r"\s+", shared))
+        cut = max(
+            (c for c in cuts if chosen[c:].strip() and rejected[c:].strip()),
+            default=0,
+        )
+    return shared[:cut], chosen[cut:], rejected[cut:]
+
+
+def _split_chat(
+    fields: dict[str, Any], names: dict[str, str], render: Render
+) -> tuple[str, str, str]:
+    messages: dict[str, list[Message]] = {}
+    for ours in ("prompt", "chosen", "rejected"):
+        value = fields[ours] if fields[ours] is not None else []
+        if not isinstance(value, list) or not all(map(_is_message, value)):
+            raise ValueError(
+                f"{names[ours]!r} is not a list of {{role, content}} messages, as "
+                f"{names['chosen']!r} is"
+            )
+        messages[ours] = value
+    for ours in ("chosen", "rejected"):
+        if not messages[ours] or not messages[ours][-1]["content"].strip():
+            raise ValueError(f"empty response in {names[ours]!r}")
+    chosen = messages["prompt"] + messages["chosen"]
+    rejected = messages["prompt"] + messages["rejected"]
+    if chosen == rejected:
+        raise ValueError("identical responses")
+    turns = 0
+    while turns < min(len(chosen), len(rejected)) and chosen[turns] == rejected[turns]:
+        turns += 1
+    texts = [render(chosen, False), render(rejected, False)]
+    prompt = render(chosen[:turns], True) if turns else ""
+    if not all(text.startswith(prompt) for text in texts):
+        # An unusual template: the rendered prompt is not how its answers start.
+        prompt = os.path.commonprefix([prompt, *texts])  # noqa: RUF071
+    return prompt, texts[0][len(prompt) :], texts[1][len(prompt) :]
+
+
+def _is_message(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("role"), str)
+        and isinstance(value.get("content"), str)
+    )
+
+
+def _extra(fields: dict[str, Any], used: set[str]) -> dict[str, Any]:
+    """Columns to keep beside the scores: plain values; nested ones as JSON text."""
+    extra = {}
+    for name, value in fields.items():
+        if name in used:
+            continue
+        if not isinstance(value, str | int | float | bool | None):
+            value = json.dumps(value, default=str)
+        if isinstance(value, str):
+            value.encode()
+        extra[name] = value
+    return extra

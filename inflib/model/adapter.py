@@ -1,0 +1,92 @@
+"""A trained LoRA adapter with its score head: two files, read into memory, checked.
+
+In memory, so that an adapter on S3 needs no local disk. The known traps, each refused
+here: an adapter without its score head (rewards would be random), one that is no LoRA
+reward model, weights in a pickle, weights that the model does not take.
+"""
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors.torch
+from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from torch import nn
+
+from inflib.model.reward import HEADS, set_dtypes
+from inflib.storage.folder import Folder
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """The files of a PEFT adapter folder."""
+
+    url: str
+    config: bytes
+    weights: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Digest of both files."""
+        return hashlib.sha256(self.config + b"\0" + self.weights).hexdigest()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Numbers of each tensor, by its name in the file."""
+        return {name: math.prod(e["shape"]) for name, e in self._header().items()}
+
+    def _header(self) -> dict[str, Any]:
+        """Names, shapes and dtypes, by the safetensors format: a length, then JSON."""
+        length = int.from_bytes(self.weights[:8], "little")
+        header = json.loads(self.weights[8 : 8 + length])
+        return {name: e for name, e in header.items() if name != "__metadata__"}
+
+
+def read_adapter(folder: Folder) -> Adapter:
+    """Raises ValueError saying why its rewards would be wrong."""
+    try:
+        config = folder.read_bytes(CONFIG)
+    except FileNotFoundError:
+        raise ValueError(f"{folder.url}: no {CONFIG}; not a PEFT adapter") from None
+    fields = json.loads(config)
+    if fields.get("peft_type") != "LORA" or fields.get("task_type") != "SEQ_CLS":
+        raise ValueError(
+            f"{folder.url}: peft_type {fields.get('peft_type')}, task_type "
+            f"{fields.get('task_type')}; a LoRA reward model is LORA and SEQ_CLS"
+        )
+    try:
+        adapter = Adapter(folder.url, config, folder.read_bytes(WEIGHTS))
+    except FileNotFoundError:
+        raise ValueError(f"{folder.url}: no {WEIGHTS} (pickles are refused)") from None
+    names = adapter._header()
+    if not any(re.search(rf"\.({'|'.join(HEADS)})\.", name) for name in names):
+        raise ValueError(
+            f"{folder.url}: it holds no score head, so its rewards would be random; "
+            f"save it with modules_to_save naming the head ({' or '.join(HEADS)})"
+        )
+    return adapter
+
+
+def attach(base: nn.Module, adapter: Adapter) -> PeftModel:
+    """Base model with the adapter and its score head, in eval mode.
+
+    Raises ValueError when the model does not take all of the adapter's weights.
+    """
+    config = PeftConfig.from_peft_type(**json.loads(adapter.config))
+    config.inference_mode = False
+    model = get_peft_model(base, config)
+    weights = safetensors.torch.load(adapter.weights)
+    found = set_peft_model_state_dict(model, weights)
+    lost = [n for n in found.missing_keys if "lora_" in n or "modules_to_save" in n]
+    if lost or found.unexpected_keys:
+        raise ValueError(
+            f"{adapter.url}: {model.get_base_model().config.model_type} model and "
+            f"adapter do not fit: {[*lost, *found.unexpected_keys][:3]}"
+        )
+    set_dtypes(model)
+    return model.eval()

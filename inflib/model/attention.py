@@ -1,0 +1,165 @@
+"""Attention over flat batches: units apart, tails of a unit hidden from each other.
+
+A token sees itself, the earlier tokens of its own tail, and its unit's prefix: what it
+sees in its own full sequence. Registered with transformers as "flat_<implementation>";
+model code calls it in each layer, and it calls transformers' own implementation:
+
+    sdpa, eager       once per unit, with that unit's additive mask
+    flex_attention    once, with a block mask built from the layout: no dense mask
+"""
+
+import itertools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
+from transformers import AttentionInterface, PretrainedConfig
+from transformers.modeling_layers import GenericForSequenceClassification
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+)
+
+from inflib.model.packing import Layout
+
+_PREFIX = "flat_"
+_BLOCK = 128
+_ALLOWED_LAYERS = {"full_attention", "sliding_attention"}
+
+
+def longest_flat(config: PretrainedConfig) -> int:
+    """Longest sequence that a model of this config can take in a flat batch.
+
+    0 for models that cannot: encoders, layers that are not attention, classes of their
+    own. A sliding window is no obstacle up to its length.
+    """
+    try:
+        family = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    except KeyError:
+        return 0
+    text = config.get_text_config()
+    layers = set(getattr(text, "layer_types", None) or ["full_attention"])
+    if (
+        not issubclass(family, GenericForSequenceClassification)
+        or not family._supports_attention_backend
+        or not layers <= _ALLOWED_LAYERS
+        or getattr(text, "use_bidirectional_attention", None)
+    ):
+        return 0
+    if not getattr(text, "use_sliding_window", True):
+        return sys.maxsize
+    return getattr(text, "sliding_window", None) or sys.maxsize
+
+
+@contextmanager
+def flat_attention(backbone: nn.Module) -> Iterator[None]:
+    """Let the model's layers take a `layout` while the block runs."""
+    config: Any = backbone.config
+    usual = config._attn_implementation
+    config._attn_implementation = _PREFIX + usual
+    try:
+        yield
+    finally:
+        config._attn_implementation = usual
+
+
+def allowed(layout: Layout, start: int, stop: int) -> Tensor:
+    """Boolean mask [query, key] of the tokens start to stop of one unit."""
+    tail = layout.tail[start:stop]
+    place = torch.arange(stop - start, device=tail.device)
+    own = (tail[None, :] == 0) | (tail[None, :] == tail[:, None])
+    return own & (place[None, :] <= place[:, None])
+
+
+def unit_masks(layout: Layout, dtype: torch.dtype) -> list[Float[Tensor, "1 1 q k"]]:
+    """Each unit's mask to be added to its attention scores, made once per batch."""
+    if dtype not in layout.cache:
+        # Additive: eager attention adds its mask, and would add a boolean one too.
+        layout.cache[dtype] = [
+            torch.where(allowed(layout, start, stop), 0.0, -torch.inf)
+            .to(dtype)
+            .view(1, 1, stop - start, stop - start)
+            for start, stop in itertools.pairwise(layout.bounds)
+        ]
+    return layout.cache[dtype]  # type: ignore[return-value]
+
+
+def block_mask(layout: Layout) -> BlockMask:
+    """The same for FlexAttention, from blocks that units touch; nothing [t, t]."""
+    if "blocks" not in layout.cache:
+        t = layout.bounds[-1]
+        unit, tail = layout.unit, layout.tail
+        starts = torch.tensor(layout.bounds[:-1], device=unit.device)
+        queries = torch.arange(-(-t // _BLOCK), device=unit.device)
+        first = starts[unit[queries * _BLOCK]] // _BLOCK
+        count = queries - first + 1
+        columns = torch.arange(len(queries), device=unit.device)
+        kv = torch.minimum(first[:, None] + columns[None, :], queries[:, None])
+
+        layout.cache["blocks"] = BlockMask.from_kv_blocks(
+            count.int()[None, None],
+            kv.int()[None, None],
+            BLOCK_SIZE=_BLOCK,
+            mask_mod=lambda _b, _h, q, k: (
+                (unit[q] == unit[k])
+                & (k <= q)
+                & ((tail[k] == 0) | (tail[k] == tail[q]))
+            ),
+            seq_lengths=(t, t),
+        )
+    return layout.cache["blocks"]  # type: ignore[return-value]
+
+
+def _per_unit(implementation: str) -> Any:
+    def attend(
+        module: nn.Module,
+        query: Float[Tensor, "1 h t f"],
+        key: Float[Tensor, "1 g t f"],
+        value: Float[Tensor, "1 g t f"],
+        attention_mask: None,
+        *,
+        layout: Layout,
+        sliding_window: int | None = None,  # no sequence is longer: longest_flat
+        **settings: Any,
+    ) -> tuple[Float[Tensor, "1 t h f"], None]:
+        eager = vars(sys.modules[type(module).__module__]).get(
+            "eager_attention_forward"
+        )
+        inner = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager)
+        masks = unit_masks(layout, query.dtype)
+        sizes = [mask.shape[-1] for mask in masks]
+        # split, not slices: the gradient of a slice is as large as the whole
+        parts = (states.split(sizes, dim=2) for states in (query, key, value))
+        outputs = [
+            inner(module, q, k, v, mask, **settings)[0]
+            for q, k, v, mask in zip(*parts, masks, strict=True)
+        ]
+        return torch.cat(outputs, dim=1), None
+
+    return attend
+
+
+def _by_blocks(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: None,
+    *,
+    layout: Layout,
+    sliding_window: int | None = None,
+    **settings: Any,
+) -> tuple[Tensor, None]:
+    inner = ALL_ATTENTION_FUNCTIONS["flex_attention"]
+    mask = block_mask(layout)
+    return inner(module, query, key, value, mask, **settings)[0], None
+
+
+AttentionInterface.register(_PREFIX + "sdpa", _per_unit("sdpa"))
+AttentionInterface.register(_PREFIX + "eager", _per_unit("eager"))
+AttentionInterface.register(_PREFIX + "flex_attention", _by_blocks)

@@ -1,0 +1,156 @@
+"""The reward model: base + LoRA + score head, and its rewards.
+
+The known traps avoided here: padding side, a pad token equal to EOS (the reward would
+be read one token early), dropout left on. Those of an adapter's files: `adapter`.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
+
+from inflib.data.tokenizer import resolve_base
+from inflib.model.attention import flat_attention
+from inflib.model.last_layer import reward_tokens_only
+from inflib.model.packing import Batch
+
+HEADS = ("score", "classifier")
+_HASHED_WHOLE = 256 * 2**20
+
+
+def load_base(
+    base: str,
+    revision: str | None,
+    dtype: torch.dtype,
+    attention: str,
+    trust_remote_code: bool,
+    pad_id: int,
+) -> nn.Module:
+    """Base model with a score head of one output (random until trained)."""
+    path = resolve_base(base)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        path,
+        revision=revision,
+        num_labels=1,
+        dtype=dtype,
+        attn_implementation=attention,
+        trust_remote_code=trust_remote_code,
+    )
+    model.config.pad_token_id = pad_id
+    model.config.get_text_config().pad_token_id = pad_id
+    return model
+
+
+def set_dtypes(model: PeftModel) -> None:
+    """LoRA computes in the base's dtype, the score head in float32."""
+    dtype = next(p.dtype for p in model.parameters() if not p.requires_grad)
+    for name, module in trained_linears(model).items():
+        if "lora_" in name:
+            module.to(dtype)
+        else:
+            module.float().register_forward_pre_hook(_to_own_dtype)
+
+
+def _to_own_dtype(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+    return (args[0].to(module.weight.dtype),)  # type: ignore[arg-type]
+
+
+def trained_linears(model: nn.Module) -> dict[str, nn.Linear]:
+    """Every linear map with trainable weights, by PEFT's name, in the model's order.
+
+    These are the blocks of theta: each lora_A, each lora_B, the score head. Raises
+    ValueError for a trainable parameter that is not one of a plain nn.Linear.
+    """
+    linears: dict[str, nn.Linear] = {}
+    for name, module in model.named_modules():
+        own = [n for n, p in module.named_parameters(recurse=False) if p.requires_grad]
+        if not own:
+            continue
+        if type(module) is not nn.Linear:
+            raise ValueError(
+                f"the adapter trains {name}.{own[0]} ({type(module).__name__}): only "
+                "LoRA on linear layers and a linear score head are supported"
+            )
+        linears[name] = module
+    if not linears:
+        raise ValueError("the adapter has no trainable parameters")
+    return linears
+
+
+def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
+    """Reward of each sequence, read at its true last token (encoders: at [CLS])."""
+    classifier = _classifier(model)
+    if not hasattr(classifier, "score"):
+        return classifier(**_inputs(batch)).logits[:, 0]
+    hidden = _decode(classifier, batch).last_hidden_state
+    return classifier.score(hidden.flatten(0, 1)[batch.last])[:, 0]
+
+
+def hidden_states(model: nn.Module, batch: Batch) -> Float[Tensor, "l r f"]:
+    """After every layer, where the reward of each sequence is read."""
+    classifier = _classifier(model)
+    if not hasattr(classifier, "score"):
+        found = classifier(**_inputs(batch), output_hidden_states=True).hidden_states
+        return torch.stack([layer[:, 0] for layer in found[1:]])
+    found = _decode(classifier, batch, output_hidden_states=True).hidden_states
+    return torch.stack([layer.flatten(0, 1)[batch.last] for layer in found[1:]])
+
+
+def _classifier(model: nn.Module) -> Any:
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def _inputs(batch: Batch) -> dict[str, Any]:
+    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+
+
+def _decode(classifier: Any, batch: Batch, **asked: Any) -> Any:
+    """Output of a decoder's layers; in the last one, of the reward tokens alone."""
+    backbone = getattr(classifier, classifier.base_model_prefix)
+    inputs = _inputs(batch)
+    with ExitStack() as stack:
+        if batch.layout is not None:
+            inputs |= {"position_ids": batch.position_ids, "layout": batch.layout}
+            stack.enter_context(flat_attention(backbone))
+        stack.enter_context(reward_tokens_only(backbone, batch.last))
+        return backbone(**inputs, use_cache=False, **asked)
+
+
+def unit_values(model: nn.Module, batch: Batch) -> Float[Tensor, " u"]:
+    """r(a) - r(b) of each comparison; the reward of each single response."""
+    found = rewards(model, batch)
+    if len(found) == batch.num_units:
+        return found
+    return found[0::2] - found[1::2]
+
+
+def digest_folder(folder: str) -> str:
+    """SHA-256 over a local folder's files: names and contents (of weight files over
+    256 MiB: size, first and last MiB)."""
+    total = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.is_file():
+            total.update(path.name.encode() + b"\0")
+            for chunk in _contents(path):
+                total.update(chunk)
+    return total.hexdigest()
+
+
+def _contents(path: Path) -> Iterator[bytes]:
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if size <= _HASHED_WHOLE:
+            while chunk := file.read(2**20):
+                yield chunk
+            return
+        yield str(size).encode()
+        yield file.read(2**20)
+        file.seek(-(2**20), 2)
+        yield file.read()

@@ -1,0 +1,170 @@
+"""LoRA reward model with TRL: Bradley-Terry loss on the labels of pairs/train.
+
+TRL and datasets are imported inside functions: the rest of inflib runs without them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from transformers import TrainerCallback
+
+from inflib.config.recipe import Recipe
+from inflib.data.label_edits import UNCHANGED, Edits
+from inflib.data.pairs_folder import PairsFolder
+from inflib.data.tokenizer import load_tokenizer
+from inflib.model.reward import load_base
+from inflib.model.reward_folder import DTYPES
+from inflib.storage.folder import Folder
+from inflib.telemetry import Progress
+
+
+def labelled_ids(
+    folder: PairsFolder, with_margin: bool, edits: Edits | None = None
+) -> Any:
+    """`datasets.Dataset` of chosen_ids, rejected_ids and, if asked, the margin that
+    the loss requires; one row per label that is not dropped by an edit."""
+    import datasets
+
+    chosen: list[list[int]] = []
+    rejected: list[list[int]] = []
+    margins: list[float] = []
+    for shard in folder.plan():
+        rows = folder.comparisons(shard, ["prefix", "a", "b"]).to_pylist()
+        columns = ["pair_id", "row", "sign", "required_margin"]
+        for label in folder.labels(shard, columns).to_pylist():
+            edit = (edits or {}).get(label["pair_id"], UNCHANGED)
+            if edit.weight == 0:
+                continue
+            margins.append(label["required_margin"])
+            row = rows[label["row"]]
+            a, b = row["prefix"] + row["a"], row["prefix"] + row["b"]
+            prefers_a = label["sign"] * edit.sign > 0
+            chosen.append(a if prefers_a else b)
+            rejected.append(b if prefers_a else a)
+    ids = pa.list_(pa.int32())
+    table = {
+        "chosen_ids": pa.array(chosen, ids),
+        "rejected_ids": pa.array(rejected, ids),
+    }
+    if with_margin:
+        table["margin"] = pa.array(margins, pa.float64())
+    return datasets.Dataset(pa.table(table))
+
+
+class ShowProgress(TrainerCallback):
+    """Optimiser steps done, on the first worker."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step and state.is_world_process_zero:
+            print(f"train: goes on after step {state.global_step}", flush=True)
+        left = state.max_steps - state.global_step
+        self._progress = Progress("train", left, "steps")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self._progress.advance(1)
+
+
+class NameCheckpoints(TrainerCallback):
+    """Says in a checkpoint whose it is; must come before what uploads it."""
+
+    FILE = "training.txt"
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        (folder / self.FILE).write_text(self._name)
+
+    def names(self, folder: Path) -> bool:
+        """Whether a checkpoint is of this training."""
+        file = folder / self.FILE
+        return file.exists() and file.read_text() == self._name
+
+
+def build_trainer(
+    recipe: Recipe, edits: Edits, output_dir: str, callbacks: list[Any]
+) -> Any:
+    """TRL RewardTrainer for this process, one of recipe.train.workers.
+
+    edits: of the training labels.
+    """
+    from trl import RewardConfig, RewardTrainer
+
+    config, model_config = recipe.train, recipe.model
+    torch.manual_seed(config.seed)
+    tokenizer = load_tokenizer(
+        model_config.base, model_config.revision, model_config.trust_remote_code
+    )
+    base = load_base(
+        model_config.base,
+        model_config.revision,
+        DTYPES[model_config.dtype],
+        model_config.attention,
+        model_config.trust_remote_code,
+        tokenizer.pad_token_id,
+    )
+    targets = config.target_modules
+    lora = LoraConfig(
+        task_type=TaskType.SEQ_CLS,  # trains and saves the score head as well
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+    )
+    pairs = Folder(recipe.run) / "pairs"
+    with_margin = recipe.prepare.margin_column is not None
+    arguments = RewardConfig(
+        output_dir=output_dir,
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.micro_batch_size,
+        per_device_eval_batch_size=config.micro_batch_size,
+        gradient_accumulation_steps=config.batch_size
+        // (config.workers * config.micro_batch_size),
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=config.schedule,
+        warmup_steps=config.warmup_share,  # a share, being below 1
+        weight_decay=config.weight_decay,
+        bf16=config.bf16,
+        gradient_checkpointing=config.gradient_checkpointing,
+        disable_dropout=config.lora_dropout == 0,
+        max_length=None,  # lengths were decided by prepare; TRL would drop pairs
+        seed=config.seed,
+        data_seed=config.seed,
+        save_strategy="steps",
+        save_steps=min(0.999, 1 / (config.epochs * config.saves_per_epoch)),
+        save_total_limit=1,
+        logging_steps=20,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        ddp_find_unused_parameters=False,
+    )
+    return RewardTrainer(
+        model=get_peft_model(base, lora),
+        args=arguments,
+        train_dataset=labelled_ids(PairsFolder(pairs / "train"), with_margin, edits),
+        eval_dataset={
+            name: labelled_ids(PairsFolder(pairs / name), with_margin)
+            for name in recipe.prepare.queries
+        },
+        processing_class=tokenizer,
+        callbacks=callbacks,
+    )
+
+
+def save_reward_model(trainer: Any, scratch: str, target: Folder) -> None:
+    """Copy adapter, score head and tokenizer into the run's reward_model/."""
+    trainer.save_model(scratch)
+    for path in sorted(Path(scratch).iterdir()):
+        if path.is_file() and path.suffix in (
+            ".json",
+            ".safetensors",
+            ".txt",
+            ".model",
+        ):
+            target.write(path.name, path.read_bytes())

@@ -1,0 +1,184 @@
+"""The report's facts, for summary.json.
+
+Texts are shortened, never evaluated, and stripped of control characters.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.optimize import minimize_scalar
+
+from inflib.config.recipe import Recipe
+from inflib.data.pairs_folder import PairsFolder
+from inflib.numerics.ranking import detection
+from inflib.numerics.uncertainty import discoveries
+from inflib.report.labelers import audit_groups, audit_preferences
+from inflib.scores.influence_folder import truth_column
+from inflib.scores.labels import accuracy, margins
+from inflib.sketches.store import OK
+from inflib.storage.folder import Folder
+
+_UNSAID = ("curvatures", "query_groups")
+_KNOWN = 1_000_000
+"""Degrees of freedom of an error that is known, not estimated."""
+
+STAGES = {
+    "prepare": "pairs",
+    "train": "reward_model",
+    "sketch": "sketches",
+    "score": "influence",
+}
+
+
+def summarize(recipe: Recipe) -> dict[str, Any]:
+    """All that the report says, as plain values.
+
+    All figures are of the labels whose gradient is finite and not zero; the others are
+    counted under not_counted, and rows that prepare left out under excluded. Influence
+    is in units of query loss per unit of training weight; positive is harmful.
+    """
+    run = Folder(recipe.run)
+    table = (run / "influence").read_table("influence.parquet")
+    counted = table.filter(pc.field("status") == OK)
+    statuses = table["status"].value_counts().to_pylist()
+    prepared = (run / "pairs").read_json("report.json")
+    own = {pairs: margins(run, pairs) for pairs in recipe.prepare.sources}
+    summary: dict[str, Any] = {
+        "run": run.url,
+        "labels": len(counted),
+        "not_counted": {
+            found["values"]: found["counts"]
+            for found in statuses
+            if found["values"] != OK
+        },
+        "excluded": {
+            pairs: prepared[pairs]["excluded"] for pairs in recipe.prepare.sources
+        },
+        "comparisons": len(pc.unique(counted["comparison_id"])),
+        "accuracy": {pairs: round(accuracy(m), 4) for pairs, m in own.items()},
+        "curvature": recipe.score.curvatures[0],
+        "preferences": audit_preferences(recipe.report, counted),
+        "queries": {},
+        "stages": {
+            stage: _facts((run / folder).read_json("done.json"))
+            for stage, folder in STAGES.items()
+            if (run / folder).exists("done.json")
+        },
+    }
+    done = (run / "influence").read_json("done.json")
+    for query in recipe.prepare.queries:
+        column = f"{recipe.score.curvatures[0]}_{query}"
+        scores = counted[f"influence_{column}"].to_numpy()
+        differ = _discoveries(recipe, table, column)
+        found: dict[str, Any] = {
+            "best_scale": round(best_scale(own[query]), 3),
+            "harmful_share": float(np.mean(scores > 0)),
+            "distinguishable_from_zero": int(differ.sum()),
+            "damping": {
+                kind: facts["queries"][query]
+                for kind, facts in done["curvatures"].items()
+                if "queries" in facts
+            },
+            "top": _top(run, recipe, table, column, differ),
+        }
+        shares = done["query_groups"][query]
+        found["groups"] = audit_groups(
+            recipe.report, counted, column, shares, summary["preferences"]
+        )
+        if recipe.report.truth is not None:
+            found["detection"] = _detection(recipe, counted, query)
+        summary["queries"][query] = found
+    return summary
+
+
+def _facts(done: dict[str, Any]) -> dict[str, Any]:
+    return {name: fact for name, fact in done.items() if name not in _UNSAID}
+
+
+def best_scale(margins: np.ndarray) -> float:
+    """Factor on all margins, at most 10, with which the plain loss would be least.
+
+    Above 1, the model is less sure than it is right, and whatever agrees with it helps;
+    below 1, it is too sure, and influence says first of all what shrinks its margins.
+    """
+    return float(
+        minimize_scalar(
+            lambda scale: np.logaddexp(0, -scale * margins).mean(),
+            bounds=(0, 10),
+            method="bounded",
+        ).x
+    )
+
+
+def _detection(
+    recipe: Recipe, table: pa.Table, query: str
+) -> dict[str, dict[str, float] | None]:
+    """Figures of finding the labels that the truth column calls wrong.
+
+    Each detector is oriented so that higher is more suspicious: influence, a longer
+    chosen response (length difference), a low margin.
+    """
+    wrong = truth_column(table, recipe.report.truth, "report.truth")
+    detectors = {
+        f"influence_{kind}": table[f"influence_{kind}_{query}"].to_numpy()
+        for kind in recipe.score.columns
+    }
+    detectors["length_difference"] = table["length_difference"].to_numpy()
+    detectors["low_margin"] = -table["margin"].to_numpy()
+    return {name: detection(values, wrong) for name, values in detectors.items()}
+
+
+def _discoveries(recipe: Recipe, table: pa.Table, column: str) -> np.ndarray:
+    """Which labels' scores differ from zero at report.fdr."""
+    groups = recipe.score.query_groups
+    return discoveries(
+        table[f"influence_{column}"].to_numpy(zero_copy_only=False),
+        table[f"error_{column}"].to_numpy(zero_copy_only=False),
+        recipe.report.fdr,
+        groups - 1 if groups > 1 else _KNOWN,
+    )
+
+
+def _top(
+    run: Folder, recipe: Recipe, table: pa.Table, column: str, differ: np.ndarray
+) -> list[dict[str, Any]]:
+    """The most harmful labels, with shortened texts."""
+    places = table[f"rank_{column}"].fill_null(0).to_numpy()
+    rows = [int(np.flatnonzero(places == i)[0]) for i in _first(places, recipe)]
+    shards = PairsFolder(run / "pairs" / "train").plan()
+    ends = np.cumsum([shard.num_labels for shard in shards])
+    found = []
+    for row in rows:
+        label = table.slice(row, 1).to_pylist()[0]
+        shard = shards[int(np.searchsorted(ends, row, side="right"))]
+        text = PairsFolder(run / "pairs" / "train").texts(shard, label["comparison_id"])
+        a, b = text["response_a"], text["response_b"]
+        chosen, rejected = (a, b) if label["sign"] > 0 else (b, a)
+        found.append(
+            {
+                "pair_id": label["pair_id"],
+                "labeler": label.get(next(iter(recipe.report.groups), "")),
+                "influence": label[f"influence_{column}"],
+                "error": label[f"error_{column}"],
+                "differs_from_zero": bool(differ[row]),
+                "flip_effect": label[f"flip_effect_{column}"],
+                "margin": label["margin"],
+                "prompt": shorten(text["prompt"][-200:]),
+                "chosen": shorten(chosen),
+                "rejected": shorten(rejected),
+            }
+        )
+    return found
+
+
+def _first(places: np.ndarray, recipe: Recipe) -> range:
+    return range(1, 1 + min(recipe.report.top, int(places.max())))
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """One printable line of at most `width` characters."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    line = " ".join(line.split())
+    return line if len(line) <= width else line[: width - 1] + "…"

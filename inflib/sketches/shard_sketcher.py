@@ -1,0 +1,165 @@
+"""Shards of comparisons to shards of sketches: model, hooks and store together."""
+
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inflib.config.recipe import Recipe
+from inflib.data.pairs_folder import PairsFolder
+from inflib.model.packing import Unit
+from inflib.model.reward_folder import load_reward_model
+from inflib.numerics.layer_bins import to_json
+from inflib.sketches import store
+from inflib.sketches.unit_sketcher import UnitSketcher
+from inflib.sketches.units import UnitSketches, plan_units
+from inflib.storage.folder import Folder
+from inflib.telemetry import Clock, event
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What sketching one shard took; all that travels back to the driver."""
+
+    pairs: str
+    """Name of the pair set."""
+
+    shard: str
+    num_pairs: int
+    num_tokens: int
+    """Tokens computed, padding left out."""
+
+    num_unshared: int
+    """Comparisons whose prompt was computed for each response, though units are
+    comparisons: the model or the length did not allow to share it, or there is none."""
+
+    num_unusable: int
+    """Comparisons whose margin or gradient is not finite, or zero."""
+
+    token_budget: int
+    """Tokens per batch; below the run's when memory ran out."""
+
+    seconds: float
+    """Of computing alone: reading and writing overlap with another shard's."""
+
+
+class ShardSketcher:
+    """Sketches shards; holds the model and the projection.
+
+    Safe to call from two threads: one shard is computed at a time, and another one is
+    read, compressed or written meanwhile.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.run = Folder(recipe.run)
+        self.manifest = (self.run / "sketches").read_json("manifest.json")
+        self._plans = {
+            pairs: {s.name: s for s in PairsFolder(self.run / "pairs" / pairs).plan()}
+            for pairs in recipe.prepare.sources
+        }
+        # A thread of its own, because torch keeps the number of threads per thread.
+        threads = recipe.sketch.cpus_per_worker
+        self._computing = ThreadPoolExecutor(
+            1, initializer=torch.set_num_threads, initargs=(threads,)
+        )
+        self.sketcher = self._computing.submit(self._load).result()
+
+    def _load(self) -> UnitSketcher:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model, tokenizer = load_reward_model(self.recipe, device)
+        config = self.recipe.sketch
+        sketcher = UnitSketcher(
+            model,
+            tokenizer.pad_token_id,
+            config.sketch_size,
+            config.seed,
+            config.by_layer,
+        )
+        assert to_json(sketcher.oporp.layers) == self.manifest["layers"]
+        return sketcher
+
+    def __call__(self, pairs: str, shard: str) -> Receipt:
+        """Compute and commit one shard of the named pair set."""
+        clock = Clock()
+        planned = self._plans[pairs][shard]
+        folder = PairsFolder(self.run / "pairs" / pairs)
+        table = folder.comparisons(planned, ["comparison_id", "prefix", "a", "b"])
+        plan = plan_units(table.to_pylist(), self.manifest["units"][pairs])
+        clock.lap("read")
+        found, seconds = self._computing.submit(self._compute, plan.units).result()
+        clock.lap("wait")  # for its turn to compute, and the computation
+        ids = table["comparison_id"].to_pylist()
+        payload, rows = self._encode(ids, *found.comparisons(plan))
+        clock.lap("encode")
+        target = self.run / "sketches" / pairs
+        num_bytes = store.commit(target, shard, payload, rows, planned.sha256)
+        clock.lap("write")
+        flat = [self.sketcher.is_flat(unit) for unit in plan.units]
+        receipt = Receipt(
+            pairs,
+            shard,
+            len(ids),
+            sum(
+                unit.num_tokens if is_flat else sum(map(len, unit.sequences))
+                for unit, is_flat in zip(plan.units, flat, strict=True)
+            ),
+            sum(
+                len(unit.tails) > 1 and not (is_flat and unit.prefix)
+                for unit, is_flat in zip(plan.units, flat, strict=True)
+            ),
+            sum(s != store.OK for s in rows.status),
+            found.token_budget,
+            seconds,
+        )
+        event(
+            f"sketched {pairs}/{shard}",
+            shard=f"{pairs}/{shard}",
+            pairs=receipt.num_pairs,
+            tokens=receipt.num_tokens,
+            bytes=num_bytes,
+            unusable=receipt.num_unusable,
+            seconds=clock.laps
+            | {"wait": clock.laps["wait"] - seconds, "compute": seconds},
+        )
+        return receipt
+
+    def _encode(
+        self, ids: list[str], margins: Tensor, sq_norms: Tensor, sketches: Tensor
+    ) -> tuple[np.ndarray, store.Rows]:
+        """Payload and rows; a comparison that is not finite becomes zeros and nulls."""
+        finite = margins.isfinite() & sq_norms.isfinite().all(1)
+        finite &= sketches.isfinite().all(1).cpu()
+        margins[~finite], sq_norms[~finite] = torch.nan, torch.nan
+        sketches.masked_fill_(~finite[:, None].to(sketches.device), 0.0)
+        payload, scales = store.encode(sketches, self.recipe.sketch.store_dtype)
+        status = [
+            store.NOT_FINITE if not ok else store.ZERO if square == 0 else store.OK
+            for ok, square in zip(
+                finite.tolist(), sq_norms.sum(1).tolist(), strict=True
+            )
+        ]
+        return payload, store.Rows(
+            ids, margins.numpy(), sq_norms.numpy(), scales.numpy(), status
+        )
+
+    def _compute(self, units: list[Unit]) -> tuple[UnitSketches, float]:
+        budget = self._token_budget(max(unit.longest for unit in units))
+        started = time.monotonic()
+        return self.sketcher(units, budget), time.monotonic() - started
+
+    def _token_budget(self, longest: int) -> int:
+        """The recipe's, or what fitted the first worker that asked, for all workers."""
+        asked = self.recipe.sketch.token_budget
+        if asked != "auto":
+            return asked
+        folder, name = self.run / "sketches", "token_budget.json"
+        if not folder.exists(name):
+            fitting = str(self.sketcher.fitting_budget(longest)).encode()
+            with contextlib.suppress(ValueError):  # another worker was first
+                folder.create(name, fitting)
+        return folder.read_json(name)

@@ -1,0 +1,253 @@
+"""Sketch shards: one payload and one commit record each.
+
+    <shard>-<digest>.npy  [n, k] entries; the name holds 16 digits of their SHA-256
+    <shard>.json          digests, and per comparison what `Rows` says
+
+    n  comparisons in a shard     k  entries of a sketch     l  layers
+
+A shard is complete when its commit record and the payload it names exist: the payload
+is written first, the record last and only if absent. Both are the same bytes however
+often, wherever and by whomever they are computed, so a second writer is compared, not
+trusted, and never touches a payload that is not its own. Scoring reads every payload
+many times: each read checks its XXH3-128 digest, which costs less than the reading
+(SHA-256, which costs more, is checked by `audit --check`). Nothing here is pickled.
+"""
+
+import hashlib
+import io
+import json
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import xxhash
+from jaxtyping import Float
+from torch import Tensor
+
+from inflib.data.pairs_folder import Shard
+from inflib.storage import node_cache
+from inflib.storage.folder import Folder
+
+OK, ZERO, NOT_FINITE = "ok", "zero_gradient", "not_finite"
+"""Status of a comparison. ZERO scores 0; NOT_FINITE is excluded and not scored."""
+
+FORMAT = 2
+"""Of shards and records; part of the manifest."""
+
+_LARGEST = {"float32": 1.0, "float16": 2.0**15, "int8": 127.0}
+_RECORDS_AT_ONCE, _ROWS_AT_ONCE = 16, 64
+_HEADER = 1024  # bytes that hold the header of an .npy file of ours
+FIELDS = ("comparison_id", "margin", "sq_norm", "scale", "status")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a shard says of its comparisons, beside their sketches; arrays of n."""
+
+    comparison_id: list[str]
+    margin: np.ndarray
+    """r(a) - r(b), float64; NaN where not finite."""
+
+    sq_norms: np.ndarray
+    """[n l] |s|^2 of the whole margin gradient (not of its sketch), by layer, float64;
+    NaN where not finite."""
+
+    scale: np.ndarray
+    """float32; sketch = payload * scale."""
+
+    status: list[str]
+
+
+def encode(
+    sketches: Float[Tensor, "n k"], dtype: str
+) -> tuple[np.ndarray, Float[Tensor, " n"]]:
+    """Payload and row scales. A row's largest entry takes the dtype's largest step
+    (an all-zero row has scale 0); float32 has scale 1."""
+    payload = np.empty(sketches.shape, dtype)
+    scales = torch.empty(len(sketches))
+    for start in range(0, len(sketches), _ROWS_AT_ONCE):  # no copy of the whole
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        part = sketches[rows]
+        scale = part.abs().amax(dim=1) / _LARGEST[dtype]
+        if dtype == "float32":  # entries are exact as they are
+            scale = torch.ones_like(scale)
+        steps = part / torch.where(scale > 0, scale, torch.ones_like(scale))[:, None]
+        if dtype == "int8":
+            steps = steps.round()
+        payload[rows] = steps.to(getattr(torch, dtype)).cpu().numpy()
+        scales[rows] = scale.cpu()
+    return payload, scales
+
+
+def decode(payload: np.ndarray, scale: np.ndarray) -> Float[Tensor, "n k"]:
+    """Sketches in float32."""
+    return torch.from_numpy(np.asarray(payload, dtype=np.float32)) * torch.from_numpy(
+        scale
+    ).reshape(-1, 1)
+
+
+def commit(
+    folder: Folder, shard: str, payload: np.ndarray, rows: Rows, pairs_digest: str
+) -> int:
+    """Write a shard: payload, then record. Returns the bytes of both.
+
+    Raises ValueError, with what was committed untouched, when the shard is there
+    already and holds something else.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, payload, allow_pickle=False)
+    data = buffer.getvalue()
+    record = {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "xxh3": xxhash.xxh3_128_hexdigest(data),
+        "pairs_sha256": pairs_digest,
+        "comparison_id": rows.comparison_id,
+        "margin": [_number(m) for m in rows.margin],
+        "sq_norms": [[_number(s) for s in row] for row in rows.sq_norms],
+        "scale": [float(s) for s in rows.scale],
+        "status": rows.status,
+    }
+    text = json.dumps(record, separators=(",", ":")).encode()
+    folder.write(payload_name(shard, record), data)
+    folder.create(f"{shard}.json", text)
+    return len(data) + len(text)
+
+
+def payload_name(shard: str, record: dict[str, Any]) -> str:
+    """File of a shard's sketches, as its commit record names it."""
+    return f"{shard}-{record['sha256'][:16]}.npy"
+
+
+def completed(folder: Folder, plan: list[Shard]) -> set[str]:
+    """Names of the planned shards whose record and payload exist.
+
+    Raises ValueError for a record of another plan.
+    """
+    names = folder.names()
+    planned = {shard.name: shard for shard in plan if f"{shard.name}.json" in names}
+    complete = set()
+    for name, record in read_records(folder, list(planned)):
+        check_plan(folder, planned[name], record)
+        if payload_name(name, record) in names:
+            complete.add(name)
+    return complete
+
+
+def check_plan(folder: Folder, shard: Shard, record: dict[str, Any]) -> None:
+    """Raise ValueError unless the record is of this very shard of pairs."""
+    if record["pairs_sha256"] != shard.sha256:
+        raise ValueError(
+            f"{folder.url}/{shard.name}.json was sketched from another plan: its "
+            f"pairs_sha256 is {record['pairs_sha256'][:16]}, pairs/ has "
+            f"{shard.sha256[:16]}; choose another --run, or delete sketches/ and "
+            "influence/"
+        )
+
+
+def leftovers(folder: Folder) -> list[str]:
+    """Payloads that no record names: writers that stopped in between."""
+    names = folder.names()
+    shards = sorted(n.removesuffix(".json") for n in names if n.endswith(".json"))
+    committed = {payload_name(*found) for found in read_records(folder, shards)}
+    return sorted(n for n in names if n.endswith(".npy") and n not in committed)
+
+
+def read_record(folder: Folder, shard: str) -> dict[str, Any]:
+    """A shard's commit record, as written."""
+    return json.loads(folder.read_bytes(f"{shard}.json"))
+
+
+def read_rows(record: dict[str, Any]) -> Rows:
+    """The rows of a commit record."""
+    return Rows(
+        record["comparison_id"],
+        np.array(record["margin"], np.float64),  # None becomes NaN
+        np.array(record["sq_norms"], np.float64),
+        np.array(record["scale"], np.float32),
+        record["status"],
+    )
+
+
+def read_payload(
+    folder: Folder, shard: str, thorough: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """(entries as stored [n, k], row scales [n] in float32) of a shard.
+
+    Raises ValueError when the payload is not the one that was committed. thorough:
+    read the file itself, not this node's copy, and compare the cryptographic digest.
+    """
+    record = read_record(folder, shard)
+    name = payload_name(shard, record)
+    scales = np.array(record["scale"], np.float32)
+    keeps = not (thorough or folder.is_local)
+    copy = node_cache.find(name) if keeps else None
+    if copy is not None and _is_of(copy, record):
+        return _as_array(copy), scales
+    data = folder.map_bytes(name)
+    same = _is_of(data, record)
+    if thorough:
+        same &= hashlib.sha256(data).hexdigest() == record["sha256"]
+    if not same:
+        raise ValueError(
+            f"{folder.url}/{name} does not match its commit record: it was changed or "
+            f"truncated; delete it and {shard}.json, and rerun to recompute them"
+        )
+    if keeps:
+        node_cache.keep(name, data)
+    return _as_array(data), scales
+
+
+def _is_of(data: bytearray | mmap.mmap, record: dict[str, Any]) -> bool:
+    return xxhash.xxh3_128_hexdigest(data) == record["xxh3"]
+
+
+def _as_array(data: bytearray | mmap.mmap) -> np.ndarray:
+    """The array of an .npy file, without a copy."""
+    header = io.BytesIO(data[:_HEADER])
+    np.lib.format.read_magic(header)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    return np.frombuffer(data, dtype, offset=header.tell()).reshape(shape)
+
+
+def write_index(folder: Folder, shards: list[str]) -> None:
+    """Gather all records in index.parquet."""
+    folder.write("index.parquet", build_index(folder, shards))
+
+
+def build_index(folder: Folder, shards: list[str]) -> bytes:
+    """All records as a Parquet file, one row group per shard."""
+    types = {
+        "margin": pa.float64(),
+        "sq_norm": pa.float64(),
+        "scale": pa.float32(),
+    }
+    schema = pa.schema(
+        (name, types.get(name, pa.string())) for name in ("shard", *FIELDS)
+    )
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(buffer, schema, compression="zstd") as writer:
+        for shard, record in read_records(folder, shards):
+            rows = read_rows(record)
+            columns = {name: record[name] for name in FIELDS if name in record}
+            columns["sq_norm"] = pa.array(rows.sq_norms.sum(1), from_pandas=True)
+            columns["shard"] = [shard] * len(rows.margin)
+            writer.write_table(pa.table(columns, schema))
+    return buffer.getvalue()
+
+
+def read_records(
+    folder: Folder, shards: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(shard, commit record) of many shards, in their order; few in memory."""
+    for start in range(0, len(shards), _RECORDS_AT_ONCE):
+        some = shards[start : start + _RECORDS_AT_ONCE]
+        yield from zip(some, folder.read_jsons(f"{s}.json" for s in some), strict=True)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

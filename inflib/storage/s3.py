@@ -1,0 +1,134 @@
+"""S3 that waits: every request is tried again with back-off, and says so.
+
+One place for what a run needs of S3, whoever asks (run folders, input files, Ray
+Train's checkpoints): transient errors are retried for about three minutes with a
+message, others become one error that names the URL and the setting to check. Endpoint,
+region and credentials are the standard AWS settings; no secret is stored or logged.
+"""
+
+import asyncio
+import errno
+import os
+import random
+from typing import Any
+
+import s3fs
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from inflib.telemetry import count, warning
+
+_TRANSIENT_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout"}
+_TRANSIENT_ERRNOS = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
+_LONGEST_WAIT = 15.0
+_SLOWEST_UPLOAD = 2**20
+"""Bytes per second that a put may take."""
+
+KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile or role in use)"
+
+
+class PatientS3(s3fs.S3FileSystem):
+    """s3fs whose requests outlast an outage of `attempts` waits, about three minutes.
+
+    Raises PermissionError, FileNotFoundError, FileExistsError (a refused exclusive
+    create, whichever way the server says so) or ConnectionError.
+    """
+
+    attempts = 16
+    silence = 20.0  # seconds that a request may stay without an answer
+    retries = 5  # of s3fs itself, in silence: a reply that breaks off
+
+    def __init__(self, **options: Any) -> None:
+        # botocore's own retries would hide for seconds what is going on.
+        options.setdefault("config_kwargs", {"retries": {"total_max_attempts": 1}})
+        options.setdefault("use_listings_cache", False)
+        super().__init__(**options)
+
+    async def _cat_file(self, path: str, *arguments: Any, **options: Any) -> Any:
+        # One request a file; s3fs would ask for its size before.
+        return await super()._cat_file(path, *arguments, max_concurrency=1, **options)
+
+    async def _call_s3(self, method: str, *arguments: Any, **options: Any) -> Any:
+        place = "/".join(options[k] for k in ("Bucket", "Key") if options.get(k))
+        # botocore's own timeout does not count while a put waits for its go-ahead.
+        limit = self.silence + len(options.get("Body") or b"") / _SLOWEST_UPLOAD
+        for attempt in range(1, self.attempts + 1):
+            try:
+                async with asyncio.timeout(limit):
+                    found = await super()._call_s3(method, *arguments, **options)
+            except Exception as error:
+                if isinstance(error, TimeoutError) and not str(error):
+                    error = TimeoutError(f"no answer to {method} in {limit:.0f} s")
+                if not _is_transient(error):
+                    raise _explained(error, place) from error
+                if attempt == self.attempts:
+                    raise ConnectionError(
+                        f"s3://{place}: gave up after {attempt} attempts: {error}; "
+                        f"check {_endpoint()} and whether its disk is full; rerun to "
+                        "go on, nothing is lost"
+                    ) from error
+                wait = min(0.5 * 2**attempt, _LONGEST_WAIT) * random.uniform(0.5, 1)
+                warning(
+                    f"s3://{place}: {error}; trying again in {wait:.1f} s "
+                    f"({attempt} of {self.attempts})",
+                    retries=1,
+                )
+                await asyncio.sleep(wait)
+            else:
+                count(requests=1, operation=method)
+                return found
+        raise AssertionError("unreachable")
+
+
+class HastyS3(PatientS3):
+    """For the first look at a folder: a wrong address should be told within seconds."""
+
+    attempts = 4
+
+
+def _is_transient(error: Exception) -> bool:
+    response = getattr(error.__cause__, "response", None) or {}
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = response.get("Error", {}).get("Code")
+    if code in _TRANSIENT_CODES or status == 429 or status >= 500:
+        return True
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return False
+    if isinstance(error, PermissionError | FileNotFoundError | FileExistsError):
+        return False
+    if isinstance(error, OSError) and not isinstance(error.__cause__, ClientError):
+        return True  # a connection, a timeout
+    return isinstance(error, BotoCoreError | TimeoutError) or (
+        isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNOS
+    )
+
+
+def _explained(error: Exception, place: str) -> Exception:
+    """The error to show: what, where, which setting to check."""
+    response = getattr(error.__cause__, "response", None) or {}
+    code = response.get("Error", {}).get("Code")
+    bucket = place.partition("/")[0]
+    if code in ("PreconditionFailed", "412"):
+        return FileExistsError(f"s3://{place} exists")
+    if code == "NoSuchBucket":
+        return FileNotFoundError(
+            f"s3://{place}: no bucket {bucket!r} at {_endpoint()}: check its name, or "
+            "create it"
+        )
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return PermissionError(f"s3://{place}: {error}: set {KEYS}")
+    if isinstance(error, PermissionError):
+        return PermissionError(
+            f"s3://{place}: {_endpoint()} refused ({error}): check {KEYS}, and the "
+            f"rights on bucket {bucket!r} (list, get, put, delete)"
+        )
+    return error
+
+
+def _endpoint() -> str:
+    own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return f"{own} (AWS_ENDPOINT_URL)" if own else "AWS (AWS_ENDPOINT_URL is not set)"

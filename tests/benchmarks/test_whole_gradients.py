@@ -1,0 +1,62 @@
+"""Scores from sketches against scores from whole gradients of a real tiny model."""
+
+import numpy as np
+import pytest
+
+from inflib.benchmarks.fidelity import (
+    agreement,
+    compressed_scores,
+    exact_scores,
+    load,
+)
+from inflib.config.score import ScoreConfig
+from tests.support.prepared_run import ROWS, build_run
+
+KINDS = ("identity", "datainf", "datainf_layer", "gauss_newton", "empirical_fisher")
+CONFIG = ScoreConfig.model_validate(
+    {"curvatures": KINDS, "damping": 1e-2, "query_groups": 1, "tolerance": 1e-6}
+)
+
+
+@pytest.fixture(scope="module")
+def gradients(tmp_path_factory):
+    recipe = build_run(tmp_path_factory.mktemp("fidelity"), ROWS)
+    return load(recipe, 100, "q")
+
+
+def test_without_compression_both_agree_for_every_curvature(gradients):
+    train, query = gradients
+    assert len(train.margins) == len(ROWS)
+    exact = exact_scores(train, query, CONFIG)
+    # More bins than parameters in all: every layer has a bin for each of its own.
+    table = compressed_scores(
+        train, query, CONFIG, "float32", 2 * train.grads.shape[1], 0
+    )
+    for kind in CONFIG.curvatures:
+        found = table[f"influence_{kind}_query"].to_numpy()
+        np.testing.assert_allclose(
+            found, exact[kind], rtol=1e-3, atol=1e-4 * np.abs(exact[kind]).max()
+        )
+        # Products without compression are exact, and so are their errors.
+        assert (table[f"error_{kind}_query"].to_numpy() == 0).all()
+
+
+def test_fewer_bins_lose_more(gradients):
+    train, query = gradients
+    exact = exact_scores(train, query, CONFIG)["identity"]
+    found = []
+    for size in (32, 1024):
+        table = compressed_scores(train, query, CONFIG, "float32", size, 0)
+        figures = agreement(table["influence_identity_query"].to_numpy(), exact)
+        found.append(figures["pearson"])
+    assert found[0] < found[1] < 1
+
+
+def test_agreement_of_known_rankings():
+    exact = np.arange(200.0)
+    swapped = exact.copy()
+    swapped[[0, 199]] = swapped[[199, 0]]
+    found = agreement(swapped, exact)
+    assert found["top_1_percent"] == 0.5
+    assert found["pearson"] == pytest.approx(found["spearman"])
+    assert agreement(3 * exact + 1, exact)["pearson"] == pytest.approx(1)

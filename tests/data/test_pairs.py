@@ -1,0 +1,125 @@
+"""Rows to pairs: every format, every kind of bad row."""
+
+import json
+import re
+
+import pytest
+
+from inflib.data.pairs import Pair, to_pair
+from inflib.data.readers import BadRow, RawRow
+from inflib.data.rows import _renderer
+from tests.support.models import build_tokenizer
+
+RENDER = _renderer(build_tokenizer())
+
+
+def pair(columns=None, **fields):
+    return to_pair(RawRow("f.jsonl", 4, fields), columns or {}, RENDER)
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def assistant(text):
+    return {"role": "assistant", "content": text}
+
+
+def test_explicit_prompt_as_text():
+    found = pair(prompt="Why?\n", chosen="Because.", rejected="No.")
+    assert (found.prompt, found.chosen, found.rejected) == ("Why?\n", "Because.", "No.")
+    assert not found.is_chat
+
+
+def test_implicit_prompt_as_text_is_cut_at_a_word():
+    found = pair(chosen="The sky is blue", rejected="The sky is blackish")
+    assert found.prompt == "The sky is "
+    assert (found.chosen, found.rejected) == ("blue", "blackish")
+
+
+def test_implicit_prompt_never_leaves_an_empty_response():
+    found = pair(chosen="Say yes", rejected="Say yes now")
+    assert (found.prompt, found.chosen, found.rejected) == ("Say ", "yes", "yes now")
+
+
+def test_hh_dialogue_splits_at_the_last_shared_assistant_turn():
+    start = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Which?\n\nAssistant:"
+    found = pair(chosen=start + " The red one.", rejected=start + " The blue one.")
+    assert found.prompt == start
+    assert (found.chosen, found.rejected) == (" The red one.", " The blue one.")
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_chat_messages_go_through_the_chat_template(explicit):
+    question = [user("Why?")]
+    if explicit:
+        found = pair(
+            prompt=question, chosen=[assistant("So.")], rejected=[assistant("No.")]
+        )
+    else:
+        found = pair(
+            chosen=[*question, assistant("So.")],
+            rejected=[*question, assistant("No.")],
+        )
+    assert found.prompt == "<|user|>Why?</s><|assistant|>"
+    assert (found.chosen, found.rejected) == ("So.</s>", "No.</s>")
+    assert found.is_chat
+
+
+def test_columns_are_mapped_and_the_others_kept():
+    found = pair(
+        {"prompt": "question", "chosen": "winner", "rejected": "loser", "pair_id": "n"},
+        question="Q ",
+        winner="a",
+        loser="b",
+        n=17,
+        labeler="ana",
+        helpfulness=3.5,
+        tags=["x"],
+    )
+    assert (found.prompt, found.chosen, found.rejected) == ("Q ", "a", "b")
+    assert found.pair_id == "17"
+    assert found.extra == {"labeler": "ana", "helpfulness": 3.5, "tags": '["x"]'}
+
+
+def test_both_orders_are_one_comparison_with_opposite_signs():
+    one = pair(prompt="Q", chosen="a", rejected="b")
+    other = pair(prompt="Q", chosen="b", rejected="a")
+    assert one.comparison_id == other.comparison_id
+    assert (one.sign, other.sign) == (1, -1)
+    assert one.responses == other.responses == ("a", "b")
+    assert pair(prompt="R", chosen="a", rejected="b").comparison_id != one.comparison_id
+
+
+BAD: dict[str, dict] = {
+    "no field 'rejected'": {"prompt": "Q", "chosen": "a"},
+    "no field 'chosen'": {"chosen": None, "rejected": "b"},
+    "empty response in 'rejected'": {"prompt": "Q", "chosen": "a", "rejected": " \n"},
+    "'rejected' is int, not text": {"chosen": "a", "rejected": 3},
+    "'prompt' is float, not text": {"prompt": 0.5, "chosen": "a", "rejected": "b"},
+    "'chosen' is int, not text": {"chosen": 5, "rejected": "b"},
+    "'rejected' is not a list of": {"chosen": [assistant("a")], "rejected": "b"},
+    "'chosen' is not a list of": {"chosen": ["a"], "rejected": ["b"]},
+    "identical responses": {"prompt": "Q", "chosen": "a", "rejected": "a"},
+    "lone surrogate": {"chosen": "a", "rejected": "\ud800"},
+    "share no": {"chosen": "\n\nHuman: a", "rejected": "\n\nHuman: b"},
+    "'pair_id' is list": {"chosen": "a", "rejected": "b", "pair_id": []},
+    "empty response in 'chosen'": {
+        "chosen": [user("Q"), assistant("")],
+        "rejected": [user("Q"), assistant("b")],
+    },
+}
+
+
+@pytest.mark.parametrize("problem", BAD)
+def test_bad_rows_say_file_row_and_problem(problem):
+    found = pair(**BAD[problem])
+    assert isinstance(found, BadRow)
+    assert (found.file, found.row) == ("f.jsonl", 4)
+    assert re.search(re.escape(problem), found.problem)
+
+
+def test_right_to_left_and_control_characters_are_fine():
+    found = pair(prompt="שלום", chosen="a\u202eb\x00", rejected="ب")
+    assert isinstance(found, Pair)
+    json.dumps(found.comparison_id)

@@ -1,0 +1,132 @@
+"""Shard plans, kept columns, duplicates and the data report."""
+
+import itertools
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inflib.data.label_index import Census
+from inflib.data.row_schema import ROWS
+from inflib.data.rows import used_rows
+from inflib.data.shard_tables import kept_columns, plan_shards, shard_tables
+
+
+@given(st.lists(st.integers(1, 500), min_size=1), st.integers(1, 20))
+def test_shards_are_bounded_and_cover_everything(totals, shard_rows):
+    cuts = plan_shards(totals, shard_rows)
+    edges = [0, *cuts, len(totals)]
+    sizes = [stop - start for start, stop in itertools.pairwise(edges)]
+    assert all(0 < size <= shard_rows for size in sizes)
+
+
+def test_shards_have_about_equal_token_counts():
+    totals = list(range(100, 1100))
+    edges = [0, *plan_shards(totals, 300), 1000]
+    tokens = [sum(totals[start:stop]) for start, stop in itertools.pairwise(edges)]
+    # The row bound makes the first shards smaller; none is far above the mean.
+    assert max(tokens) <= 1.05 * sum(totals) / (1000 / 300)
+    assert len(tokens) <= 6
+
+
+def kinds(**columns):
+    return json.dumps(columns)
+
+
+def test_kept_columns_get_one_type_over_all_rows():
+    found = kept_columns(
+        {
+            kinds(labeler="str", time="int", score="int", ok="bool"),
+            kinds(labeler="null", time="int", score="float", ok="bool"),
+            kinds(labeler="str", time="str", score="null", ok="null"),
+            kinds(never="null"),
+        }
+    )
+    assert found == {
+        "labeler": pa.string(),
+        "time": pa.string(),  # int here, text there
+        "score": pa.float64(),
+        "ok": pa.bool_(),
+        "never": pa.string(),
+    }
+
+
+def row(pair_id, comparison_id="c0", **fields):
+    return {
+        "pairs": "train",
+        "state": "used",
+        "file": "f",
+        "file_row": 1,
+        "pair_id": pair_id,
+        "sign": 1,
+        "length": 10,
+        "total": 20,
+        "length_difference": 2,
+        "extra": json.dumps({"labeler": "ana", "time": 3}),
+        "kinds": kinds(labeler="str", time="int"),
+        "comparison_id": comparison_id,
+        "prefix": [1],
+        "a": [2],
+        "b": [3, 4],
+        "num_cut": 0,
+        "prompt": "P",
+        "response_a": "A",
+        "response_b": "B",
+    } | fields
+
+
+def table(*rows):
+    return pa.Table.from_pylist(list(rows), schema=ROWS)
+
+
+def test_labels_of_one_comparison_share_its_row():
+    rows = table(
+        row("x", "c0", sign=1), row("y", "c0", sign=-1), row("z", "c1", sign=-1)
+    )
+    comparisons, labels = shard_tables(
+        rows, {"labeler": pa.string(), "time": pa.string()}
+    )
+    assert comparisons["comparison_id"].to_pylist() == ["c0", "c1"]
+    assert labels["row"].to_pylist() == [0, 0, 1]
+    assert labels["sign"].to_pylist() == [1, -1, -1]
+    assert labels["time"].to_pylist() == ["3", "3", "3"]
+
+
+def test_the_first_row_of_a_pair_id_stays():
+    census = Census()
+    census.add(table(row("x", file_row=1), row("y", file_row=2)))
+    census.add(table(row("x", "c1", file_row=3), row("x", "c2", file_row=4)))
+    dropped = census.drop_duplicates()
+    assert dropped == {("f", 3), ("f", 4)}
+    assert {r["row"]: r["problem"] for r in census.unused} == {
+        3: "duplicate pair_id",
+        4: "duplicate pair_id",
+    }
+    places = {("train", *place) for place in dropped}
+    kept = used_rows(table(row("y", file_row=2), row("x", "c1", file_row=3)), places)
+    assert kept["pair_id"].to_pylist() == ["y"]
+
+
+def test_the_report_counts_what_happened():
+    census = Census()
+    census.add(
+        table(
+            row("x", length=40, length_difference=-2, num_cut=3),
+            row("y", "c1", length=20, length_difference=5, file_row=2),
+            row("z", "c1", length=20, length_difference=0, file_row=3),
+            {"pairs": "train", "state": "bad", "file": "f", "file_row": 4}
+            | {"problem": "broken JSON: at 7"},
+            {"pairs": "train", "state": "outside", "file": "f", "file_row": 5},
+        )
+    )
+    report = census.report()
+    assert report["rows_read"] == 5
+    assert (report["labels"], report["comparisons"]) == (3, 2)
+    assert report["excluded"] == {"broken JSON": 1}
+    assert report["rows_not_asked_for"] == 1
+    assert report["prompts_cut"] == 1
+    assert report["share_longer_chosen"] == pytest.approx(0.5)  # the tie left out
+    assert report["length_histogram"]["0-31"] == 2
+    assert report["length_histogram"]["32-63"] == 1

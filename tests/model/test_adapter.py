@@ -1,0 +1,59 @@
+"""Adapters whose rewards would be wrong are refused, and say why."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from inflib.model.adapter import attach, read_adapter
+from inflib.storage.folder import Folder
+from tests.support.models import build_model, with_lora
+
+
+def test_an_adapter_without_its_score_head_is_refused(tmp_path):
+    with_lora(build_model("llama")).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "adapter_model.safetensors")
+    kept = {name: w for name, w in weights.items() if "score" not in name}
+    assert len(kept) < len(weights)
+    save_file(kept, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(ValueError, match="no score head"):
+        read_adapter(Folder(str(tmp_path)))
+
+
+def test_a_folder_that_is_no_adapter_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="not a PEFT adapter"):
+        read_adapter(Folder(str(tmp_path)))
+
+
+def test_a_causal_lm_adapter_is_refused(tmp_path):
+    with_lora(build_model("llama")).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_config.json"
+    config = json.loads(path.read_text()) | {"task_type": "CAUSAL_LM"}
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="CAUSAL_LM"):
+        read_adapter(Folder(str(tmp_path)))
+
+
+def test_an_adapter_in_a_pickle_is_refused(tmp_path):
+    with_lora(build_model("llama")).save_pretrained(tmp_path)
+    Path(tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
+    with pytest.raises(ValueError, match="safetensors"):
+        read_adapter(Folder(str(tmp_path)))
+
+
+def test_it_knows_the_number_of_its_parameters(tmp_path):
+    model = with_lora(build_model("llama"))
+    model.save_pretrained(tmp_path)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert sum(read_adapter(Folder(str(tmp_path))).sizes.values()) == trained
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path):
+    with_lora(build_model("llama")).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    weights = load_file(path)
+    weights = {name.replace("layers.1.", "layers.7."): w for name, w in weights.items()}
+    save_file(weights, path)
+    with pytest.raises(ValueError, match=r"do not fit: .*layers"):
+        attach(build_model("llama"), read_adapter(Folder(str(tmp_path))))

@@ -1,0 +1,106 @@
+"""Standard errors against the spread over sketches and query sets; discoveries."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from inflib.numerics.layer_bins import lay_out
+from inflib.numerics.oporp import Oporp
+from inflib.numerics.uncertainty import discoveries, query_variance, sketch_variance
+
+SIZES = {"m.0.a": 3000, "m.1.a": 3000, "head": 30}
+K, SEEDS = 600, 300
+ONE = torch.ones(1)
+
+
+def test_the_sketch_variance_is_that_over_seeds():
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(2, 6030, generator=generator)
+    vectors[1] += 0.5 * vectors[0]
+    vectors[:, :3000] *= 4
+    for by_layer in (False, True):
+        layers = lay_out(SIZES, K, by_layer)
+        found, expected = [], []
+        parts = dict(zip(SIZES, vectors.split([3000, 3000, 30], dim=1), strict=True))
+        for seed in range(SEEDS):
+            oporp = Oporp(SIZES, K, seed, by_layer=by_layer)
+            s, v = sketches = torch.zeros(2, K)
+            for name, part in parts.items():
+                oporp.add(sketches, name, part)
+            aligned = torch.stack([(s * v)[y.bins].sum() for y in layers]).double()
+            squares = [parts[n][0].square().sum() for n in SIZES]
+            norms = torch.stack(
+                [sum(squares)] if not by_layer else [squares[2], *squares[:2]]
+            )
+            found.append(float(aligned.sum()))
+            variance = sketch_variance(
+                norms[None].double(), v.double(), aligned[:, None], layers, ONE
+            )
+            expected.append(float(variance))
+        # A sample variance has relative standard error sqrt(2 / n).
+        ratio = np.mean(expected) / np.var(found)
+        assert abs(ratio - 1) < 4 * (2 / SEEDS) ** 0.5
+
+
+def test_part_of_the_error_cancels_where_the_curvature_has_the_same_sketch():
+    n, d, k, lam = 60, 4000, 400, 0.02
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(5, d, generator=generator)
+    whole = torch.randn(n + 2, 5, generator=generator) @ common
+    whole += torch.randn(n + 2, d, generator=generator)
+    whole /= whole.norm(dim=1, keepdim=True)
+    layers = lay_out({"m": d}, k, False)
+    found, expected, careless = [], [], []
+    for seed in range(SEEDS):
+        sketches = torch.zeros(n + 2, k)
+        Oporp({"m": d}, k, seed).add(sketches, "m", whole)
+        rows, s, v = sketches[:n].double(), sketches[n].double(), sketches[-1].double()
+        matrix = rows.T @ rows / n + lam * torch.eye(k, dtype=torch.float64)
+        ihvp = torch.linalg.solve(matrix, v)
+        scale = lam * torch.linalg.solve(matrix, s).norm()[None] / s.norm()
+        found.append(float(s @ ihvp))
+        asked = torch.ones(1, 1).double(), ihvp, (s @ ihvp)[None, None], layers
+        expected.append(float(sketch_variance(*asked, scale)))
+        careless.append(float(sketch_variance(*asked, ONE)))
+    # The spread of SEEDS draws has relative standard error sqrt(1 / (2 SEEDS)).
+    assert (np.mean(expected) / np.var(found)) ** 0.5 == pytest.approx(1, abs=0.15)
+    assert (np.mean(careless) / np.var(found)) ** 0.5 > 1.4
+
+
+@pytest.mark.parametrize("sizes", [[40] * 10, [10, 70, 40, 40, 60, 20, 40, 40, 30, 50]])
+def test_intervals_from_query_groups_cover_the_mean(sizes):
+    rng = np.random.default_rng(0)
+    shares = torch.tensor(sizes).double() / sum(sizes)
+    trials, mean = 2000, 0.3
+    draws = rng.normal(mean, 1, size=(trials, sum(sizes)))
+    groups = np.add.reduceat(draws, np.cumsum([0, *sizes[:-1]]), axis=1)
+    aligned = torch.from_numpy(groups / sum(sizes))
+    errors = query_variance(aligned, shares).sqrt()
+    away = (aligned.sum(1) - mean).abs() / errors
+    covered = float((away < stats.t.ppf(0.975, len(sizes) - 1)).double().mean())
+    assert 0.92 < covered < 0.98
+
+
+def test_one_group_says_nothing_of_the_query_set():
+    one = query_variance(torch.ones(4, 3).double(), torch.tensor([1.0, 0, 0]).double())
+    assert one.tolist() == [0.0] * 4
+
+
+def test_discoveries_keep_the_false_discovery_rate():
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(200):
+        scores = rng.standard_t(9, size=300)
+        scores[:60] += 6
+        found = discoveries(scores, np.ones(300), 0.1, 9)
+        shares.append(found[60:].sum() / max(1, found.sum()))
+    assert np.mean(shares) < 0.1 + 4 * np.std(shares) / 200**0.5
+    assert found[:60].mean() > 0.5
+
+
+def test_what_has_no_score_or_no_error_is_no_discovery():
+    scores = np.array([np.nan, 50.0, 50.0, 0.0])
+    errors = np.array([1.0, 0.0, 1.0, 1.0])
+    assert discoveries(scores, errors, 0.1, 9).tolist() == [False, False, True, False]
+    assert not discoveries(scores[:1], errors[:1], 0.1, 9).any()

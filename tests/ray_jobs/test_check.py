@@ -1,0 +1,49 @@
+"""audit --check on a real run, whole and damaged."""
+
+import json
+import shutil
+
+import pytest
+
+from ray_jobs.check import check_run
+
+
+def checked(run, capsys):
+    """(exit status, lines) of audit --check."""
+    with pytest.raises(SystemExit) as found:
+        check_run(str(run))
+    return found.value.code, capsys.readouterr().out.splitlines()
+
+
+def test_check_lists_what_is_wrong_and_says_so_by_its_exit_status(
+    audited, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    assert checked(audited.run, capsys) == (0, [f"{audited.run}: whole"])
+    shutil.copytree(audited.run, run)
+    config = json.loads((run / "config.json").read_text()) | {"run": str(run)}
+    (run / "config.json").write_text(json.dumps(config))
+    influence = run / "influence" / "influence.parquet"
+    influence.write_bytes(influence.read_bytes()[:-1])
+    (run / "influence" / "partials").mkdir(exist_ok=True)
+    (run / "influence" / "partials" / "x").write_text("")
+    (run / "pairs" / ".scratch-1").write_text("half")
+    index = run / "sketches" / "train" / "index.parquet"
+    shutil.copy(run / "sketches" / "expert" / "index.parquet", index)
+    assert checked(run, capsys) == (
+        1,
+        ["pairs/.scratch-1: half-written, safe to delete", f"{run}: 1 problems"],
+    )
+    (run / "pairs" / ".scratch-1").unlink()
+    assert checked(run, capsys)[1][:3] == [
+        "sketches/train/index.parquet: not what the records say",
+        "influence/influence.parquet: changed or truncated (sha256)",
+        "influence/partials/x: left over",
+    ]
+    labels = next((run / "pairs" / "train").glob("labels-00000-*"))
+    labels.write_bytes(labels.read_bytes()[:-1])
+    (run / "sketches" / "train" / "00001.json").unlink()
+    code, lines = checked(run, capsys)
+    assert code == 1 and len(lines) == 3 + 1  # the payload of 00001 is left over
+    assert any(labels.name in line for line in lines)
+    assert any("missing" in line and "00001.json" in line for line in lines)

@@ -1,0 +1,161 @@
+"""prepare on a real Ray: formats, bad rows, and what is written."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from inflib.data.pairs_folder import PairsFolder
+from inflib.storage.folder import Folder
+from ray_jobs.prepare import prepare
+from ray_jobs.shared.session import run_stages
+from tests.support.audits import tiny_recipe
+from tests.support.files import read_jsonl, write_jsonl
+
+GOOD = {"prompt": "Q ", "chosen": "Weigh the flour.", "rejected": "Oil the chain."}
+LINES = [
+    json.dumps(GOOD | {"pair_id": "a", "labeler": "ana", "score": 1}),
+    '{"prompt": "broken',
+    json.dumps(GOOD | {"pair_id": "a"}),  # duplicate pair_id
+    json.dumps({"prompt": "Q ", "chosen": "x"}),  # missing field
+    json.dumps(GOOD | {"rejected": "  "}),
+    json.dumps(GOOD | {"chosen": 7}),
+    json.dumps(GOOD | {"rejected": GOOD["chosen"]}),  # identical
+    json.dumps(GOOD | {"pair_id": "long", "chosen": "Weigh the flour. " * 80}),
+    # the same comparison, the other way round, by another labeler
+    json.dumps(
+        {
+            "prompt": "Q ",
+            "chosen": GOOD["rejected"],
+            "rejected": GOOD["chosen"],
+            "pair_id": "b",
+            "labeler": "ben",
+            "score": 2.5,
+        }
+    ),
+]
+EXPECTED = {
+    2: "broken JSON",
+    3: "duplicate pair_id",
+    4: "no field 'rejected'",
+    5: "empty response in 'rejected'",
+    6: "'chosen' is int, not text",
+    7: "identical responses",
+    8: "more than max_length 200",
+}
+
+
+def labels_of(run):
+    folder = PairsFolder(Folder(run) / "pairs" / "train")
+    return folder.labels(folder.plan()[0])
+
+
+def table(folder, name):
+    return pq.read_table(Path(folder) / "pairs" / "train" / name)
+
+
+@pytest.fixture
+def bad_recipe(tmp_path, llama_folder, data, ray_session):
+    (tmp_path / "train.jsonl").write_text("\n".join(LINES) + "\n")
+    write_jsonl(tmp_path / "expert.jsonl", [GOOD])
+
+    def make(**changes):
+        return tiny_recipe(tmp_path / "run", tmp_path, llama_folder, **changes)
+
+    return make
+
+
+def test_bad_rows_are_listed_by_file_and_row_and_the_rest_goes_on(
+    bad_recipe, tmp_path, capsys
+):
+    recipe = bad_recipe(
+        prepare__queries={"q": {"path": str(tmp_path / "expert.jsonl")}}
+    )
+    run_stages(recipe, [prepare])
+    excluded = table(recipe.run, "excluded.parquet").to_pylist()
+    assert [r["row"] for r in excluded] == sorted(EXPECTED)
+    for row in excluded:
+        assert EXPECTED[row["row"]] in row["problem"]
+        assert row["file"] == recipe.prepare.train.path
+    assert "train.jsonl row 2: broken JSON" in capsys.readouterr().out
+    comparisons = table(recipe.run, "comparisons-00000.parquet")
+    labels = labels_of(recipe.run).to_pylist()
+    assert len(comparisons) == 1
+    assert {r["pair_id"]: (r["sign"], r["labeler"], r["score"]) for r in labels} == {
+        "a": (-1, "ana", 1.0),
+        "b": (1, "ben", 2.5),
+    }
+    report = json.loads((Path(recipe.run) / "pairs" / "report.json").read_text())
+    assert report["train"]["rows_read"] == 9
+    assert report["train"]["labels"] == 2
+    assert report["q"]["also_in_train"] == 1
+    assert sum(report["train"]["excluded"].values()) == 7
+
+
+def test_on_bad_rows_stop_lists_them_and_stops(bad_recipe):
+    recipe = bad_recipe(prepare__on_bad_rows="stop")
+    with pytest.raises(ValueError, match=r"train\.jsonl row 2: broken JSON"):
+        run_stages(recipe, [prepare])
+    assert len(table(recipe.run, "excluded.parquet")) == 7
+    assert not (Path(recipe.run) / "pairs" / "done.json").exists()
+
+
+def test_a_query_set_that_selects_nothing_is_named(bad_recipe, tmp_path):
+    same = {"prompt": "", "chosen": "ab", "rejected": "ba"}
+    write_jsonl(tmp_path / "expert.jsonl", [same])
+    with pytest.raises(ValueError, match="no usable pair in concise"):
+        run_stages(bad_recipe(), [prepare])
+
+
+def test_max_length_beyond_the_models_positions_is_refused(bad_recipe):
+    with pytest.raises(ValueError, match="more than the 256 positions"):
+        run_stages(bad_recipe(prepare__max_length=300), [prepare])
+
+
+def test_formats_agree_and_parts_are_disjoint(
+    tmp_path, llama_folder, data, ray_session
+):
+    rows = read_jsonl(data / "train.jsonl")
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
+    chats = [
+        row
+        | {
+            "prompt": [{"role": "user", "content": row["prompt"]}],
+            "chosen": [{"role": "assistant", "content": row["chosen"]}],
+            "rejected": [{"role": "assistant", "content": row["rejected"]}],
+        }
+        for row in rows
+    ]
+    write_jsonl(tmp_path / "chat.jsonl", chats)
+    recipe = tiny_recipe(
+        tmp_path / "run",
+        data,
+        llama_folder,
+        prepare__queries={
+            "parquet": {"path": str(tmp_path / "train.parquet")},
+            "chat": {"path": str(tmp_path / "chat.jsonl")},
+            "low": {"path": str(tmp_path / "train.parquet"), "part": [0, 0.5]},
+            "high": {"path": str(tmp_path / "train.parquet"), "part": [0.5, 1]},
+        },
+    )
+    run_stages(recipe, [prepare])
+
+    def column(pairs, name, kind="labels"):
+        folder = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
+        read = folder.labels if kind == "labels" else folder.comparisons
+        return pa.concat_tables(map(read, folder.plan()))[name].to_pylist()
+
+    for name in ("pair_id", "comparison_id", "sign", "labeler"):
+        assert column("parquet", name) == column("train", name)
+    assert sorted(column("chat", "pair_id")) == sorted(column("train", "pair_id"))
+    both = sorted(column("low", "pair_id") + column("high", "pair_id"))
+    assert both == sorted(column("train", "pair_id"))
+    prompts = [set(column(s, "prompt", "comparisons")) for s in ("low", "high")]
+    assert not prompts[0] & prompts[1]
+    ids = column("train", "comparison_id", "comparisons")
+    assert ids == sorted(ids)
+    ordered = column("train", "prompt", "comparisons")
+    assert len([*itertools.groupby(ordered)]) == len(set(ordered))  # side by side

@@ -1,0 +1,53 @@
+"""Edits of labels on a real Ray: predictions, and scores as if they were made."""
+
+import pyarrow.parquet as pq
+import pytest
+
+from inflib.data.label_edits import read_edits
+from inflib.scores.influence_folder import Scored
+from inflib.scores.what_if import predict
+from inflib.storage.folder import Folder
+from ray_jobs.shared.session import run_stages
+from ray_jobs.what_if import what_if
+from tests.support.audits import copied, influences
+from tests.support.files import mtimes
+
+
+def test_what_if_predicts_and_scores_beside_the_run(audited, tmp_path, capsys):
+    recipe = copied(audited, tmp_path, "pairs", "sketches", "influence")
+    table = influences(recipe)
+    before = mtimes(f"{recipe.run}/influence")
+    ids = table["pair_id"].to_pylist()
+    edits = tmp_path / "fixes.csv"
+    edits.write_text(f"pair_id,action\n{ids[0]},flip\n{ids[1]},drop\n{ids[2]},3\n")
+    run_stages(recipe, [lambda recipe: what_if(recipe, str(edits))])
+    assert "predicted change of the mean query loss" in capsys.readouterr().out
+    assert mtimes(f"{recipe.run}/influence") == before
+    after = pq.read_table(f"{recipe.run}/what_if/fixes/influence.parquet")
+    assert after["pair_id"].to_pylist() == ids
+    assert after["sign"].to_pylist()[0] == -table["sign"].to_pylist()[0]
+    assert after["sign"].to_pylist()[1:] == table["sign"].to_pylist()[1:]
+    predicted = predict(recipe, Scored(Folder(recipe.run)), read_edits(str(edits)))
+    (every,) = (r for r in predicted if r["query"] == "expert" and r["edits"] == "all")
+    flips = table["flip_effect_gauss_newton_expert"].to_numpy()
+    scores = table["influence_gauss_newton_expert"].to_numpy()
+    total = flips[0] - scores[1] + 2 * scores[2]
+    assert every["labels"] == 3 and every["error"] > 0
+    assert every["change_of_query_loss"] == pytest.approx(
+        total / len(ids), rel=1e-4, abs=1e-9
+    )
+
+
+def test_what_if_refuses_unknown_labels_and_scores_of_other_settings(audited, tmp_path):
+    edits = tmp_path / "fixes.csv"
+    edits.write_text("pair_id,action\nnobody,flip\n")
+    with pytest.raises(ValueError, match=r"1 labels are not in .*: 'nobody'"):
+        what_if(audited, str(edits))
+    other = copied(
+        audited, tmp_path, "pairs", "sketches", "influence", score={"max_steps": 7}
+    )
+    with pytest.raises(ValueError, match="is of other labels, sketches or settings"):
+        what_if(other, str(edits))
+    Folder(other.run).delete("influence/done.json")
+    with pytest.raises(ValueError, match=r"run ray_jobs\.score first"):
+        what_if(other, str(edits))

@@ -1,0 +1,22 @@
+"""Figures of the report."""
+
+import numpy as np
+import pytest
+
+from inflib.report.summary import best_scale
+from inflib.scores.labels import accuracy
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_the_best_scale_is_the_one_that_labels_were_drawn_with(scale):
+    rng = np.random.default_rng(0)
+    rewards = rng.normal(size=50_000)
+    right = rng.random(50_000) < 1 / (1 + np.exp(-scale * rewards))
+    margins = np.where(right, rewards, -rewards)
+    assert best_scale(margins) == pytest.approx(scale, rel=0.05)
+    assert accuracy(margins) == (margins > 0).mean()
+
+
+def test_the_best_scale_of_a_model_that_is_always_right_is_the_largest():
+    assert best_scale(np.array([1.0, 2.0])) > 9.9
+    assert accuracy(np.array([1.0, 0.0])) == 0.75

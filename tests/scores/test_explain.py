@@ -1,0 +1,134 @@
+"""Influence on single query labels, against dense gradients."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
+from inflib.config.score import ScoreConfig
+from inflib.numerics.layer_bins import Layer
+from inflib.scores import sums
+from inflib.scores.explain import (
+    best,
+    explain_shards,
+    find_labels,
+    read_asked,
+    read_ids,
+)
+from inflib.scores.score_run import LocalPasses, score_run
+from inflib.scores.solver import Solver
+from inflib.sketches.manifest import read_layers
+from inflib.storage.folder import Folder
+
+K = 24
+
+
+def made(seed, num_rows):
+    generator = torch.Generator().manual_seed(seed)
+    sketches = torch.randn(num_rows, K, generator=generator)
+    norms = sketches.square().sum(1, keepdim=True)
+    if seed == 0:
+        sketches[3], norms[3] = 0, torch.nan
+    margins = torch.randn(num_rows, generator=generator)
+    signs = [1 if i % 3 else -1 for i in range(num_rows + 2)]
+    return Generated(sketches, margins, norms, signs, [*range(num_rows), 1, 2])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run = Folder(str(tmp_path_factory.mktemp("explain")))
+    write_manifest(run, [Layer("all", K, 0, K)])
+    write_set(run, "train", [made(seed, 12) for seed in range(3)])
+    write_set(run, "query", [made(7, 6), made(8, 5)])
+    return run
+
+
+CONFIG = ScoreConfig(
+    curvatures=("gauss_newton",), damping=(0.1,), query_groups=1, tolerance=1e-9
+)
+
+
+def explained(run, ids, top, listed=frozenset(), cut=1, loss="bradley_terry"):
+    """(rows, query labels) through the functions that the Ray job uses."""
+    passes = LocalPasses(run)
+    solver = Solver(CONFIG, read_layers(run), passes)
+    parts = []
+    for shard, own in find_labels(run, "query", ids):
+        asked = read_asked(run, "query", shard, own, loss)
+        ihvps = solver.invert("gauss_newton", asked.gradients, 0.1)
+        groups = [passes.plan[i : i + cut] for i in range(0, 3, cut)]
+        found = [
+            explain_shards(run, "train", group, asked, ihvps, top, listed)
+            for group in groups
+        ]
+        parts.append(best(pa.concat_tables(found), top))
+    return pa.concat_tables(parts)
+
+
+@pytest.mark.parametrize("loss", ["bradley_terry", "margin"])
+def test_the_mean_over_the_query_set_is_the_score(run, loss):
+    config = CONFIG.model_copy(update={"query_loss": loss})
+    table, _ = score_run(run, config, ["query"])
+    everyone = frozenset(table["pair_id"].to_pylist())
+    rows = explained(run, [], 2, everyone, loss=loss).to_pandas()
+    rows = rows[rows.role == "listed"]
+    means = rows.groupby("pair_id").influence.mean()
+    scores = table.to_pandas().set_index("pair_id").influence_gauss_newton_query
+    assert rows.query_pair_id.nunique() == 15 and len(scores) == 42
+    expected = scores.dropna()[means.index]
+    np.testing.assert_allclose(means, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_tops_and_neighbours_are_those_of_all_labels_however_shards_are_cut(run):
+    everyone = frozenset(score_run(run, CONFIG, ["query"])[0]["pair_id"].to_pylist())
+    ids = [i for _, own in find_labels(run, "query", []) for i in own][:9:4]
+    table = explained(run, ids, 3, everyone)
+    assert explained(run, ids, 3, everyone, cut=3).equals(table)
+    rows = table.to_pandas()
+    for query in ids:
+        own = rows[rows.query_pair_id == query]
+        every = own[own.role == "listed"]
+        for role, value, ascending in (
+            ("harmful", "influence", False),
+            ("helpful", "influence", True),
+            ("nearest", "cosine", False),
+        ):
+            found = own[own.role == role]
+            wanted = every.sort_values(value, ascending=ascending)[:3]
+            np.testing.assert_allclose(found[value], wanted[value])
+            assert found["rank"].tolist() == [1, 2, 3]
+
+
+def test_cosines_are_those_of_the_loss_gradients(run):
+    (shard, ids), *_ = find_labels(run, "query", [])
+    asked = read_asked(run, "query", shard, ids[:2], "bradley_terry")
+    labels = sums.read_labels(run, "train", LocalPasses(run).plan[1])
+    payload, _ = sums.read_payload(run, "train", LocalPasses(run).plan[1])
+    grads = labels.weights[:, None] * torch.from_numpy(payload)[labels.rows].double()
+    exact = torch.nn.functional.cosine_similarity(
+        grads[:, None], asked.gradients.T[None], dim=2
+    )
+    everyone = frozenset(labels.table["pair_id"].to_pylist())
+    rows = explained(run, ids[:2], 1, everyone).to_pandas()
+    rows = rows[rows.role == "listed"].set_index(["pair_id", "query_pair_id"]).cosine
+    for i, pair_id in enumerate(labels.table["pair_id"].to_pylist()):
+        for j, query in enumerate(ids[:2]):
+            assert rows[pair_id, query] == pytest.approx(float(exact[i, j]), abs=1e-5)
+
+
+def test_ids_come_from_options_and_files_and_unknown_ones_are_refused(run, tmp_path):
+    ids = tmp_path / "ids.txt"
+    ids.write_text("b\n\n c \nb\n")
+    assert read_ids(["a", f"@{ids}", "a"]) == ["a", "b", "c"]
+    ids.write_text("\n")
+    with pytest.raises(ValueError, match=r"ids\.txt: no pair_ids"):
+        read_ids([f"@{ids}"])
+    with pytest.raises(ValueError, match=r"missing\.txt: no such file of pair_ids"):
+        read_ids(["@missing.txt"])
+    with pytest.raises(ValueError, match="'nobody' is no label of train"):
+        find_labels(run, "train", ["nobody"])
+    (first, _), *_ = find_labels(run, "train", [])
+    broken = sums.read_labels(run, "train", first).table["pair_id"][3].as_py()
+    with pytest.raises(ValueError, match="has no finite, non-zero gradient"):
+        find_labels(run, "train", [broken])

@@ -1,0 +1,84 @@
+"""What is retrained, and what comes of it."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.stats import spearmanr, t
+
+from inflib.config.score import VerifyConfig
+from inflib.numerics.uncertainty import interval
+from inflib.scores.retraining import ALL, Trial, compare, plan_trials
+
+SCORES = [0.5, -1.0, None, 3.0, 0.0, 2.0, -2.0, 0.1, 0.2, 0.3, -0.4]
+TABLE = pa.table(
+    {"pair_id": [f"p{i}" for i in range(11)], "influence_x": pa.array(SCORES)}
+)
+
+
+def by_kind(trials):
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        found.setdefault(trial.kind, []).append(trial)
+    return found
+
+
+def test_trials_act_on_the_most_harmful_and_on_as_many_random_labels():
+    config = VerifyConfig(share=0.2, seeds=3, groups=4, subsets=5)
+    trials = plan_trials(config, TABLE, "x")
+    assert len({trial.name for trial in trials}) == len(trials) == 3 * 5 + 4 + 5
+    kinds = by_kind(trials)
+    for action, weight in (("drop", 0.0), ("flip", 1.0)):
+        for trial in kinds[f"{action} harmful"]:
+            assert set(trial.edits) == {"p3", "p5"}
+            assert {e.weight for e in trial.edits.values()} == {weight}
+            assert {e.sign for e in trial.edits.values()} == {1 if weight == 0 else -1}
+        drawn = [frozenset(trial.edits) for trial in kinds[f"{action} random"]]
+        assert len(set(drawn)) > 1 and {len(ids) for ids in drawn} == {2}
+    assert [trial.seed for trial in kinds[ALL]] == [0, 1, 2]
+    groups = [list(trial.edits) for trial in kinds["group"]]
+    assert [len(ids) for ids in groups] == [3, 3, 2, 2]
+    assert groups[0][0] == "p6" and groups[-1][-1] == "p3"
+    together = [pair_id for ids in groups for pair_id in ids]
+    assert len(together) == 10 and "p2" not in together  # it has no score
+    assert {len(trial.edits) for trial in kinds["subset"]} == {5}
+
+
+def test_changes_are_paired_by_seed_and_rank_correlations_plain():
+    config = VerifyConfig(share=0.2, seeds=3, groups=4, subsets=0)
+    trials = plan_trials(config, TABLE, "x")
+    rng = np.random.default_rng(0)
+    found = {
+        trial.name: {"loss": rng.uniform(), "accuracy": rng.uniform()}
+        for trial in trials
+    }
+    predicted = {trial.name: rng.normal() for trial in trials}
+    result = compare(trials, found, predicted)
+    arms = {row["arm"]: row for row in result["arms"]}
+    assert list(arms) == [ALL] + [
+        f"{action} {which}"
+        for action in ("drop", "flip")
+        for which in ("harmful", "random")
+    ]
+    named = {(trial.kind, trial.number): trial.name for trial in trials}
+    changes = [
+        found[named["flip harmful", i]]["accuracy"] - found[named[ALL, i]]["accuracy"]
+        for i in range(3)
+    ]
+    change = arms["flip harmful"]["change_of_accuracy"]
+    assert change == interval(changes)
+    assert change["mean"] == pytest.approx(np.mean(changes))
+    assert arms[ALL]["change_of_loss"]["mean"] == 0
+    group = result["leave_group_out"]
+    losses = [found[named["group", i]]["loss"] for i in range(4)]
+    expected = [predicted[named["group", i]] for i in range(4)]
+    assert group["spearman"] == pytest.approx(spearmanr(expected, losses).statistic)
+    assert result["lds"] is None
+
+
+def test_an_interval_is_students():
+    values = [0.3, 0.5, 0.9, 0.4]
+    found = interval(values)
+    away = t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
+    assert found["low"] == pytest.approx(np.mean(values) - away)
+    assert found["high"] == pytest.approx(np.mean(values) + away)
+    assert interval([0.3]) == {"mean": 0.3, "low": None, "high": None}

@@ -1,0 +1,117 @@
+"""Sketch shards: encoding error, commit order, digests, the index."""
+
+import numpy as np
+import pytest
+import torch
+
+from inflib.data.pairs_folder import Shard
+from inflib.sketches import store
+from inflib.storage.folder import Folder
+
+N, K = 5, 32
+
+
+def sketches():
+    rows = torch.randn(N, K, generator=torch.Generator().manual_seed(0))
+    rows *= torch.tensor([1e-6, 1.0, 1e6, 0.0, 3.0])[:, None]
+    return rows
+
+
+def rows(scale, margin=0.5):
+    return store.Rows(
+        [f"c{i}" for i in range(N)],
+        np.array([margin, 1.0, np.nan, 0.0, -2.0]),
+        np.array([1.0, 2.0, np.nan, 0.0, 5.0])[:, None],
+        scale,
+        ["ok", "ok", "not_finite", "zero_gradient", "ok"],
+    )
+
+
+def commit(folder, shard="00000", **changes):
+    payload, scale = store.encode(sketches(), "float16")
+    store.commit(folder, shard, payload, rows(scale.numpy(), **changes), "pairs-digest")
+
+
+def plan(*names, sha256="pairs-digest"):
+    return [Shard(name, N, N, 0, 0, 0, sha256, "labels-digest") for name in names]
+
+
+def payload_of(folder, shard="00000"):
+    return store.payload_name(shard, store.read_record(folder, shard))
+
+
+@pytest.mark.parametrize(("dtype", "step"), [("float16", 2.0**-11), ("int8", 1 / 254)])
+def test_encoding_is_within_half_a_step_of_the_largest_entry(dtype, step):
+    payload, scale = store.encode(sketches(), dtype)
+    assert payload.dtype == dtype
+    found = store.decode(payload, scale.numpy())
+    largest = sketches().abs().amax(dim=1, keepdim=True)
+    assert ((found - sketches()).abs() <= step * largest * (1 + 1e-5)).all()
+    assert (found[3] == 0).all()  # an all-zero row, not NaN
+
+
+def test_a_shard_comes_back(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder)
+    assert store.completed(folder, plan("00000", "00001")) == {"00000"}
+    found = store.read_rows(store.read_record(folder, "00000"))
+    _, scale = store.encode(sketches(), "float16")
+    np.testing.assert_array_equal(found.margin, rows(scale.numpy()).margin)
+    np.testing.assert_array_equal(found.scale, scale.numpy())
+    whole = store.decode(*store.read_payload(folder, "00000"))
+    assert (whole - sketches()).abs().max() < 1e6 * 2.0**-9
+
+
+def test_without_its_record_or_its_payload_a_shard_is_not_complete(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder)
+    folder.delete(payload_of(folder))
+    commit(folder, "00001")
+    folder.delete("00001.json")
+    assert store.completed(folder, plan("00000", "00001")) == set()
+    assert [name[:6] for name in store.leftovers(folder)] == ["00001-"]
+
+
+def test_a_record_of_another_plan_is_refused(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder)
+    with pytest.raises(ValueError, match=r"00000\.json was sketched from another plan"):
+        store.completed(folder, plan("00000", sha256="other"))
+
+
+def test_a_second_writer_is_compared_and_harms_nothing(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder)
+    commit(folder)
+    with pytest.raises(ValueError, match="another writer left different contents"):
+        commit(folder, margin=0.25)
+    payload, scale = store.encode(2 * sketches() + 1, "float16")
+    with pytest.raises(ValueError, match="another writer left different contents"):
+        store.commit(folder, "00000", payload, rows(scale.numpy()), "pairs-digest")
+    found = store.decode(*store.read_payload(folder, "00000"))
+    assert (found - sketches()).abs().max() < 1e6 * 2.0**-9
+    assert len(store.leftovers(folder)) == 1  # what the other one had written
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "truncated", "emptied"])
+def test_a_changed_payload_is_noticed(tmp_path, damage):
+    folder = Folder(str(tmp_path))
+    commit(folder)
+    name = payload_of(folder)
+    data = bytearray(folder.read_bytes(name))
+    data[-3] ^= 1
+    left = {"flipped bit": len(data), "truncated": len(data) - 8, "emptied": 0}
+    folder.write(name, bytes(data[: left[damage]]))
+    with pytest.raises(ValueError, match=rf"{name} does not match"):
+        store.read_payload(folder, "00000")
+
+
+def test_the_index_holds_all_rows_in_order(tmp_path):
+    folder = Folder(str(tmp_path))
+    commit(folder, "00000")
+    commit(folder, "00001", margin=0.75)
+    store.write_index(folder, ["00000", "00001"])
+    index = folder.read_table("index.parquet")
+    assert index["shard"].to_pylist() == ["00000"] * N + ["00001"] * N
+    assert index["margin"].to_pylist()[:3] == [0.5, 1.0, None]
+    assert index["margin"].to_pylist()[N] == 0.75

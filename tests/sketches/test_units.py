@@ -1,0 +1,93 @@
+"""Comparisons from single responses, and the choice between the two."""
+
+import itertools
+
+import pytest
+import torch
+
+from inflib.data.pairs_folder import Shard
+from inflib.sketches.unit_sketcher import UnitSketcher
+from inflib.sketches.units import choose_unit, plan_units
+from tests.support.models import build_model, with_lora
+
+EOS = 3
+
+
+def comparisons():
+    """Two prompts with 4 responses, all 6 comparisons of each, shuffled."""
+    generator = torch.Generator().manual_seed(0)
+
+    def ids(n):
+        return torch.randint(4, 500, (n,), generator=generator).tolist()
+
+    rows: list[dict] = []
+    for prompt in range(2):
+        prefix = [2, *ids(9 + 5 * prompt)]
+        responses = [[*ids(3 + i), EOS] for i in range(4)]
+        for a, b in itertools.combinations(responses, 2):
+            rows.append(
+                {"comparison_id": f"{prompt:012}{len(rows):020}", "prefix": prefix}
+                | {"a": a, "b": b}
+            )
+    order = torch.randperm(len(rows), generator=generator).tolist()
+    return [rows[i] for i in order]
+
+
+def found(kind, family="llama", token_budget=10_000, sketch_size=16384):
+    torch.manual_seed(0)
+    sketcher = UnitSketcher(with_lora(build_model(family)), 0, sketch_size, seed=0)
+    plan = plan_units(comparisons(), kind)
+    units = sketcher(plan.units, token_budget)
+    return plan, units, units.comparisons(plan)
+
+
+def close(result, expected, scale):
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5 * float(scale))
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_subtracted_responses_equal_comparisons(family):
+    _, _, (margins, squares, sketches) = found("comparison", family)
+    plan, units, (margins_2, squares_2, sketches_2) = found("response", family)
+    assert len(plan.units) == 8 and len(margins) == 12
+    # Rounding is relative to what is subtracted.
+    close(margins_2, margins, units.values.abs().max())
+    close(squares_2, squares, units.squares().max())
+    close(sketches_2, sketches, units.sketches.abs().max())
+
+
+def test_norms_across_batches_come_from_the_sketches():
+    _, exact, (_, squares, _) = found("response")
+    _, split, (_, rotated, _) = found("response", token_budget=1)
+    assert len(exact.products) == 1 and len(split.products) == 8
+    close(rotated, squares, exact.squares().max())  # K > D: inner products are kept
+    _, _, (_, sketched, _) = found("response", token_budget=1, sketch_size=512)
+    error = (sketched - squares).abs() / exact.squares().max()
+    assert 1e-4 < error.max() < 6 * 2 / 512**0.5
+
+
+def test_units_of_a_prompt_stay_together_and_short_prompts_come_first():
+    plan = plan_units(comparisons(), "response")
+    lengths = [unit.longest for unit in plan.units]
+    assert max(lengths[:4]) < min(lengths[4:]) + 8 and max(lengths[4:]) == max(lengths)
+    plan = plan_units(comparisons(), "comparison")
+    longest = [unit.longest for unit in plan.units]
+    assert longest == sorted(longest)
+    for row, place in zip(comparisons(), plan.first.tolist(), strict=True):
+        assert plan.units[place].tails == (row["a"], row["b"])
+
+
+def shard(num_tokens, num_shared, num_distinct):
+    return Shard("0", 1, 1, num_tokens, num_shared, num_distinct, "", "")
+
+
+def test_the_unit_that_needs_clearly_fewer_tokens_is_chosen():
+    repeated, once = shard(600, 400, 200), shard(100, 70, 100)
+    assert choose_unit([repeated, once], shares_prefix=True)[0] == "response"
+    assert choose_unit([once], shares_prefix=True)[0] == "comparison"
+    for distinct, unit in ((89, "response"), (91, "comparison")):  # worth a tenth
+        assert choose_unit([shard(200, 100, distinct)], True)[0] == unit
+    assert choose_unit([shard(600, 100, 200)], shares_prefix=True)[0] == "comparison"
+    unit, why = choose_unit([shard(600, 100, 200)], shares_prefix=False)
+    assert unit == "response"
+    assert "200 tokens of distinct responses, 600 of pairs" in why

@@ -1,0 +1,102 @@
+"""Tiny real models and tokenizers, built in code."""
+
+from typing import Any
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from inflib.data.synthetic.topics import QUESTIONS, SENTENCES
+
+FAMILIES = ("llama", "qwen", "bert")
+
+
+DECODERS = ("llama", "qwen", "qwen3", "mistral", "gemma", "gemma2", "gemma3")
+
+
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def build_tokenizer(pad: str | None = "<pad>") -> PreTrainedTokenizerFast:
+    """Byte-level BPE over the demo's sentences; `pad` may be the EOS token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    texts = [t for group in (QUESTIONS, SENTENCES) for ts in group.values() for t in ts]
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<pad>", "<unk>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token=pad,
+        chat_template=TEMPLATE,
+    )
+
+
+def build_model(family: str, seed: int = 0, pad_id: int = 0) -> Any:
+    """A small sequence classifier with one output, random weights, float32."""
+    torch.manual_seed(seed)
+    size: dict[str, Any] = {
+        "vocab_size": 512,
+        "hidden_size": 24,
+        "intermediate_size": 40,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 256,
+        "pad_token_id": pad_id,
+        "num_labels": 1,
+    }
+    if family == "bert":
+        config: Any = BertConfig(**size)
+        return AutoModelForSequenceClassification.from_config(config)
+    size["num_key_value_heads"] = 2
+    if family in ("qwen3", "gemma", "gemma2", "gemma3"):  # not hidden_size / heads
+        size["head_dim"] = 8
+    if family in ("mistral", "gemma2", "gemma3"):
+        size["sliding_window"] = 64
+    make: Any = {
+        "llama": LlamaConfig,
+        "qwen": Qwen2Config,
+        "qwen3": Qwen3Config,
+        "mistral": MistralConfig,
+        "gemma": GemmaConfig,
+        "gemma2": Gemma2Config,
+        "gemma3": Gemma3TextConfig,
+    }[family]
+    return AutoModelForSequenceClassification.from_config(make(**size))
+
+
+def with_lora(base: Any, seed: int = 1) -> Any:
+    """LoRA on all linear layers and a trained score head, all entries random."""
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS, r=3, lora_alpha=6, target_modules="all-linear"
+    )
+    model = get_peft_model(base, config)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # lora_B starts at 0 and would hide errors
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.data = 0.2 * noise.to(parameter.dtype)
+    return model.eval()

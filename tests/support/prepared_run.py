@@ -1,0 +1,136 @@
+"""A small run, prepared without Ray, and what sketching it gives."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from safetensors.torch import load_file, save_file
+
+from inflib.config.recipe import Recipe
+from inflib.data.pairs_folder import PairsFolder
+from inflib.data.row_schema import USED
+from inflib.data.rows import read_file
+from inflib.data.shard_tables import shard_tables
+from inflib.scores import score_table
+from inflib.sketches import store
+from inflib.sketches.binding import bind_sketches
+from inflib.sketches.shard_sketcher import ShardSketcher
+from inflib.storage.folder import Folder
+from tests.support.files import write_jsonl
+from tests.support.models import build_model, build_tokenizer, with_lora
+
+ANSWERS = [
+    "Weigh the flour.",
+    "Oil the chain. Check it.",
+    "Castle.",
+    "Run slowly today.",
+]
+
+
+ROWS = [
+    {"pair_id": f"p{i}", "prompt": f"Question {i}? ", "chosen": a, "rejected": b}
+    for i, (a, b) in enumerate((a, b) for a in ANSWERS for b in ANSWERS if a != b)
+]
+
+
+POISONED = {"pair_id": "bad", "prompt": "Question? ", "chosen": "~", "rejected": "no"}
+
+
+def build_run(
+    folder,
+    rows,
+    poison=False,
+    margin_column=None,
+    family="llama",
+    shard_rows=5,
+    **sketch,
+):
+    """A run with one shard per 5 rows, prepared without Ray, and its adapter.
+
+    poison: "~" has infinite values.
+    """
+    base = folder / "base"
+    build_model(family).save_pretrained(base)
+    build_tokenizer().save_pretrained(base)
+    with_lora(build_model(family)).save_pretrained(folder / "adapter")
+    if poison:
+        token = build_tokenizer()("~")["input_ids"][0]
+        weights = load_file(base / "model.safetensors")
+        weights["model.embed_tokens.weight"][token] = torch.inf
+        save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    path = str(write_jsonl(folder / "train.jsonl", rows))
+    recipe = Recipe.model_validate(
+        {
+            "run": str(folder / "run"),
+            "prepare": {
+                "train": {"path": path},
+                "queries": {"q": {"path": path}},
+                "max_length": 128,
+                "margin_column": margin_column,
+            },
+            "model": {"base": str(base), "adapter": str(folder / "adapter")},
+            "sketch": {"sketch_size": 512, **sketch},
+        }
+    )
+    tables = list(read_file("train", path, "train", recipe))
+    whole = pa.concat_tables(tables)
+    whole = whole.filter(pc.field("state") == USED)
+    for pairs in ("train", "q"):
+        target = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
+        target.write_plan(
+            [
+                target.write_shard(
+                    f"{i:05}", *shard_tables(whole.slice(start, shard_rows), {})
+                )
+                for i, start in enumerate(range(0, len(whole), shard_rows))
+            ]
+        )
+    bind_sketches(recipe)
+    return recipe
+
+
+def columns():
+    """To score with: H^-1 v all ones, for one query set of one group."""
+    ones = torch.ones(1, 512, 1).double()
+    return score_table.Columns(["x"], ones, torch.ones(1, 1), [None])
+
+
+def shards(recipe):
+    return PairsFolder(Folder(recipe.run) / "pairs" / "train").plan()
+
+
+def names(recipe):
+    return [shard.name for shard in shards(recipe)]
+
+
+def sketched(recipe):
+    """{pair_id of a shard's rows: (margin, |s|^2, status, sketch)} after sketching."""
+    sketcher, run = ShardSketcher(recipe), Folder(recipe.run)
+    found = {}
+    for shard in shards(recipe):
+        sketcher("train", shard.name)
+        folder = run / "sketches" / "train"
+        rows = store.read_rows(store.read_record(folder, shard.name))
+        sketches = store.decode(*store.read_payload(folder, shard.name))
+        labels = PairsFolder(run / "pairs" / "train").labels(shard)
+        for label in labels.to_pylist():
+            i = label["row"]
+            found[label["pair_id"]] = (
+                rows.margin[i],
+                rows.sq_norms[i].sum(),
+                rows.status[i],
+                sketches[i],
+            )
+    return found
+
+
+def payloads(recipe):
+    folder = Path(recipe.run) / "sketches" / "train"
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def close(found, expected):
+    torch.testing.assert_close(
+        found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())
+    )
