@@ -1,17 +1,15 @@
 """Is a run whole? Every digest, count and manifest, and what should not be there."""
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-
-import numpy as np
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.model.adapter import read_adapter
 from inflib.model.reward_folder import adapter_folder
-from inflib.scores.influence_folder import score_inputs
+from inflib.scores.influence_folder import InfluenceFolder, score_inputs
 from inflib.sketches import store
+from inflib.sketches.manifest import Manifest
 from inflib.storage.folder import Folder
 
 _AT_ONCE = 4  # payloads in memory
@@ -38,8 +36,7 @@ def check(recipe: Recipe) -> list[str]:
             ):
                 problems += found
             problems += _unexpected(run, pairs, plan)
-    manifest = (run / "sketches").read_json("manifest.json")
-    if read_adapter(adapter_folder(recipe)).sha256 != manifest["adapter_sha256"]:
+    if read_adapter(adapter_folder(recipe)).sha256 != Manifest(run).adapter_sha256:
         problems.append("sketches/: adapter_sha256 is of another adapter")
     # Without whole pairs and sketches nothing can be said of scores.
     return problems or [*_check_scores(run, recipe)]
@@ -99,15 +96,8 @@ def _check_scores(run: Folder, recipe: Recipe) -> Iterator[str]:
         index = store.build_index(run / "sketches" / pairs, names)
         if index != (run / "sketches" / pairs).read_bytes("index.parquet"):
             yield f"sketches/{pairs}/index.parquet: not what the records say"
-    done = (run / "influence").read_json("done.json")
-    if done["inputs"] != score_inputs(run, recipe):
-        yield "influence/: computed from other labels, sketches or settings"
-    data = (run / "influence").read_bytes("influence.parquet")
-    if hashlib.sha256(data).hexdigest() != done["sha256"]:
-        yield "influence/influence.parquet: changed or truncated (sha256)"
-    elif done["pairs"] != int(np.sum([shard.num_labels for shard in plan])):
-        yield f"influence/influence.parquet: {done['pairs']} rows, not one per label"
-    for name in sorted((run / "influence" / "partials").names()):
-        yield f"influence/partials/{name}: left over"
-    if (run / "report").read_json("done.json")["inputs"] != done["inputs"]:
-        yield "report/: of other scores; rerun ray_jobs.report"
+    scores = InfluenceFolder.of(run)
+    num_labels = sum(shard.num_labels for shard in plan)
+    yield from scores.problems(score_inputs(run, recipe), num_labels)
+    if (run / "report").read_json("done.json").get("scores") != scores.record.inputs:
+        yield "report/: of other scores; rerun `inflib report`"

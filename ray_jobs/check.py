@@ -1,18 +1,37 @@
-"""Is a run whole?"""
+"""Is a run whole? Every digest, count and manifest; exit code 1 if anything is wrong.
 
-import sys
+inflib check runs/mine
+python -m ray_jobs.check s3://bucket/run --json
+"""
 
-from inflib.config.cli import parse
-from inflib.run_check import check
-from ray_jobs.shared.session import exit_on_bad_input
+import json
+
+import click
+
+from inflib.config.cli import load
 
 
-@exit_on_bad_input
-def check_run(run: str) -> None:
-    """Print what is wrong with a run; exit with 1 if anything is."""
-    recipe = parse(__doc__ or "", ["--run", run])
+@click.command("check", help=(__doc__ or "").replace("\n\n", "\n\n\b\n"))
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_context
+def command(ctx: click.Context, run: str, as_json: bool) -> None:
+    from inflib.run_check import check
+
+    recipe = load(None, {"run": run})
     problems = check(recipe)
-    for problem in problems:
-        print(problem)
-    print(f"{recipe.run}: {f'{len(problems)} problems' if problems else 'whole'}")
-    sys.exit(bool(problems))
+    if as_json:
+        click.echo(json.dumps({"run": recipe.run, "problems": problems}, indent=1))
+    else:
+        for problem in problems:
+            click.echo(problem)
+        click.echo(
+            f"{recipe.run}: {f'{len(problems)} problems' if problems else 'whole'}"
+        )
+    ctx.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    from ray_jobs.cli import main
+
+    main("check")

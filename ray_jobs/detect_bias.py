@@ -1,6 +1,6 @@
 """The bias-detection study: labels planted wrong, and which detectors find them.
 
-    python -m ray_jobs.detect_bias --config recipes/bias_demo.yaml
+    inflib bias-study --config recipes/bias_demo.yaml
     ray job submit --working-dir . -- python -m ray_jobs.detect_bias --config ...
 
 Runs the audit's stages, computes hidden states for the detectors that need them, and
@@ -19,19 +19,20 @@ from typing import Any
 from rich.console import Console
 
 from inflib.config.recipe import Recipe
+from inflib.data.output_columns import INFLUENCE
 from inflib.data.ratings import read_choices
-from inflib.detection import detector_table, layer_choice, plots
+from inflib.detection import detector_plots, detector_table, layer_choice
 from inflib.detection.examples import examples_page
-from inflib.numerics.ranking import FIGURES
+from inflib.numerics.ranking import METRICS
 from inflib.report.console import show_bias
-from inflib.scores.influence_folder import counted_labels, current_scores, digest_of
-from inflib.scores.labels import accuracy, margins
+from inflib.scores.influence_folder import InfluenceFolder, digest_of
+from inflib.scores.sketch_set import SketchSet, accuracy
 from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
-from ray_jobs.shared.session import Stage, main
+from ray_jobs.shared.session import Stage
 from ray_jobs.sketch import sketch
-from ray_jobs.studies.activations import layer_detectors, write_activations
+from ray_jobs.studies.activation_tasks import layer_detectors, write_activations
 from ray_jobs.studies.bias_ablations import field_ablation, size_ablation
 from ray_jobs.train import train
 
@@ -46,25 +47,24 @@ DRAWN = (
 """In the figures, beside the reported influence and the judges."""
 
 
-def detect(recipe: Recipe) -> None:
-    """Write bias/ of a run whose labels are scored."""
+def detect(recipe: Recipe) -> dict[str, Any]:
+    """Write bias/ of a run whose labels are scored; returns metrics.json."""
     run = Folder(recipe.run)
     stage = Stage("bias", run / "bias")
-    inputs = digest_of(
-        scores=current_scores(run, recipe), bias=recipe.bias.model_dump()
-    )
-    done = stage.folder.exists("done.json")
-    if done and stage.folder.read_json("done.json")["inputs"] == inputs:
-        return stage.skip(f"complete, see {stage.folder.url}/metrics.json")
-    labels, counts = counted_labels(recipe)
+    influence = InfluenceFolder.current(recipe)
+    inputs = digest_of(scores=influence.record.inputs, bias=recipe.bias.model_dump())
+    if stage.is_current(inputs):
+        stage.skip(f"complete, see {stage.folder.url}/metrics.json")
+        return stage.folder.read_json("metrics.json")
+    labels, counts = influence.counted()
     wrong = detector_table.truth_of(recipe, labels)
     choices = {Path(f).parent.name: read_choices(f) for f in recipe.bias.choices}
-    reference = f"influence_{recipe.score.curvatures[0]}"
+    reference = f"influence_{recipe.score.reported}"
     about: dict[str, Any] = {
         "labels": len(labels),
         "planted_wrong": int(wrong.sum()),
         "accuracy": {
-            pairs: round(accuracy(margins(run, pairs)), 4)
+            pairs: round(accuracy(SketchSet(run, pairs).margins()), 4)
             for pairs in recipe.prepare.sources
         },
         "reference": reference,
@@ -81,19 +81,20 @@ def detect(recipe: Recipe) -> None:
     stage.folder.write_json("metrics.json", found)
     stage.folder.write("metrics.csv", _csv(found).encode())
     stage.folder.write_json("ablations.json", ablations)
-    columns = {query: f"{reference}_{query}" for query in found}
+    columns = {query: INFLUENCE.of(recipe.score.reported, query) for query in found}
     page = examples_page(run, labels, columns, wrong, recipe.bias.examples)
     stage.folder.write("examples.html", page.encode())
     pictures = stage.folder / "figures"
     names = [name for name in (reference, *DRAWN) if name in scores[next(iter(scores))]]
     for query, own in scores.items():
         drawn = {name: own[name] for name in names if name in own}
-        plots.draw_curves(pictures, query, drawn, wrong, about["judges"])
-    plots.draw_query_sets(pictures, found, names)
-    plots.draw_sizes(pictures, sizes)
-    plots.draw_ablations(pictures, fields)
+        detector_plots.draw_curves(pictures, query, drawn, wrong, about["judges"])
+    detector_plots.draw_query_sets(pictures, found, names)
+    detector_plots.draw_sizes(pictures, sizes)
+    detector_plots.draw_ablations(pictures, fields)
     show_bias(about, found, Console(width=110))
     stage.done({"labels": len(labels)}, {"inputs": inputs})
+    return found
 
 
 def _scores(
@@ -118,7 +119,7 @@ def _scores(
 
 
 def _csv(found: dict[str, dict[str, dict[str, Any]]]) -> str:
-    names = [f"{figure}{end}" for figure in FIGURES for end in ("", "_low", "_high")]
+    names = [f"{figure}{end}" for figure in METRICS for end in ("", "_low", "_high")]
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["query", "detector", *names, "p_below_reference"])
@@ -135,7 +136,7 @@ def activations(recipe: Recipe) -> None:
         write_activations(recipe)
 
 
-STAGES: list[Callable[[Recipe], None]] = [
+STAGES: list[Callable[[Recipe], Any]] = [
     prepare,
     train,
     sketch,
@@ -146,4 +147,6 @@ STAGES: list[Callable[[Recipe], None]] = [
 
 
 if __name__ == "__main__":
-    main(__doc__, STAGES)
+    from ray_jobs.cli import main
+
+    main("bias-study")

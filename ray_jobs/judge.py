@@ -1,7 +1,7 @@
 """Asks a language model about a run's comparisons: ratings of responses, or choices.
 
-    python -m ray_jobs.judge --config recipes/judge_sycophancy.yaml
-    python -m ray_jobs.judge --run runs/demo --judge.base_url URL --judge.model NAME
+    inflib judge --config recipes/judge_sycophancy.yaml
+    inflib judge --run runs/demo --judge.base_url URL --judge.model NAME
 
 Prepares the run first, if that is not done; writes judge/<name>/. Says beforehand how
 many requests there will be and what they may cost. Rerun to resume: every answer is
@@ -21,14 +21,14 @@ from pydantic import SecretStr
 from inflib.config.judge import JudgeConfig
 from inflib.config.recipe import Recipe
 from inflib.judging.asking import Asker, Receipt
-from inflib.judging.plan import Asked, asked, chunks, cost, estimate, judge_config
+from inflib.judging.plan import Question, asked, chunks, cost, estimate, judge_config
 from inflib.judging.plan import questions as read_questions
 from inflib.judging.questions import Questions
 from inflib.judging.verdicts import pending, read_answers, totals, verdicts
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 from ray_jobs.shared.observe import observe, watched
-from ray_jobs.shared.session import Stage, main, start_ray
+from ray_jobs.shared.session import Stage, run_stages, start_ray
 
 
 def check(recipe: Recipe) -> None:
@@ -36,14 +36,13 @@ def check(recipe: Recipe) -> None:
     judge_config(recipe)
 
 
-def judge(recipe: Recipe) -> None:
+def judge(recipe: Recipe) -> dict[str, Any]:
     """Write judge/<name>/ of a run that is prepared."""
     run, config = Folder(recipe.run), judge_config(recipe)
     asks = read_questions(recipe)
     stage = Stage("judge", run / "judge" / config.judge)
     inputs = _inputs(run, asks)
-    done = stage.folder.exists("done.json")
-    if done and stage.folder.read_json("done.json")["inputs"] == inputs:
+    if stage.is_current(inputs):
         return stage.skip()
     kept = run / "judge" / asks.key()
     kept.write_json("prompts.json", asks.record())
@@ -58,7 +57,7 @@ def judge(recipe: Recipe) -> None:
     stage.folder.write(name, _lines(found.rows))
     stage.folder.write("unparsable.jsonl", _lines(found.unparsable))
     comparisons = len({question.comparison_id for question in questions})
-    stage.done(
+    return stage.done(
         {
             "comparisons": len(found.rows),
             "left_out": comparisons - len(found.rows),
@@ -70,7 +69,7 @@ def judge(recipe: Recipe) -> None:
 
 
 def _ask(
-    recipe: Recipe, asks: Questions, todo: list[tuple[Asked, int]], spent: float
+    recipe: Recipe, asks: Questions, todo: list[tuple[Question, int]], spent: float
 ) -> None:
     """Have the workers ask; raises ValueError for limits, OSError for the endpoint."""
     config, plan = asks.config, estimate(asks.config, todo)
@@ -102,7 +101,7 @@ def _ask(
 def _receipts(
     recipe: Recipe,
     asks: Questions,
-    units: list[list[tuple[Asked, int]]],
+    units: list[list[tuple[Question, int]]],
     key: SecretStr,
 ) -> Generator[Receipt]:
     size = min(asks.config.workers, len(units))
@@ -131,7 +130,7 @@ class JudgeActor:
         self.asker = Asker(run, asks, key, num_workers)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        unit = [(Asked(**q), repeat) for q, repeat in json.loads(batch["unit"][0])]
+        unit = [(Question(**q), repeat) for q, repeat in json.loads(batch["unit"][0])]
         with watched(f"judging {unit[0][0].pairs}/{unit[0][0].shard}"):
             receipt = self.asker(unit)
         return {name: [value] for name, value in vars(receipt).items()}
@@ -173,8 +172,14 @@ def _lines(rows: list[Any]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
-if __name__ == "__main__":
+def job(recipe: Recipe) -> Any:
     # Only here: it imports torch, seconds and memory that the workers save.
     from ray_jobs.prepare import prepare
 
-    main(__doc__, [check, prepare, judge])
+    return run_stages(recipe, [check, prepare, judge])
+
+
+if __name__ == "__main__":
+    from ray_jobs.cli import main
+
+    main("judge")

@@ -1,6 +1,6 @@
 """Stage 1 of 5: preference data -> comparisons and labels, tokenised, in shards.
 
-    python -m ray_jobs.prepare --config recipes/demo.yaml
+    inflib prepare --config recipes/demo.yaml
     ray job submit --working-dir . -- python -m ray_jobs.prepare --config RECIPE
 
 Rerun with more training files, or with rows added to them, to append their labels.
@@ -12,7 +12,7 @@ import numpy as np
 
 from inflib.config.recipe import Recipe
 from inflib.data.input_files import check_sources, find_sources
-from inflib.data.label_index import Census
+from inflib.data.label_index import LabelIndex
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.row_schema import USED
 from inflib.data.shard_tables import kept_columns
@@ -20,27 +20,25 @@ from inflib.data.tokenizer import load_tokenizer, max_positions, tokenizer_diges
 from inflib.storage.folder import Folder
 from ray_jobs.shared.append import append
 from ray_jobs.shared.observe import observe
-from ray_jobs.shared.session import Stage, main, start_ray
+from ray_jobs.shared.session import Stage, start_ray
 from ray_jobs.shared.sharding import (
+    index_labels,
     list_unused,
     read_files,
     sort_rows,
-    take_census,
     write_shards,
 )
 
 
-def prepare(recipe: Recipe) -> None:
+def prepare(recipe: Recipe) -> dict[str, Any]:
     """Write pairs/ of a run, unless it is complete; append labels that are new."""
     stage = Stage("prepare", Folder(recipe.run) / "pairs")
     model = recipe.model
-    digest = tokenizer_digest(
-        load_tokenizer(model.base, model.revision, model.trust_remote_code)
-    )
+    digest = tokenizer_digest(load_tokenizer(model))
     if stage.folder.exists("done.json"):
         return _prepare_again(recipe, stage, digest)
     sources = find_sources(recipe)
-    longest = max_positions(model.base, model.revision, model.trust_remote_code)
+    longest = max_positions(model)
     if longest and recipe.prepare.max_length > longest:
         raise ValueError(
             f"prepare.max_length {recipe.prepare.max_length} is more than the "
@@ -56,29 +54,29 @@ def prepare(recipe: Recipe) -> None:
         ],
         recipe,
     )
-    census = take_census(rows, [*sources])
+    index = index_labels(rows, [*sources])
     dropped = {
         (pairs, *place)
-        for pairs, counts in census.items()
+        for pairs, counts in index.items()
         for place in counts.drop_duplicates()
     }
-    for pairs, counts in census.items():
+    for pairs, counts in index.items():
         list_unused(recipe, pairs, counts, counts.unused)
         if not counts.states[USED]:
             raise ValueError(f"no usable pair in {pairs}: {counts}")
-    kept = {pairs: kept_columns(counts.kinds) for pairs, counts in census.items()}
+    kept = {pairs: kept_columns(counts.kinds) for pairs, counts in index.items()}
     shards = write_shards(
         sort_rows(rows, dropped), stage.folder, kept, recipe.prepare.shard_rows
     )
     for pairs, plan in shards.items():
         PairsFolder(stage.folder / pairs).write_plan(plan)
-    stage.folder.write_json("report.json", _report(census))
+    stage.folder.write_json("report.json", _report(index))
     stage.folder.write_json("sources.json", sources)
     num_labels = sum(s.num_labels for plan in shards.values() for s in plan)
-    stage.done({"pairs": num_labels}, {"tokenizer_sha256": digest})
+    return stage.done({"pairs": num_labels}, {"tokenizer_sha256": digest})
 
 
-def _prepare_again(recipe: Recipe, stage: Stage, digest: str) -> None:
+def _prepare_again(recipe: Recipe, stage: Stage, digest: str) -> dict[str, Any]:
     """Append the labels of files that are new or have grown; refuse other changes."""
     stored = stage.folder.read_json("sources.json")
     sources = find_sources(recipe, stored)
@@ -90,19 +88,23 @@ def _prepare_again(recipe: Recipe, stage: Stage, digest: str) -> None:
         )
     changed = [f for f, at in sources["train"].items() if stored["train"].get(f) != at]
     if changed:
-        append(recipe, stage, changed, sources)
-    else:
-        stage.skip()
+        return append(recipe, stage, changed, sources)
+    return stage.skip()
 
 
-def _report(census: dict[str, Census]) -> dict[str, Any]:
-    report = {pairs: counts.report() for pairs, counts in census.items()}
-    for pairs, counts in census.items():
-        both = np.intersect1d(counts.comparisons(), census["train"].comparisons())
+def _report(index: dict[str, LabelIndex]) -> dict[str, Any]:
+    report = {pairs: counts.report() for pairs, counts in index.items()}
+    for pairs, counts in index.items():
+        both = np.intersect1d(counts.comparisons(), index["train"].comparisons())
         report[pairs]["also_in_train"] = 0 if pairs == "train" else len(both)
         print(f"prepare: {pairs}: {counts}", flush=True)
     return report
 
 
+STAGES = [prepare]
+
+
 if __name__ == "__main__":
-    main(__doc__, [prepare])
+    from ray_jobs.cli import main
+
+    main("prepare")

@@ -1,44 +1,42 @@
 """Stage 5 of 5: influence -> terminal summary and report/summary.json.
 
-python -m ray_jobs.report --run runs/demo
+inflib report --run runs/demo
 """
 
 import sys
+from typing import Any
 
 from rich.console import Console
 
 from inflib.config.recipe import Recipe
 from inflib.report.console import show
 from inflib.report.summary import summarize
-from inflib.scores.influence_folder import score_inputs
+from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.storage.folder import Folder
-from ray_jobs.shared.session import Stage, main
+from ray_jobs.shared.session import Stage
 
 
-def report(recipe: Recipe) -> None:
-    """Write report/ of a run and print it; printed again when it is complete."""
+def report(recipe: Recipe) -> dict[str, Any]:
+    """Write report/ of a run and print it; returns the summary."""
     run = Folder(recipe.run)
     stage = Stage("report", run / "report")
-    inputs = (run / "influence").read_json("done.json")["inputs"]
-    if inputs != score_inputs(run, recipe):
-        raise ValueError(
-            f"{run.url}/influence is older than the labels, sketches or settings it "
-            "would be reported with (inputs differs): run ray_jobs.score first"
-        )
-    about = {
-        "inputs": inputs,
-        "config": recipe.report.model_dump(mode="json"),
-    }
-    if stage.folder.exists("done.json"):
-        done = stage.folder.read_json("done.json")
-        if all(done[name] == value for name, value in about.items()):
-            return stage.skip(f"complete, see {stage.folder.url}/summary.json")
+    scores = InfluenceFolder.current(recipe).record.inputs
+    inputs = digest_of(scores=scores, report=recipe.report.model_dump(mode="json"))
+    if stage.is_current(inputs):
+        stage.skip(f"complete, see {stage.folder.url}/summary.json")
+        return stage.folder.read_json("summary.json")
     summary = summarize(recipe)
     width = None if sys.stdout.isatty() else 160
     show(summary, Console(width=width))
     stage.folder.write_json("summary.json", summary)
-    stage.done({}, about)
+    stage.done({}, {"inputs": inputs, "scores": scores})
+    return summary
+
+
+STAGES = [report]
 
 
 if __name__ == "__main__":
-    main(__doc__, [report])
+    from ray_jobs.cli import main
+
+    main("report")

@@ -1,7 +1,8 @@
-"""Stage 3 of 5: pairs -> sketches of margin gradients, one file per shard. Rerun to
-resume: only shards without a commit record are computed.
+"""Stage 3 of 5: pairs -> sketches of margin gradients, one file per shard.
 
-    python -m ray_jobs.sketch --run runs/demo
+Rerun to resume: only shards without a commit record are computed.
+
+    inflib sketch --run runs/demo
     ray job submit --working-dir . -- python -m ray_jobs.sketch --run s3://bucket/run
 """
 
@@ -18,10 +19,10 @@ from inflib.sketches.shard_sketcher import Receipt, ShardSketcher
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 from ray_jobs.shared.observe import observe, watched
-from ray_jobs.shared.session import Stage, main, start_ray
+from ray_jobs.shared.session import Stage, start_ray
 
 
-def sketch(recipe: Recipe) -> None:
+def sketch(recipe: Recipe) -> dict[str, Any]:
     """Write sketches/ of a run: every shard of every pair set, then the indexes."""
     run = Folder(recipe.run)
     stage = Stage("sketch", run / "sketches")
@@ -57,7 +58,7 @@ def sketch(recipe: Recipe) -> None:
     ray.get(indexes)
     seconds = sum(receipt.seconds for receipt in receipts)
     num_pairs = sum(receipt.num_pairs for receipt in receipts)
-    stage.done(
+    return stage.done(
         {
             "shards": len(todo),
             "pairs": num_pairs,
@@ -116,5 +117,10 @@ class SketchActor:
         return {name: [value] for name, value in vars(receipt).items()}
 
 
+STAGES = [sketch]
+
+
 if __name__ == "__main__":
-    main(__doc__, [sketch])
+    from ray_jobs.cli import main
+
+    main("sketch")

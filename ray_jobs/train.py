@@ -1,6 +1,6 @@
 """Stage 2 of 5: labels -> LoRA reward model, by TRL on Ray Train. Rerun to resume.
 
-python -m ray_jobs.train --run runs/demo
+inflib train --run runs/demo
 ray job submit --working-dir . -- python -m ray_jobs.train --run s3://bucket/run
 """
 
@@ -22,10 +22,10 @@ from inflib.data.label_edits import Edits
 from inflib.storage.folder import Folder, open_filesystem
 from inflib.telemetry import Clock, event
 from ray_jobs.shared.observe import observe
-from ray_jobs.shared.session import Stage, main, start_ray
+from ray_jobs.shared.session import Stage, start_ray
 
 
-def train(recipe: Recipe) -> None:
+def train(recipe: Recipe) -> dict[str, Any]:
     """Write reward_model/ of a run, unless it is complete or the user brings one."""
     stage = Stage("train", Folder(recipe.run) / "reward_model")
     if recipe.model.adapter is not None:
@@ -41,7 +41,7 @@ def train(recipe: Recipe) -> None:
     metrics = stage.folder.read_json("metrics.json")
     accuracy = {name: each["accuracy"] for name, each in metrics["queries"].items()}
     facts = {name: metrics[name] for name in ("pairs", "steps")}
-    stage.done(facts | {"accuracy": accuracy})
+    return stage.done(facts | {"accuracy": accuracy})
 
 
 @dataclass(frozen=True)
@@ -156,5 +156,10 @@ def _train_one(training: Training) -> None:
     shutil.rmtree(scratch)
 
 
+STAGES = [train]
+
+
 if __name__ == "__main__":
-    main(__doc__, [train])
+    from ray_jobs.cli import main
+
+    main("train")

@@ -1,6 +1,6 @@
 """Does acting on the scores help? Retrains the reward model with labels changed.
 
-    python -m ray_jobs.verify --run runs/demo
+    inflib verify --run runs/demo
     ray job submit --working-dir . -- python -m ray_jobs.verify --run s3://bucket/run
 
 Trains with the most harmful labels dropped and flipped, with as many random ones
@@ -10,41 +10,42 @@ loss and accuracy on every query set, into verify/. Rerun to resume: trainings t
 done are kept.
 """
 
+from typing import Any
+
 from rich.console import Console
 
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import Edits
 from inflib.report.console import show_verification
-from inflib.scores.influence_folder import Scored, current_scores, digest_of
+from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.retraining import compare, plan_trials
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder
-from ray_jobs.shared.session import Stage, main, start_ray
+from ray_jobs.shared.session import Stage, start_ray
 from ray_jobs.studies.trials import of_trial, train_all
 
 
-def verify(recipe: Recipe) -> None:
-    """Write verify/verify.json of a run whose labels are scored."""
+def verify(recipe: Recipe) -> dict[str, Any]:
+    """Write verify/verify.json of a run whose labels are scored; returns it."""
     run = Folder(recipe.run)
-    inputs = current_scores(run, recipe)
+    influence = InfluenceFolder.current(recipe)
     query = recipe.query_set(recipe.verify.query, "verify.query")
     settings = recipe.verify.model_dump(exclude={"at_once"}) | {"query": query}
-    trained = digest_of(scores=inputs, train=recipe.train.seed)
+    trained = digest_of(scores=influence.record.inputs, train=recipe.train.seed)
     key = digest_of(trained=trained, **settings)
     stage = Stage("verify", run / "verify")
-    done = stage.folder.exists("done.json")
-    if done and stage.folder.read_json("done.json")["inputs"] == key:
-        return stage.skip()
-    scored = Scored(run)
-    column = f"{recipe.score.curvatures[0]}_{query}"
-    trials = plan_trials(recipe.verify, scored.table, column)
+    if stage.is_current(key):
+        stage.skip()
+        return stage.folder.read_json("verify.json")
+    score = f"{recipe.score.reported}_{query}"
+    trials = plan_trials(recipe.verify, influence.table, score)
     print(f"verify: {len(trials)} trainings", flush=True)
     start_ray(recipe)
     target = stage.folder / trained
     trainings = [of_trial(recipe, target, trial) for trial in trials]
     results = train_all(trainings, recipe.verify.at_once, stage.folder)
     found = {trial.name: row for trial, row in zip(trials, results, strict=True)}
-    predictions = {t.name: _predicted(recipe, scored, t.edits) for t in trials}
+    predictions = {t.name: _predicted(recipe, influence, t.edits) for t in trials}
     figures = {
         name: compare(
             trials,
@@ -57,6 +58,7 @@ def verify(recipe: Recipe) -> None:
     stage.folder.write_json("verify.json", summary)
     show_verification(summary, Console())
     stage.done({"trainings": len(trials)}, {"inputs": key})
+    return summary
 
 
 def _figures(recipe: Recipe, measured: dict[str, float]) -> dict[str, float]:
@@ -66,16 +68,23 @@ def _figures(recipe: Recipe, measured: dict[str, float]) -> dict[str, float]:
     return measured
 
 
-def _predicted(recipe: Recipe, scored: Scored, edits: Edits) -> dict[str, float]:
+def _predicted(
+    recipe: Recipe, influence: InfluenceFolder, edits: Edits
+) -> dict[str, float]:
     """{query set: predicted change of its loss}."""
     if not edits:
         return {}
     return {
         row["query"]: row["change_of_query_loss"]
-        for row in predict(recipe, scored, edits)
+        for row in predict(recipe, influence, edits)
         if row["edits"] == "all"
     }
 
 
+STAGES = [verify]
+
+
 if __name__ == "__main__":
-    main(__doc__, [verify])
+    from ray_jobs.cli import main
+
+    main("verify")

@@ -1,6 +1,6 @@
 """Bergson's hook collector on the benchmark's pairs, in bergson's own environment.
 
-Started by `python -m ray_jobs.benchmark gradients --bergson PYTHON`, where PYTHON has
+Started by `inflib benchmark gradients --bergson PYTHON`, where PYTHON has
 bergson, torch, transformers and peft. Reads one line per pass from standard input and
 answers with the seconds it took. A pair is its chosen row plus its rejected row, from
 margins' gradients; the random projection is on; the score head is left out, as bergson

@@ -2,9 +2,9 @@
 
 python scripts/cost_tables.py
 
-Storage: computed, and measured by `ray_jobs.benchmark scale`. Runtime: gradients at the
-rates of `ray_jobs.benchmark gradients` (48 pairs), scores at those of
-`ray_jobs.benchmark scoring` (10^5 pairs); all grow with the number of pairs, so other
+Storage: computed, and measured by `inflib benchmark scale`. Runtime: gradients at the
+rates of `inflib benchmark gradients` (48 pairs), scores at those of
+`inflib benchmark scoring` (10^5 pairs); all grow with the number of pairs, so other
 sizes are extrapolated.
 """
 

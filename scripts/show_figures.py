@@ -81,7 +81,7 @@ def show(header: list[str], body: list[list[str]]) -> None:
 
 
 def bias(run: str) -> list[list[str]]:
-    """One row per detector of `ray_jobs.detect_bias`, columns by query set."""
+    """One row per detector of `inflib bias-study`, columns by query set."""
     folder = Path(run) / "bias"
     found = json.loads((folder / "metrics.json").read_text())
     rows = []
@@ -115,7 +115,7 @@ def ablations(run: str) -> list[list[str]]:
 
 
 def oversight(run: str) -> list[list[str]]:
-    """One row per method of `ray_jobs.oversight`, means over labelers (95%)."""
+    """One row per method of `inflib oversight`, means over labelers (95%)."""
     found = json.loads((Path(run) / "oversight" / "metrics.json").read_text())
     rows = []
     for method, figures in found.items():
@@ -137,7 +137,7 @@ OUTCOMES = ("label_accuracy", "rm_accuracy", "cosine")
 
 
 def varied(run: str) -> list[list[str]]:
-    """Means over labelers and draws, by what `ray_jobs.oversight` varies."""
+    """Means over labelers and draws, by what `inflib oversight` varies."""
     path = Path(run) / "oversight" / "ablations.json"
     by: dict[tuple[str, float], list[dict]] = {}
     for row in json.loads(path.read_text()):

@@ -13,11 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
-from inflib.data.pairs_folder import PairsFolder, Shard
+from inflib.data.pairs_folder import Shard
 from inflib.numerics import curvature
 from inflib.numerics.layer_bins import Layer
-from inflib.scores.labels import read_labels
-from inflib.sketches import store
+from inflib.scores.sketch_set import SketchSet
 from inflib.storage.folder import Folder
 
 NUM_PARAMETERS = 41_943_040
@@ -72,14 +71,15 @@ def exact_datainf(
 ) -> tuple[np.ndarray, Float[Tensor, "_ q"]]:
     """(places in plan order, influences) of evenly spaced labels, in float64 from the
     stored bytes on."""
-    plan = PairsFolder(run / "pairs" / "train").plan()
+    train = SketchSet(run, "train")
+    plan = train.plan()
     total, num_labels = torch.zeros_like(vectors), 0
     for shard in plan:
-        labels = read_labels(run, "train", shard)
+        labels = train.labels(shard)
         squares = labels.weights.square()
         norms = labels.sq_norms.sum(1)
         terms = labels.by_comparison(squares / (lam + squares * norms))
-        for rows, sketches in _sketches(run, shard):
+        for rows, sketches in _sketches(train, shard):
             total += sketches.T @ (terms[rows, None] * (sketches @ vectors))
         num_labels += len(labels.signs)
     ihvps = curvature.datainf_ihvp(vectors, total, num_labels, lam)
@@ -88,8 +88,8 @@ def exact_datainf(
     for shard in plan:
         own = places[(places >= start) & (places < start + shard.num_labels)] - start
         if len(own):
-            labels = read_labels(run, "train", shard)
-            parts = [sketches @ ihvps for _, sketches in _sketches(run, shard)]
+            labels = train.labels(shard)
+            parts = [sketches @ ihvps for _, sketches in _sketches(train, shard)]
             aligned = torch.cat(parts)[labels.rows]
             scores.append((-labels.weights[:, None] * aligned)[own])
         start += shard.num_labels
@@ -97,10 +97,10 @@ def exact_datainf(
 
 
 def _sketches(
-    run: Folder, shard: Shard
+    train: SketchSet, shard: Shard
 ) -> Iterator[tuple[slice, Float[Tensor, "_ k"]]]:
-    payload, scales = store.read_payload(run / "sketches" / "train", shard.name)
-    for start in range(0, len(payload), 128):
+    entries, scales = train.payload(shard)
+    for start in range(0, len(entries), 128):
         rows = slice(start, start + 128)
-        values = torch.from_numpy(payload[rows].astype(np.float64))
-        yield rows, values * torch.from_numpy(scales[rows, None]).double()
+        values = torch.from_numpy(entries[rows].astype(np.float64))
+        yield rows, values * scales[rows, None].double()

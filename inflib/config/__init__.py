@@ -1,0 +1,1 @@
+"""Recipes: one model per stage, YAML and the command line."""

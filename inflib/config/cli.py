@@ -1,88 +1,174 @@
-"""Command line of every entry point: --config RECIPE, --run PATH, --<field> VALUE.
+"""Command line of every entry point: a click command whose options are recipe fields.
 
-Our own forty lines, because every field must be reachable by its dotted name, those of
-a named query set included (--prepare.queries.concise.select chosen_longer), and the
-help must come from the field docstrings.
+Exit codes: 0 done; 1 failure (of the job, or problems that a check found); 2 input: a
+wrong option, recipe or file, told in one line.
 """
 
+import contextlib
+import json
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel
+import click
+from click.core import ParameterSource
 
 from inflib.config.loading import read_recipe
+from inflib.config.options import FieldOption, field_options
 from inflib.config.recipe import Recipe
 from inflib.storage.folder import Folder
 
+FIRST = (
+    "run",
+    "prepare.train.path",
+    "prepare.queries.NAME.path",
+    "model.base",
+    "model.adapter",
+    "train.epochs",
+    "train.learning_rate",
+    "sketch.workers",
+    "sketch.gpus_per_worker",
+)
+"""Fields that --help shows of a command without a section of its own."""
 
-def parse(doc: str, arguments: list[str]) -> Recipe:
-    """The recipe that the arguments ask for.
 
-    Without --config it is the one stored in --run. Prints help and exits on --help.
-    Raises ValueError naming the argument or field that is wrong.
+class RecipeCommand(click.Command):
+    """A command on a recipe: `job` gets it, and the command's own parameters.
+
+    What the job returns is printed as JSON if --json is given.
     """
-    if "-h" in arguments or "--help" in arguments:
-        print(help_text(doc))
-        sys.exit(0)
-    given = options(arguments)
-    config = given.pop("config", None)
+
+    def __init__(
+        self,
+        name: str,
+        doc: str,
+        job: Callable[..., Any],
+        section: str | None = None,
+        parameters: list[click.Parameter] | None = None,
+        config: str | None = None,
+    ) -> None:
+        """doc: help, its first line the short one. section: of the recipe, whose
+        fields --help shows. config: recipe if none is named."""
+        config_help = "YAML recipe. Without it: the recipe of --run."
+        show_all = {"is_flag": True, "is_eager": True, "expose_value": False}
+        own = [
+            *(parameters or []),
+            click.Option(["--config"], default=config, help=config_help),
+            click.Option(
+                ["--json", "as_json"], is_flag=True, help="Print the result as JSON."
+            ),
+            click.Option(
+                ["--help-all"],
+                callback=_help_all,
+                help="Show the options of all fields, by stage.",
+                **show_all,
+            ),
+        ]
+        super().__init__(name, params=own, short_help=doc.partition("\n")[0])
+        self._doc, self._job, self._section = doc, job, section
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = [option for option in self.params if not isinstance(option, FieldOption)]
+        self.params = [*own, *field_options(args)]
+        return super().parse_args(ctx, args)
+
+    def format_help_text(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        formatter.write(f"\n{self._doc.strip()}\n")
+
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        everything = "all" in ctx.meta
+        for option in self.get_params(ctx):
+            path = option.path if isinstance(option, FieldOption) else ""
+            stage = path.partition(".")[0] if "." in path else ""
+            record = option.get_help_record(ctx)
+            if record and (everything or not path or self._is_first(path)):
+                title = stage if stage and everything else "Options"
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+    def _is_first(self, path: str) -> bool:
+        if self._section is None:
+            return path in FIRST
+        return path == "run" or path.startswith(f"{self._section}.")
+
+    def invoke(self, ctx: click.Context) -> Any:
+        changes = {
+            option.path: option.value(ctx.params.pop(option.name))
+            for option in self._given(ctx)
+        }
+        config, as_json = ctx.params.pop("config"), ctx.params.pop("as_json")
+        own = [o.name for o in self.params if not isinstance(o, FieldOption)]
+        parameters = {name: ctx.params[name] for name in own if name in ctx.params}
+        with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+            result = self._job(load(config, changes), **parameters)
+        if as_json:
+            click.echo(json.dumps(result, indent=1))
+        return result
+
+    def _given(self, ctx: click.Context) -> Iterator[FieldOption]:
+        """Options that were given, in the order of the command line."""
+        options = {o.name: o for o in self.params if isinstance(o, FieldOption)}
+        for name in list(ctx.params):
+            source = ctx.get_parameter_source(name)
+            if name in options and source is ParameterSource.COMMANDLINE:
+                yield options[name]
+
+
+def _help_all(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        ctx.meta["all"] = True
+        click.echo(ctx.get_help())
+        ctx.exit()
+
+
+def load(config: str | None, changes: dict[str, Any]) -> Recipe:
+    """The recipe of a file, or of the run that `changes` name; some fields changed.
+
+    Raises ValueError naming the option or field that is wrong.
+    """
     if config is not None:
         path = Path(config)
         if not path.is_file():
             raise ValueError(f"--config {config}: no such file")
-        return read_recipe(path.read_text(), given, config)
-    if "run" not in given:
+        return read_recipe(path.read_text(), changes, config)
+    if "run" not in changes:
         raise ValueError("give --config RECIPE.yaml, or --run PATH of an existing run")
-    run = Folder(given["run"])
+    run = Folder(str(changes["run"]))
     if not run.exists("config.json"):
-        raise ValueError(f"{run.url} holds no run (no config.json); give --config")
-    return read_recipe(run.read_bytes("config.json").decode(), given, run.url)
+        raise ValueError(f"--run {run.url} holds no run (no config.json); add --config")
+    return read_recipe(run.read_bytes("config.json").decode(), changes, run.url)
 
 
-def options(arguments: list[str]) -> dict[str, str]:
-    """{name: value} of --name value and --name=value."""
-    given: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        name, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or not name:
-            raise ValueError(f"{word!r} is not an option; options are --name value")
-        if not equals:
-            if not rest:
-                raise ValueError(f"--{name} needs a value")
-            value = rest.pop(0)
-        given[name] = value
-    return given
+def run_command(
+    command: click.Command, program: str, arguments: list[str] | None = None
+) -> None:
+    """Run a command; exits. Bad input is told in one line, with exit code 2."""
+    try:
+        code = command.main(arguments, prog_name=program, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.NoSuchOption as error:
+        hint = _hint(error.possibilities, "--help-all")
+        text = f"{error.option_name}: no such option; {hint}"
+    except click.exceptions.NoSuchCommand as error:
+        hint = _hint(error.possibilities, "--help")
+        text = f"{error.command_name}: no such command; {hint}"
+    except click.ClickException as error:
+        text = error.format_message()
+    except (ValueError, OSError) as error:
+        text = str(getattr(error, "cause", None) or error)
+    except click.Abort:
+        sys.exit(1)
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(2)
 
 
-def help_text(doc: str) -> str:
-    """The entry point's docstring, then every field with its default and meaning."""
-    lines = [doc.strip(), "", "options:", "  --config PATH", "      YAML recipe."]
-    lines += _fields(Recipe, "")
-    return "\n".join(lines)
-
-
-def _fields(model: type[BaseModel], prefix: str) -> list[str]:
-    lines = []
-    for name, field in model.model_fields.items():
-        inner = _model_in(field.annotation)
-        is_set = getattr(field.annotation, "__origin__", None) is dict
-        if inner is not None:
-            key = f"{prefix}{name}.NAME." if is_set else f"{prefix}{name}."
-            lines += _fields(inner, key)
-            continue
-        default = "required" if field.is_required() else f"default {field.default!r}"
-        lines.append(f"  --{prefix}{name} ({default})")
-        text = " ".join((field.description or "").split())
-        lines.append(f"      {text}")
-    return lines
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The nested model of a field: X, X | None or dict[str, X]."""
-    for kind in (annotation, *get_args(annotation)):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
+def _hint(near: Sequence[str] | None, option: str) -> str:
+    return f"did you mean {near[0]}?" if near else f"{option} lists all"

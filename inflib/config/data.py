@@ -38,7 +38,7 @@ class SourceConfig(Frozen):
     path: str | tuple[str, ...]
     """Files (JSONL, Parquet, CSV; globs, .gz and s3:// allowed), a `datasets` folder,
     or a hub name written hub:owner/name, with a folder of it as hub:owner/name/dir;
-    or made-up data: generated:answers?pairs=900&seed=0 (data.synthetic.sources)."""
+    or made-up data, generated:answers?pairs=900&seed=0."""
 
     split: str = "train"
     """Split of a hub name or of a `datasets` dictionary folder."""

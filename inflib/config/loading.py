@@ -33,17 +33,21 @@ FREE = {
 `prepare` itself accepts more labels, and nothing else."""
 
 
-def read_recipe(text: str, overrides: dict[str, str], origin: str) -> Recipe:
-    """Recipe from YAML text and {dotted field: YAML value}; errors name `origin`."""
+def read_recipe(text: str, changes: dict[str, Any], origin: str) -> Recipe:
+    """Recipe of a YAML text, with {dotted field: value} of the command line.
+
+    Validated once, whole. Errors name `origin`, or the option that is wrong.
+    """
     try:
         fields = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"{origin}: not valid YAML: {error}") from None
+        said = " ".join(str(error).split())
+        raise ValueError(f"{origin}: not valid YAML: {said}") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{origin}: a recipe is a YAML mapping")
-    for name, value in overrides.items():
-        _set(fields, name, yaml.safe_load(value))
-    return _validated(fields, origin)
+    for name, value in changes.items():
+        _set(fields, name, value)
+    return _validated(fields, origin, list(changes))
 
 
 def with_fields(recipe: Recipe, changes: dict[str, Any], origin: str) -> Recipe:
@@ -51,7 +55,7 @@ def with_fields(recipe: Recipe, changes: dict[str, Any], origin: str) -> Recipe:
     fields = recipe.model_dump(mode="json")
     for name, value in changes.items():
         _set(fields, name, value)
-    return _validated(fields, origin)
+    return _validated(fields, origin, [])
 
 
 def _set(fields: dict[str, Any], name: str, value: Any) -> None:
@@ -65,15 +69,19 @@ def _set(fields: dict[str, Any], name: str, value: Any) -> None:
     fields[last] = value
 
 
-def _validated(fields: dict[str, Any], origin: str) -> Recipe:
+def _validated(fields: dict[str, Any], origin: str, options: list[str]) -> Recipe:
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, p['loc'])) or 'recipe'}: {p['msg']}"
-            for p in error.errors()
-        ]
-        raise ValueError(f"{origin}: " + "; ".join(problems)) from None
+        problems: dict[str, list[str]] = {}
+        for problem in error.errors():
+            field = ".".join(map(str, problem["loc"])) or "recipe"
+            given = [name for name in options if f"{field}.".startswith(f"{name}.")]
+            place = f"--{given[0]}" if given else f"{origin}: {field}"
+            said = problem["msg"].removeprefix("Value error, ")
+            problems.setdefault(place, []).append(said)
+        lines = [f"{place}: {', or '.join(said)}" for place, said in problems.items()]
+        raise ValueError("; ".join(lines)) from None
 
 
 def bind(recipe: Recipe) -> None:

@@ -198,7 +198,11 @@ class Recipe(Frozen):
     report: ReportConfig = ReportConfig()
     bias: BiasConfig = BiasConfig()
     judge: JudgeConfig | None = None
+    """A language model that rates or compares responses (`inflib judge`)."""
+
     oversight: OversightConfig | None = None
+    """In what labelers differ from an expert (`inflib oversight`)."""
+
     cluster: ClusterConfig = ClusterConfig()
 
     @model_validator(mode="after")

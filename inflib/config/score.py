@@ -13,7 +13,7 @@ from pydantic import (
 
 from inflib.config.base import Frozen
 
-Kind = Literal[
+Curvature = Literal[
     "gauss_newton", "empirical_fisher", "datainf", "datainf_layer", "identity"
 ]
 """Curvatures, see inflib.numerics.curvature."""
@@ -21,14 +21,14 @@ Kind = Literal[
 QueryLoss = Literal["bradley_terry", "margin"]
 """What is explained of a query label: its loss, or -margin."""
 
-ITERATIVE: tuple[Kind, ...] = ("gauss_newton", "empirical_fisher")
+ITERATIVE: tuple[Curvature, ...] = ("gauss_newton", "empirical_fisher")
 """Those that are solved by conjugate gradients, for a sweep of dampings."""
 
 
 class ScoreConfig(Frozen):
     """Stage 4: sketches to influence scores."""
 
-    curvatures: tuple[Kind, ...] = ("gauss_newton", "datainf", "identity")
+    curvatures: tuple[Curvature, ...] = ("gauss_newton", "datainf", "identity")
     """Inverse-Hessian approximations, the first being the one reported. identity is
     the plain gradient dot product; datainf_layer needs sketch.by_layer."""
 
@@ -67,8 +67,13 @@ class ScoreConfig(Frozen):
     max_steps: PositiveInt = 200
     """Steps of conjugate gradients (each is a pass over the sketches) at most."""
 
-    group_shards: PositiveInt = 4
+    shards_per_task: PositiveInt = 4
     """Shards per reduction task. Changes rounding only."""
+
+    @property
+    def reported(self) -> Curvature:
+        """The curvature whose scores are reported: the first one."""
+        return self.curvatures[0]
 
     @property
     def columns(self) -> list[str]:
@@ -80,7 +85,7 @@ class ScoreConfig(Frozen):
                 found += self.swept(kind)
         return found
 
-    def swept(self, kind: Kind) -> list[str]:
+    def swept(self, kind: Curvature) -> list[str]:
         """Names of the columns of a curvature at each damping, ascending."""
         return [f"{kind}_{damping:g}" for damping in sorted(self.damping)]
 

@@ -1,0 +1,1 @@
+"""Stage 1: preference files to comparisons and labels, tokenised, in shards."""

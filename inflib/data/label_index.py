@@ -45,7 +45,7 @@ _LABEL = np.dtype(
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelKeys:
     """Labels by 64-bit hashes of their ids; arrays of one entry per label."""
 
     pair: np.ndarray
@@ -55,7 +55,7 @@ class Labels:
     sign: np.ndarray
 
 
-class Census:
+class LabelIndex:
     """Feed it every batch of rows, then ask."""
 
     def __init__(self) -> None:
@@ -108,10 +108,10 @@ class Census:
         self.keep(~mask)
         return places
 
-    def labels(self) -> Labels:
+    def labels(self) -> LabelKeys:
         """The used labels, in the order in which they came."""
         found = self._labels()
-        return Labels(
+        return LabelKeys(
             found["pair"],
             found["comparison"],
             np.array([*self._files, ""], dtype=object)[found["file"]],

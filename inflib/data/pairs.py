@@ -23,7 +23,7 @@ OURS = ("prompt", "chosen", "rejected", "pair_id")
 ASSISTANT = "\n\nAssistant:"
 HUMAN = "\n\nHuman:"
 
-PROMPT_DIGITS = 12
+_PROMPT_DIGITS = 12
 """Leading digits of a comparison_id that stand for its prompt."""
 
 Message = dict[str, Any]
@@ -59,7 +59,12 @@ class Pair:
         it brings the comparisons of a prompt together."""
         prompt = hashlib.sha256(self.prompt.encode(errors="surrogatepass"))
         whole = hashlib.sha256(json.dumps([self.prompt, *self.responses]).encode())
-        return prompt.hexdigest()[:PROMPT_DIGITS] + whole.hexdigest()[:20]
+        return prompt.hexdigest()[:_PROMPT_DIGITS] + whole.hexdigest()[:20]
+
+
+def prompt_of(comparison_id: str) -> str:
+    """The digits that comparisons of one prompt share, and no others."""
+    return comparison_id[:_PROMPT_DIGITS]
 
 
 def to_pair(raw: RawRow, columns: dict[str, str], render: Render) -> Pair | BadRow:

@@ -11,18 +11,15 @@ import jinja2
 import pyarrow as pa
 
 from inflib.config.data import PrepareConfig, SourceConfig
-from inflib.config.recipe import Recipe
+from inflib.config.recipe import ModelConfig, Recipe
 from inflib.data.hash_sampling import in_part
+from inflib.data.output_columns import KEPT_AS, is_reserved
 from inflib.data.pairs import Message, Pair, Render, to_pair
-from inflib.data.pairs_folder import LABELS
 from inflib.data.planting import plant, selected
 from inflib.data.ratings import Ratings, read_ratings
 from inflib.data.readers import BadRow, find_files, kind_of, read_rows
 from inflib.data.row_schema import BAD, OUTSIDE, ROWS, TOO_LONG, USED, Place
 from inflib.data.tokens import Tokens, tokenize
-
-_OUTPUT = {"margin", "loss", "gradient_norm", "status", *LABELS.names}
-_OUTPUT_GROUPS = ("influence_", "flip_effect_", "rank_")
 
 
 def read_file(
@@ -33,8 +30,7 @@ def read_file(
     file_name starts the ids of rows that have none of their own.
     """
     source = recipe.prepare.sources[pairs]
-    model = recipe.model
-    tokenizer = _tokenizer(model.base, model.revision, model.trust_remote_code)
+    tokenizer = _tokenizer(recipe.model)
     raw = read_rows(file, source.split)
     while part := list(islice(raw, 512)):
         rows: list[dict[str, Any]] = []
@@ -146,8 +142,7 @@ def used_rows(
 
 
 def _free_name(name: str) -> str:
-    taken = name in _OUTPUT or name.startswith(_OUTPUT_GROUPS)
-    return f"input_{name}" if taken else name
+    return KEPT_AS + name if is_reserved(name) else name
 
 
 def _is_number(value: Any) -> bool:
@@ -161,11 +156,11 @@ def _ratings(paths: str | tuple[str, ...]) -> Ratings:
 
 
 @functools.lru_cache(maxsize=1)
-def _tokenizer(base: str, revision: str | None, trust_remote_code: bool) -> Any:
+def _tokenizer(model: ModelConfig) -> Any:
     # Only here: it imports torch, seconds that tasks which do not tokenise save.
     from inflib.data.tokenizer import load_tokenizer
 
-    return load_tokenizer(base, revision, trust_remote_code)
+    return load_tokenizer(model)
 
 
 def _renderer(tokenizer: Any) -> Render:

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig
+
+from inflib.config.recipe import ModelConfig
 
 PACKAGE = "package:"
 
@@ -25,10 +27,10 @@ def resolve_base(base: str) -> str:
     return str(Path(found.submodule_search_locations[0]) / inside)
 
 
-def load_tokenizer(base: str, revision: str | None, trust_remote_code: bool) -> Any:
+def load_tokenizer(model: ModelConfig) -> Any:
     """Tokenizer that pads on the right with a token that is never the last one."""
     tokenizer = AutoTokenizer.from_pretrained(
-        resolve_base(base), revision=revision, trust_remote_code=trust_remote_code
+        resolve_base(model.base), **loading_options(model)
     )
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
@@ -38,8 +40,8 @@ def load_tokenizer(base: str, revision: str | None, trust_remote_code: bool) -> 
         usable = [t for t in candidates if t and t != tokenizer.eos_token]
         if not usable:
             raise ValueError(
-                f"{base}: its tokenizer has no pad token apart from EOS, and neither "
-                "an unk nor a bos token to pad with: add a pad token and save it"
+                f"{model.base}: its tokenizer has no pad token apart from EOS, and "
+                "neither an unk nor a bos token to pad with: add a pad token, save it"
             )
         tokenizer.pad_token = usable[0]
     return tokenizer
@@ -53,9 +55,22 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
-def max_positions(base: str, revision: str | None, trust_remote_code: bool) -> int:
+def max_positions(model: ModelConfig) -> int:
     """Longest sequence the base model has positions for (0: not stated)."""
-    config = AutoConfig.from_pretrained(
-        resolve_base(base), revision=revision, trust_remote_code=trust_remote_code
+    text_config = load_config(model).get_text_config()
+    return getattr(text_config, "max_position_embeddings", 0) or 0
+
+
+def load_config(model: ModelConfig) -> PretrainedConfig:
+    """The base model's configuration, without its weights."""
+    return AutoConfig.from_pretrained(
+        resolve_base(model.base), **loading_options(model)
     )
-    return getattr(config.get_text_config(), "max_position_embeddings", 0) or 0
+
+
+def loading_options(model: ModelConfig) -> dict[str, Any]:
+    """What every `from_pretrained` of the base model is given."""
+    return {
+        "revision": model.revision,
+        "trust_remote_code": model.trust_remote_code,
+    }

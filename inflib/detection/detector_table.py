@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 
 from inflib.config.bias import BiasConfig
 from inflib.config.recipe import Recipe
+from inflib.data.output_columns import GRADIENT_NORM, INFLUENCE, SELF_INFLUENCE
 from inflib.detection.detectors import of_margins
 from inflib.numerics import ranking
 from inflib.scores.influence_folder import truth_column
@@ -38,10 +39,10 @@ def detectors(recipe: Recipe, table: pa.Table, query: str) -> Scores:
     """Those that the scored labels alone give."""
     found: Scores = {}
     for kind in recipe.score.columns:
-        found[f"influence_{kind}"] = table[f"influence_{kind}_{query}"].to_numpy()
-    found["self_influence_identity"] = table["gradient_norm"].to_numpy() ** 2
+        found[f"influence_{kind}"] = table[INFLUENCE.of(kind, query)].to_numpy()
+    found["self_influence_identity"] = table[GRADIENT_NORM.name].to_numpy() ** 2
     for name in table.column_names:
-        if name.startswith("self_influence_"):
+        if SELF_INFLUENCE.matches(name):
             found[name] = table[name].to_numpy()
     found |= of_margins(table["margin"].to_numpy())
     found["length_difference"] = table["length_difference"].to_numpy().astype(float)
@@ -77,13 +78,13 @@ def figures(
         row: dict[str, Any] = {}
         exact = ranking.detection(values, wrong)
         assert exact is not None
-        for figure in ranking.FIGURES:
-            low, high = ranking.interval(drawn[name][figure])
+        for figure in ranking.METRICS:
+            low, high = ranking.percentile_interval(drawn[name][figure])
             row[figure] = exact[figure]
             row[f"{figure}_low"], row[f"{figure}_high"] = low, high
         if name != reference:
             differences = drawn[reference]["auc"] - drawn[name]["auc"]
-            low, high = ranking.interval(differences)
+            low, high = ranking.percentile_interval(differences)
             row["below_reference"] = {
                 "low": low,
                 "high": high,

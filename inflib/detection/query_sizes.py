@@ -11,11 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inflib.config.score import QueryLoss
-from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics import quantized_products
-from inflib.scores.labels import read_labels
-from inflib.scores.sums import read_payload
-from inflib.storage.folder import Folder
+from inflib.scores.sketch_set import SketchSet
 
 
 @dataclass(frozen=True)
@@ -28,17 +25,16 @@ class Subsets:
 
 
 def draw_subsets(
-    run: Folder,
-    query: str,
+    sketches: SketchSet,
     loss: QueryLoss,
     sizes: tuple[int, ...],
     repeats: int,
     seed: int,
 ) -> Subsets:
     """`repeats` draws of every size that the query set has more labels than."""
-    shards = PairsFolder(run / "pairs" / query).plan()
-    labels = [read_labels(run, query, shard) for shard in shards]
-    counted = torch.cat([found.counted for found in labels])
+    shards = sketches.plan()
+    labels = [sketches.labels(shard) for shard in shards]
+    counted = torch.cat([each.counted for each in labels])
     places = np.flatnonzero(counted.numpy())
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(places) for _ in range(repeats)]
@@ -48,15 +44,12 @@ def draw_subsets(
     for column, part in enumerate(parts):
         chosen[torch.from_numpy(part), column] = 1 / len(part)
     total, start = None, 0
-    for shard, found in zip(shards, labels, strict=True):
-        own = (
-            chosen[start : start + len(found.signs)]
-            * found.query_weights(loss)[:, None]
-        )
-        terms = torch.zeros(found.num_comparisons, len(parts), dtype=torch.float64)
-        terms.index_add_(0, found.rows, own)
-        payload, scales = read_payload(run, query, shard)
-        total = quantized_products.combine(payload, scales, terms, total)
-        start += len(found.signs)
+    for shard, each in zip(shards, labels, strict=True):
+        chosen_here = chosen[start : start + len(each.signs)]
+        weights = chosen_here * each.query_weights(loss)[:, None]
+        terms = torch.zeros(each.num_comparisons, len(parts), dtype=torch.float64)
+        terms.index_add_(0, each.rows, weights)
+        total = quantized_products.combine(*sketches.payload(shard), terms, total)
+        start += len(each.signs)
     assert total is not None, "no shards"
     return Subsets([len(part) for part in parts], total)

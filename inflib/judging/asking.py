@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from inflib.data.pairs_folder import PairsFolder
-from inflib.judging.plan import TEXTS, Asked
+from inflib.judging.plan import TEXTS, Question
 from inflib.judging.questions import Questions, messages
 from inflib.judging.verdicts import Answer, chain, to_answer, totals
 from inflib.storage.folder import Folder
@@ -78,7 +78,7 @@ class Asker:
         self._problem = ""
         self._made: list[Answer] = []
 
-    def __call__(self, unit: Sequence[tuple[Asked, int]]) -> Receipt:
+    def __call__(self, unit: Sequence[tuple[Question, int]]) -> Receipt:
         self._made = []
         if not self._problem:
             asyncio.run(self._ask_all(unit))
@@ -91,7 +91,7 @@ class Asker:
             self._problem,
         )
 
-    async def _ask_all(self, unit: Sequence[tuple[Asked, int]]) -> None:
+    async def _ask_all(self, unit: Sequence[tuple[Question, int]]) -> None:
         from openai import AsyncOpenAI
 
         texts = self._texts(unit[0][0])
@@ -103,7 +103,7 @@ class Asker:
             max_retries=0,
         ) as client:
 
-            async def settle(question: Asked, repeat: int) -> None:
+            async def settle(question: Question, repeat: int) -> None:
                 async with under_way:
                     text = self.asks.text(texts[question.row], question.part)
                     await self._settle(client, question.digest, text, repeat)
@@ -111,7 +111,7 @@ class Asker:
             # The first error, of storing an answer for one, ends all of them.
             await asyncio.gather(*(settle(*item) for item in unit))
 
-    def _texts(self, question: Asked) -> list[dict[str, str]]:
+    def _texts(self, question: Question) -> list[dict[str, str]]:
         folder = PairsFolder(self.run / "pairs" / question.pairs)
         (shard,) = (s for s in folder.plan() if s.name == question.shard)
         return folder.comparisons(shard, TEXTS).to_pylist()

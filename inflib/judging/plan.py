@@ -12,7 +12,7 @@ from typing import Any
 from inflib.config.judge import JudgeConfig
 from inflib.config.recipe import Recipe
 from inflib.data.hash_sampling import unit_hash
-from inflib.data.pairs import PROMPT_DIGITS, Message, to_pair
+from inflib.data.pairs import Message, prompt_of, to_pair
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.readers import BadRow, find_files, read_rows
 from inflib.judging.questions import SYCOPHANCY, Example, Questions, check_rubric
@@ -26,7 +26,7 @@ Texts = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """One question about one comparison, and where its texts are."""
 
     pairs: str
@@ -62,7 +62,7 @@ def questions(recipe: Recipe) -> Questions:
     return Questions(config, rubric, draw_examples(recipe) if config.shots else ())
 
 
-def asked(run: Folder, asks: Questions) -> Iterator[Asked]:
+def asked(run: Folder, asks: Questions) -> Iterator[Question]:
     """All questions, in the order of the sets and their shards."""
     for pairs in asks.config.sets:
         folder = PairsFolder(run / "pairs" / pairs)
@@ -71,7 +71,7 @@ def asked(run: Folder, asks: Questions) -> Iterator[Asked]:
             for row, texts in enumerate(rows):
                 for part in asks.parts(texts["comparison_id"]):
                     text = asks.text(texts, part)
-                    yield Asked(
+                    yield Question(
                         pairs,
                         shard.name,
                         row,
@@ -94,7 +94,7 @@ def draw_examples(recipe: Recipe) -> tuple[Example, ...]:
     else:
         votes = _file_votes(recipe, config.examples)
     judged = {
-        name[:PROMPT_DIGITS]
+        prompt_of(name)
         for pairs in config.sets
         for folder in [PairsFolder(run / "pairs" / pairs)]
         for shard in folder.plan()
@@ -104,7 +104,7 @@ def draw_examples(recipe: Recipe) -> tuple[Example, ...]:
     found = [
         name
         for name, (_, vote) in votes.items()
-        if vote and name[:PROMPT_DIGITS] not in judged
+        if vote and prompt_of(name) not in judged
     ]
     if len(found) < config.shots:
         raise ValueError(
@@ -160,10 +160,7 @@ def _render(recipe: Recipe) -> Any:
     def render(turns: list[Message], add_generation_prompt: bool) -> str:
         from inflib.data.tokenizer import load_tokenizer
 
-        model = recipe.model
-        tokenizer: Any = load_tokenizer(
-            model.base, model.revision, model.trust_remote_code
-        )
+        tokenizer: Any = load_tokenizer(recipe.model)
         return tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=add_generation_prompt
         )
@@ -188,7 +185,7 @@ class Estimate:
         )
 
 
-def estimate(config: JudgeConfig, todo: list[tuple[Asked, int]]) -> Estimate:
+def estimate(config: JudgeConfig, todo: list[tuple[Question, int]]) -> Estimate:
     """An upper estimate of the output, a rough one of the input; questions that are
     asked again, because their answers cannot be read, come on top."""
     characters = sum(question.num_characters for question, _ in todo)
@@ -205,14 +202,14 @@ def cost(config: JudgeConfig, tokens_in: int, tokens_out: int) -> float:
 
 
 def chunks(
-    todo: list[tuple[Asked, int]], config: JudgeConfig
-) -> list[list[tuple[Asked, int]]]:
+    todo: list[tuple[Question, int]], config: JudgeConfig
+) -> list[list[tuple[Question, int]]]:
     """The questions, with the numbers of their repeats, as units of work of one shard.
 
     A unit keeps a worker's requests under way for some rounds.
     """
     most = min(16 * config.at_once, -(-len(todo) // config.workers))
-    found: list[list[tuple[Asked, int]]] = []
+    found: list[list[tuple[Question, int]]] = []
     for item in todo:
         last = found[-1][-1][0] if found else None
         same = last and (last.pairs, last.shard) == (item[0].pairs, item[0].shard)

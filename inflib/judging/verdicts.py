@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from inflib.judging.plan import Asked
+from inflib.judging.plan import Question
 from inflib.judging.questions import Questions, answer_name, other
 from inflib.storage.folder import Folder
 
@@ -79,8 +79,8 @@ def is_settled(names: Iterable[str], answers: Mapping[str, Answer]) -> bool:
 
 
 def pending(
-    questions: Iterable[Asked], asks: Questions, answers: Answers
-) -> list[tuple[Asked, int]]:
+    questions: Iterable[Question], asks: Questions, answers: Answers
+) -> list[tuple[Question, int]]:
     """Questions still to ask, with the numbers of their repeats; equal ones once."""
     found, seen = [], set()
     for question in questions:
@@ -103,7 +103,9 @@ class Verdicts:
     totals: dict[str, int]
 
 
-def verdicts(questions: Iterable[Asked], asks: Questions, answers: Answers) -> Verdicts:
+def verdicts(
+    questions: Iterable[Question], asks: Questions, answers: Answers
+) -> Verdicts:
     """Rows by comparison, in the order of the questions."""
     given: dict[str, list[Answer]] = {}
     values: dict[str, dict[str, list[Any]]] = {}

@@ -1,0 +1,1 @@
+"""Stage 2: the LoRA reward model: train it, load it, run it."""

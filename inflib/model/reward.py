@@ -16,36 +16,29 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from inflib.data.tokenizer import resolve_base
+from inflib.config.recipe import ModelConfig
+from inflib.data.tokenizer import loading_options, resolve_base
 from inflib.model.attention import flat_attention
 from inflib.model.last_layer import reward_tokens_only
 from inflib.model.packing import Batch
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 HEADS = ("score", "classifier")
 _HASHED_WHOLE = 256 * 2**20
 
 
-def load_base(
-    base: str,
-    revision: str | None,
-    dtype: torch.dtype,
-    attention: str,
-    trust_remote_code: bool,
-    pad_id: int,
-) -> nn.Module:
+def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
     """Base model with a score head of one output (random until trained)."""
-    path = resolve_base(base)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        path,
-        revision=revision,
+    base = AutoModelForSequenceClassification.from_pretrained(
+        resolve_base(model.base),
         num_labels=1,
-        dtype=dtype,
-        attn_implementation=attention,
-        trust_remote_code=trust_remote_code,
+        dtype=DTYPES[model.dtype],
+        attn_implementation=model.attention,
+        **loading_options(model),
     )
-    model.config.pad_token_id = pad_id
-    model.config.get_text_config().pad_token_id = pad_id
-    return model
+    base.config.pad_token_id = pad_id
+    base.config.get_text_config().pad_token_id = pad_id
+    return base
 
 
 def set_dtypes(model: PeftModel) -> None:

@@ -13,8 +13,6 @@ from inflib.model.adapter import attach, read_adapter
 from inflib.model.reward import digest_folder, load_base
 from inflib.storage.folder import Folder
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
 
 def adapter_folder(recipe: Recipe) -> Folder:
     """Where the adapter is: the user's own, or the one that `train` wrote."""
@@ -23,16 +21,8 @@ def adapter_folder(recipe: Recipe) -> Folder:
 
 def load_reward_model(recipe: Recipe, device: torch.device) -> tuple[nn.Module, Any]:
     """(model, tokenizer) ready for margin gradients, in eval mode on `device`."""
-    config = recipe.model
-    tokenizer = load_tokenizer(config.base, config.revision, config.trust_remote_code)
-    base = load_base(
-        config.base,
-        config.revision,
-        DTYPES[config.dtype],
-        config.attention,
-        config.trust_remote_code,
-        tokenizer.pad_token_id,
-    )
+    tokenizer = load_tokenizer(recipe.model)
+    base = load_base(recipe.model, tokenizer.pad_token_id)
     return attach(base, read_adapter(adapter_folder(recipe))).to(device), tokenizer
 
 

@@ -3,6 +3,7 @@
 TRL and datasets are imported inside functions: the rest of inflib runs without them.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from inflib.config.recipe import Recipe
 from inflib.data.label_edits import UNCHANGED, Edits
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_tokenizer
+from inflib.model.adapter import CONFIG as ADAPTER_CONFIG
 from inflib.model.reward import load_base
-from inflib.model.reward_folder import DTYPES
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
+
+_SAVED = (".json", ".safetensors", ".txt", ".model")
 
 
 def labelled_ids(
@@ -95,19 +98,10 @@ def build_trainer(
     """
     from trl import RewardConfig, RewardTrainer
 
-    config, model_config = recipe.train, recipe.model
+    config = recipe.train
     torch.manual_seed(config.seed)
-    tokenizer = load_tokenizer(
-        model_config.base, model_config.revision, model_config.trust_remote_code
-    )
-    base = load_base(
-        model_config.base,
-        model_config.revision,
-        DTYPES[model_config.dtype],
-        model_config.attention,
-        model_config.trust_remote_code,
-        tokenizer.pad_token_id,
-    )
+    tokenizer = load_tokenizer(recipe.model)
+    base = load_base(recipe.model, tokenizer.pad_token_id)
     targets = config.target_modules
     lora = LoraConfig(
         task_type=TaskType.SEQ_CLS,  # trains and saves the score head as well
@@ -160,11 +154,18 @@ def build_trainer(
 def save_reward_model(trainer: Any, scratch: str, target: Folder) -> None:
     """Copy adapter, score head and tokenizer into the run's reward_model/."""
     trainer.save_model(scratch)
+    config = Path(scratch) / ADAPTER_CONFIG
+    config.write_text(_ordered(config.read_text()))
     for path in sorted(Path(scratch).iterdir()):
-        if path.is_file() and path.suffix in (
-            ".json",
-            ".safetensors",
-            ".txt",
-            ".model",
-        ):
+        if path.is_file() and path.suffix in _SAVED:
             target.write(path.name, path.read_bytes())
+
+
+def _ordered(adapter_config: str) -> str:
+    """The same adapter in the same bytes: PEFT writes sets of module names, whose
+    order differs from process to process, and sketches are bound to these bytes."""
+    fields = json.loads(adapter_config)
+    for name in ("target_modules", "modules_to_save"):
+        if isinstance(fields[name], list):
+            fields[name] = sorted(fields[name])
+    return json.dumps(fields, indent=2, sort_keys=True)

@@ -1,0 +1,1 @@
+"""Formulas on tensors; no files, no model, nothing else of inflib."""

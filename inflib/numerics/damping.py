@@ -9,7 +9,7 @@ least `score.reliability`. Less damping corrects more for what the model has lea
 the data, and lets the query set's noise through.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -19,30 +19,48 @@ _HALVINGS = 10
 """Random halves of the query groups that a reliability is the mean over."""
 
 
+@dataclass(frozen=True)
+class Tried:
+    """One damping of the sweep."""
+
+    damping: float
+    reliability: float
+    residual: float
+    """Of its solution, relative to the query vector."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The damping of one query set, and why."""
+
+    damping: float
+    reliability: float
+    reliable: bool
+    """Whether its reliability reaches what was asked for."""
+
+    sweep: list[Tried]
+
+
 def choose(
     scores: Float[Tensor, "n l g"],
     dampings: list[float],
     residuals: Float[Tensor, " l"],
     threshold: float,
-) -> tuple[int, dict[str, Any]]:
-    """(place of the damping, facts for the record) of one query set.
+) -> tuple[int, Choice]:
+    """(place of the damping in the sweep, the choice) of one query set.
 
     scores: of a sample of labels, what each group adds; dampings: ascending; residuals:
     of the solutions. Where no damping is reliable, the largest one is taken: nothing
     says that a correction can be afforded.
     """
-    found = [reliability(scores[:, i].numpy()) for i in range(len(dampings))]
-    good = [i for i, rho in enumerate(found) if rho >= threshold]
+    rhos = [reliability(scores[:, i].numpy()) for i in range(len(dampings))]
+    good = [i for i, rho in enumerate(rhos) if rho >= threshold]
     best = good[0] if good else len(dampings) - 1
-    return best, {
-        "damping": dampings[best],
-        "reliability": found[best],
-        "reliable": bool(good),
-        "sweep": [
-            {"damping": d, "reliability": rho, "residual": float(r)}
-            for d, rho, r in zip(dampings, found, residuals, strict=True)
-        ],
-    }
+    sweep = [
+        Tried(damping, rho, float(residual))
+        for damping, rho, residual in zip(dampings, rhos, residuals, strict=True)
+    ]
+    return best, Choice(dampings[best], rhos[best], bool(good), sweep)
 
 
 def reliability(scores: Float[np.ndarray, "n g"]) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-FIGURES = ("auc", "ap", "tnr80")
+METRICS = ("auc", "ap", "tnr80")
 _FOUND = 0.8
 _AT_ONCE = 2_000_000
 
@@ -77,12 +77,12 @@ def bootstrap(
         for name, ranking in rankings.items():
             parts[name].append(_figures(ranking, positive, weights))
     return {
-        name: {f: np.concatenate([part[f] for part in found]) for f in FIGURES}
+        name: {f: np.concatenate([part[f] for part in found]) for f in METRICS}
         for name, found in parts.items()
     }
 
 
-def interval(values: Float[np.ndarray, " r"]) -> tuple[float, float]:
+def percentile_interval(values: Float[np.ndarray, " r"]) -> tuple[float, float]:
     """95%, by percentiles."""
     low, high = np.nanquantile(values, [0.025, 0.975])
     return float(low), float(high)

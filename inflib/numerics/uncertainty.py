@@ -81,7 +81,7 @@ def discover(p_values: np.ndarray, level: float) -> np.ndarray:
     return false_discovery_control(p_values) <= level
 
 
-def interval(values: list[float]) -> dict[str, float | None]:
+def t_interval(values: list[float]) -> dict[str, float | None]:
     """Mean and 95% interval of independent values; no interval of a single one."""
     mean, n = float(np.mean(values)), len(values)
     if n < 2:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from inflib.config.oversight import Method, SimulationConfig
 from inflib.data.label_edits import FLIP, Edit, Edits
-from inflib.numerics.uncertainty import interval
+from inflib.numerics.uncertainty import t_interval
 from inflib.oversight.expert_weights import (
     agreeing,
     direction,
@@ -25,7 +25,7 @@ from inflib.oversight.labeling import DISAGREES, FIRST, prefers_first, score_dif
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelerChoices:
     """A labeler's labels, and in simulations the expert's."""
 
     pair_ids: list[str]
@@ -39,9 +39,9 @@ class Labels:
     """The expert would have chosen the other one."""
 
     @staticmethod
-    def read(table: pa.Table, objectives: Sequence[str]) -> "Labels":
+    def read(table: pa.Table, objectives: Sequence[str]) -> "LabelerChoices":
         """From scored labels. Raises ValueError naming a column that is missing."""
-        return Labels(
+        return LabelerChoices(
             table["pair_id"].to_pylist(),
             score_differences(table, objectives),
             table[FIRST].to_numpy(),
@@ -64,7 +64,7 @@ class Labels:
 
 
 def new_weights(
-    labels: Labels, suspicion: dict[str, Float[np.ndarray, " n"]], seed: int
+    labels: LabelerChoices, suspicion: dict[str, Float[np.ndarray, " n"]], seed: int
 ) -> dict[Method, Float[np.ndarray, " m"]]:
     """By every method. suspicion: of influence, and of other methods if there are."""
     rng = np.random.default_rng(seed)
@@ -80,7 +80,7 @@ def new_weights(
 
 def ablations(
     config: SimulationConfig,
-    labels: Labels,
+    labels: LabelerChoices,
     influence: Float[np.ndarray, " n"],
     sizes: list[int],
     of_parts: Float[np.ndarray, "n s"],
@@ -115,7 +115,7 @@ def mean_over(rows: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]
         figures: dict[str, Any] = {}
         for name, value in own[0].items():
             if isinstance(value, float):
-                around = interval([row[name] for row in own])
+                around = t_interval([row[name] for row in own])
                 figures[name] = around.pop("mean")
                 figures |= {f"{name}_{end}": x for end, x in around.items()}
         found[method] = figures | {"labelers": own}

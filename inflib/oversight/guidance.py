@@ -17,7 +17,8 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from inflib.config.oversight import OversightConfig
-from inflib.numerics.ranking import interval, p_value
+from inflib.data.output_columns import ERROR, INFLUENCE
+from inflib.numerics.ranking import p_value, percentile_interval
 from inflib.oversight.expert_weights import slopes, unit_normal
 from inflib.oversight.labeling import score_differences
 
@@ -57,7 +58,7 @@ def differs(
     more = own - expert
     rows = []
     for i, name in enumerate(config.objectives):
-        low, high = interval(more[1:, i])
+        low, high = percentile_interval(more[1:, i])
         rows.append(
             {
                 "objective": name,
@@ -81,16 +82,16 @@ def said(row: dict[str, Any]) -> str:
 
 
 def decisions(
-    table: pa.Table, column: str, objectives: tuple[str, ...], most: int
+    table: pa.Table, score: str, objectives: tuple[str, ...], most: int
 ) -> list[dict[str, Any]]:
     """A labeler's labels that raise the expert's loss most, the most harmful first:
     pair_id, influence, its standard error, and the score differences (chosen -
     rejected). Labels that lower it are not listed.
 
-    table: scored labels; column: e.g. gauss_newton_expert.
+    table: scored labels; score: e.g. gauss_newton_expert.
     """
-    scores = table[f"influence_{column}"].to_numpy()
-    errors = table[f"error_{column}"].to_numpy()
+    scores = table[INFLUENCE.of(score)].to_numpy()
+    errors = table[ERROR.of(score)].to_numpy()
     apart = score_differences(table, objectives)
     order = [i for i in np.argsort(-scores, kind="stable")[:most] if scores[i] > 0]
     ids = table["pair_id"].to_pylist()

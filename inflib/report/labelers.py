@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from inflib.config.score import ReportConfig
+from inflib.data.output_columns import PARTS
 from inflib.numerics.group_tests import harm, preferences, suspect
 
 _SHARES = 10
@@ -126,19 +127,17 @@ def _preferences(
 def audit_groups(
     config: ReportConfig,
     table: pa.Table,
-    column: str,
-    shares: list[float],
+    score: str,
+    shares: np.ndarray,
     seen: dict[str, dict[str, dict[str, Any]]],
 ) -> dict[str, list[dict[str, Any]]]:
-    """{grouping column: rows of group_tests.suspect} by the scores of one column.
+    """{grouping column: rows of group_tests.suspect} by one score.
 
     seen: `audit_preferences` of the same table.
     """
-    parts = table[f"parts_{column}"].combine_chunks()
+    parts = table[PARTS.of(score)].combine_chunks()
     values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
     return {
-        name: suspect(
-            harm(groups, values, np.array(shares), config.fdr), seen[name], config.fdr
-        )
+        name: suspect(harm(groups, values, shares, config.fdr), seen[name], config.fdr)
         for name, groups in group_columns(config, table).items()
     }

@@ -3,6 +3,7 @@
 Texts are shortened, never evaluated, and stripped of control characters.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ import pyarrow.compute as pc
 from scipy.optimize import minimize_scalar
 
 from inflib.config.recipe import Recipe
+from inflib.data.output_columns import ERROR, FLIP_EFFECT, INFLUENCE, RANK, STATUS
 from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics.ranking import detection
 from inflib.numerics.uncertainty import discoveries
 from inflib.report.labelers import audit_groups, audit_preferences
-from inflib.scores.influence_folder import truth_column
-from inflib.scores.labels import accuracy, margins
+from inflib.scores.influence_folder import InfluenceFolder, truth_column
+from inflib.scores.sketch_set import SketchSet, accuracy
 from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
 
@@ -40,25 +42,27 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     is in units of query loss per unit of training weight; positive is harmful.
     """
     run = Folder(recipe.run)
-    table = (run / "influence").read_table("influence.parquet")
-    counted = table.filter(pc.field("status") == OK)
-    statuses = table["status"].value_counts().to_pylist()
+    influence = InfluenceFolder.of(run)
+    table, (counted, _) = influence.table, influence.counted()
+    statuses = table[STATUS.name].value_counts().to_pylist()
     prepared = (run / "pairs").read_json("report.json")
-    own = {pairs: margins(run, pairs) for pairs in recipe.prepare.sources}
+    margins = {
+        pairs: SketchSet(run, pairs).margins() for pairs in recipe.prepare.sources
+    }
     summary: dict[str, Any] = {
         "run": run.url,
         "labels": len(counted),
         "not_counted": {
-            found["values"]: found["counts"]
-            for found in statuses
-            if found["values"] != OK
+            status["values"]: status["counts"]
+            for status in statuses
+            if status["values"] != OK
         },
         "excluded": {
             pairs: prepared[pairs]["excluded"] for pairs in recipe.prepare.sources
         },
         "comparisons": len(pc.unique(counted["comparison_id"])),
-        "accuracy": {pairs: round(accuracy(m), 4) for pairs, m in own.items()},
-        "curvature": recipe.score.curvatures[0],
+        "accuracy": {pairs: round(accuracy(m), 4) for pairs, m in margins.items()},
+        "curvature": recipe.score.reported,
         "preferences": audit_preferences(recipe.report, counted),
         "queries": {},
         "stages": {
@@ -67,29 +71,31 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             if (run / folder).exists("done.json")
         },
     }
-    done = (run / "influence").read_json("done.json")
     for query in recipe.prepare.queries:
-        column = f"{recipe.score.curvatures[0]}_{query}"
-        scores = counted[f"influence_{column}"].to_numpy()
-        differ = _discoveries(recipe, table, column)
-        found: dict[str, Any] = {
-            "best_scale": round(best_scale(own[query]), 3),
+        score = f"{recipe.score.reported}_{query}"
+        scores = counted[INFLUENCE.of(score)].to_numpy()
+        differ = _discoveries(recipe, table, score)
+        facts: dict[str, Any] = {
+            "best_scale": round(best_scale(margins[query]), 3),
             "harmful_share": float(np.mean(scores > 0)),
             "distinguishable_from_zero": int(differ.sum()),
             "damping": {
-                kind: facts["queries"][query]
-                for kind, facts in done["curvatures"].items()
-                if "queries" in facts
+                kind: asdict(record.queries[query])
+                for kind, record in influence.record.curvatures.items()
+                if record.queries
             },
-            "top": _top(run, recipe, table, column, differ),
+            "top": _top(run, recipe, table, score, differ),
         }
-        shares = done["query_groups"][query]
-        found["groups"] = audit_groups(
-            recipe.report, counted, column, shares, summary["preferences"]
+        facts["groups"] = audit_groups(
+            recipe.report,
+            counted,
+            score,
+            influence.shares(query),
+            summary["preferences"],
         )
         if recipe.report.truth is not None:
-            found["detection"] = _detection(recipe, counted, query)
-        summary["queries"][query] = found
+            facts["detection"] = _detection(recipe, counted, query)
+        summary["queries"][query] = facts
     return summary
 
 
@@ -122,7 +128,7 @@ def _detection(
     """
     wrong = truth_column(table, recipe.report.truth, "report.truth")
     detectors = {
-        f"influence_{kind}": table[f"influence_{kind}_{query}"].to_numpy()
+        f"influence_{kind}": table[INFLUENCE.of(kind, query)].to_numpy()
         for kind in recipe.score.columns
     }
     detectors["length_difference"] = table["length_difference"].to_numpy()
@@ -130,22 +136,22 @@ def _detection(
     return {name: detection(values, wrong) for name, values in detectors.items()}
 
 
-def _discoveries(recipe: Recipe, table: pa.Table, column: str) -> np.ndarray:
+def _discoveries(recipe: Recipe, table: pa.Table, score: str) -> np.ndarray:
     """Which labels' scores differ from zero at report.fdr."""
     groups = recipe.score.query_groups
     return discoveries(
-        table[f"influence_{column}"].to_numpy(zero_copy_only=False),
-        table[f"error_{column}"].to_numpy(zero_copy_only=False),
+        table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False),
+        table[ERROR.of(score)].to_numpy(zero_copy_only=False),
         recipe.report.fdr,
         groups - 1 if groups > 1 else _KNOWN,
     )
 
 
 def _top(
-    run: Folder, recipe: Recipe, table: pa.Table, column: str, differ: np.ndarray
+    run: Folder, recipe: Recipe, table: pa.Table, score: str, differ: np.ndarray
 ) -> list[dict[str, Any]]:
     """The most harmful labels, with shortened texts."""
-    places = table[f"rank_{column}"].fill_null(0).to_numpy()
+    places = table[RANK.of(score)].fill_null(0).to_numpy()
     rows = [int(np.flatnonzero(places == i)[0]) for i in _first(places, recipe)]
     shards = PairsFolder(run / "pairs" / "train").plan()
     ends = np.cumsum([shard.num_labels for shard in shards])
@@ -160,10 +166,10 @@ def _top(
             {
                 "pair_id": label["pair_id"],
                 "labeler": label.get(next(iter(recipe.report.groups), "")),
-                "influence": label[f"influence_{column}"],
-                "error": label[f"error_{column}"],
+                "influence": label[INFLUENCE.of(score)],
+                "error": label[ERROR.of(score)],
                 "differs_from_zero": bool(differ[row]),
-                "flip_effect": label[f"flip_effect_{column}"],
+                "flip_effect": label[FLIP_EFFECT.of(score)],
                 "margin": label["margin"],
                 "prompt": shorten(text["prompt"][-200:]),
                 "chosen": shorten(chosen),

@@ -21,12 +21,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inflib.config.score import QueryLoss
-from inflib.data.pairs_folder import PairsFolder, Shard
+from inflib.data.pairs_folder import Shard
 from inflib.numerics import influence, quantized_products
-from inflib.scores.labels import read_labels
-from inflib.scores.sums import read_payload
+from inflib.scores.sketch_set import SketchSet
 from inflib.sketches import store
-from inflib.storage.folder import Folder
 
 HARMFUL, HELPFUL, NEAREST, LISTED = "harmful", "helpful", "nearest", "listed"
 """Why a training label is in the table: among the largest influences, the smallest
@@ -47,7 +45,7 @@ ROWS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryLabels:
     """Query labels, one by one."""
 
     ids: list[str]
@@ -78,51 +76,52 @@ def read_ids(values: Iterable[str]) -> list[str]:
 
 
 def find_labels(
-    run: Folder, pairs: str, wanted: list[str]
+    sketches: SketchSet, wanted: list[str]
 ) -> list[tuple[Shard, list[str]]]:
     """Shards with the wanted labels in them that count; all labels if none are named.
 
     Raises ValueError naming the first label that is unknown or has no gradient.
     """
-    found, left, missing = [], set(wanted), set(wanted)
-    for shard in PairsFolder(run / "pairs" / pairs).plan():
-        labels = read_labels(run, pairs, shard)
+    shards, unknown, missing = [], set(wanted), set(wanted)
+    for shard in sketches.plan():
+        labels = sketches.labels(shard)
         ids = labels.table["pair_id"].to_pylist()
-        left -= set(ids)
+        unknown -= set(ids)
         usable = [i for i, counts in zip(ids, labels.counted, strict=True) if counts]
-        own = [i for i in usable if not wanted or i in missing]
-        missing -= set(own)
-        if own:
-            found.append((shard, own))
+        picked = [i for i in usable if not wanted or i in missing]
+        missing -= set(picked)
+        if picked:
+            shards.append((shard, picked))
     for pair_id in wanted:
-        if pair_id in left:
-            raise ValueError(f"{pair_id!r} is no label of {pairs}")
+        if pair_id in unknown:
+            raise ValueError(f"{pair_id!r} is no label of {sketches.name}")
         if pair_id in missing:
-            raise ValueError(f"{pair_id!r} of {pairs} has no finite, non-zero gradient")
-    return found
+            raise ValueError(
+                f"{pair_id!r} of {sketches.name} has no finite, non-zero gradient"
+            )
+    return shards
 
 
-def read_asked(
-    run: Folder, query: str, shard: Shard, ids: list[str], loss: QueryLoss
-) -> Asked:
-    """Some labels of a shard."""
-    labels = read_labels(run, query, shard)
+def read_query_labels(
+    sketches: SketchSet, shard: Shard, ids: list[str], loss: QueryLoss
+) -> QueryLabels:
+    """Some labels of a shard of a query set."""
+    labels = sketches.labels(shard)
     places = {
         pair_id: i for i, pair_id in enumerate(labels.table["pair_id"].to_pylist())
     }
-    own = torch.tensor([places[pair_id] for pair_id in ids])
-    rows, weights = labels.rows[own], labels.query_weights(loss)[own]
-    payload, scales = read_payload(run, query, shard)
-    sketches = store.decode(payload[rows.numpy()], scales[rows].numpy()).double()
-    norms = labels.sq_norms[own].sum(1).sqrt() * weights.abs()
-    return Asked(ids, (weights[:, None] * sketches).T.contiguous(), norms)
+    picked = torch.tensor([places[pair_id] for pair_id in ids])
+    rows, weights = labels.rows[picked], labels.query_weights(loss)[picked]
+    entries, scales = sketches.payload(shard)
+    decoded = store.decode(entries[rows.numpy()], scales[rows].numpy()).double()
+    norms = labels.sq_norms[picked].sum(1).sqrt() * weights.abs()
+    return QueryLabels(ids, (weights[:, None] * decoded).T.contiguous(), norms)
 
 
 def explain_shards(
-    run: Folder,
-    pairs: str,
+    sketches: SketchSet,
     shards: list[Shard],
-    asked: Asked,
+    queries: QueryLabels,
     ihvps: Float[Tensor, "k m"],
     top: int,
     listed: frozenset[str],
@@ -131,21 +130,23 @@ def explain_shards(
 
     ihvps: H^-1 of the gradients.
     """
-    vectors = quantized_products.Vectors(torch.cat([ihvps, asked.gradients], dim=1))
-    parts = []
+    vectors = quantized_products.Vectors(torch.cat([ihvps, queries.gradients], dim=1))
+    tables = []
     for shard in shards:
-        labels = read_labels(run, pairs, shard)
-        aligned = quantized_products.times(*read_payload(run, pairs, shard), vectors)
+        labels = sketches.labels(shard)
+        aligned = quantized_products.times(*sketches.payload(shard), vectors)
         # -w s . x is influence; with x = g_j, minus the product of both gradients.
-        found = influence.influence(aligned, labels.weights, labels.rows)
-        scores, inner = found.tensor_split(2, dim=1)
+        both = influence.influence(aligned, labels.weights, labels.rows)
+        scores, minus_products = both.tensor_split(2, dim=1)
         norms = labels.weights.abs() * labels.sq_norms.sum(1).sqrt()
-        cosines = (-inner / norms[:, None] / asked.norms).clamp(-1, 1)
+        cosines = (-minus_products / norms[:, None] / queries.norms).clamp(-1, 1)
         some = labels.counted.numpy()
         table = labels.table.select(["pair_id", "comparison_id"]).filter(some)
         table = table.append_column("shard", pa.array([shard.name] * len(table)))
-        parts.append(_rows(table, asked.ids, scores[some], cosines[some], top, listed))
-    return best(pa.concat_tables(parts), top)
+        tables.append(
+            _rows(table, queries.ids, scores[some], cosines[some], top, listed)
+        )
+    return best(pa.concat_tables(tables), top)
 
 
 def _rows(

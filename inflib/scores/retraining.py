@@ -17,7 +17,8 @@ from scipy.stats import spearmanr
 
 from inflib.config.score import VerifyConfig
 from inflib.data.label_edits import DROP, FLIP, Edit, Edits
-from inflib.numerics.uncertainty import interval
+from inflib.data.output_columns import INFLUENCE
+from inflib.numerics.uncertainty import t_interval
 
 ALL = "all labels"
 HARMFUL, RANDOM, GROUP, SUBSET = "harmful", "random", "group", "subset"
@@ -46,12 +47,12 @@ class Trial:
         return f"{self.kind.replace(' ', '-')}-{self.number}-{digest}"
 
 
-def plan_trials(config: VerifyConfig, table: pa.Table, column: str) -> list[Trial]:
+def plan_trials(config: VerifyConfig, table: pa.Table, score: str) -> list[Trial]:
     """Trials over the labels that have a score.
 
-    table: scores; column: e.g. gauss_newton_expert.
+    table: scores of labels; score: e.g. gauss_newton_expert.
     """
-    scores = table[f"influence_{column}"].to_numpy(zero_copy_only=False)
+    scores = table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False)
     ids = np.array(table["pair_id"].to_pylist())[np.isfinite(scores)]
     order = np.argsort(-scores[np.isfinite(scores)], kind="stable")
     count = max(1, round(config.share * len(ids)))
@@ -99,8 +100,8 @@ def compare(
             changes = [
                 found[trial.name][figure] - before[trial.seed][figure] for trial in own
             ]
-            row[figure] = interval(values)
-            row[f"change_of_{figure}"] = interval(changes)
+            row[figure] = t_interval(values)
+            row[f"change_of_{figure}"] = t_interval(changes)
         row["predicted_change_of_loss"] = float(
             np.mean([predicted[trial.name] for trial in own])
         )

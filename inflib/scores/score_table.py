@@ -13,31 +13,45 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inflib.config.score import Kind
-from inflib.data.label_edits import Edits
+from inflib.config.score import Curvature
+from inflib.data.output_columns import (
+    ERROR,
+    FLIP_EFFECT,
+    GRADIENT_NORM,
+    INFLUENCE,
+    LOSS,
+    MARGIN,
+    PARTS,
+    SELF_INFLUENCE,
+    STATUS,
+)
 from inflib.data.pairs_folder import Shard
 from inflib.numerics import influence, quantized_products, uncertainty
 from inflib.numerics.layer_bins import Layer
-from inflib.scores.labels import Labels, read_labels
-from inflib.scores.sums import read_payload
+from inflib.scores.labels import Labels
+from inflib.scores.sketch_set import SketchSet
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 
 
 @dataclass(frozen=True)
 class Damped:
-    """How much shorter lambda (H + lambda I)^-1 s is than s, for every label, roughly:
-    what a label's own share of H does, times what the others' do on average."""
+    """|lambda (H + lambda I)^-1 s| / |s| of every label, to first order:
+    factor / (1 + leverage / (n lambda)), derived in docs/design.md.
 
-    kind: Kind
-    unit: float
+    1 / (1 + leverage / (n lambda)) is what the label's own rank-one term of H leaves of
+    s (Sherman & Morrison); factor, a mean over labels, what all other terms leave.
+    """
+
+    kind: Curvature
+    n_lambda: float
     """n lambda: a leverage of this size halves the length."""
 
     factor: float
-    """Of the others."""
+    """Mean ratio that is left to explain after the label's own term, at most 1."""
 
     def __call__(self, labels: Labels) -> Float[Tensor, " n"]:
-        return self.factor / (1 + labels.leverage(self.kind) / self.unit)
+        return self.factor / (1 + labels.leverage(self.kind) / self.n_lambda)
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class Columns:
     """Share of its query labels in each group."""
 
     damped: list[Damped | None]
-    """For each name; None where H does not depend on the sketch."""
+    """For each name; None where H is not a sum over sketches."""
 
     detailed: tuple[str, ...] = ()
     """Names whose influence is also split by query group."""
@@ -72,36 +86,47 @@ class Columns:
         )
 
 
-def score_shards(
-    run: Folder,
-    pairs: str,
+def write_scores(
+    sketches: SketchSet,
     shards: list[Shard],
+    target: Folder,
+    name: str,
     columns: Columns,
-    edits: Edits | None = None,
+) -> None:
+    """Leave the scores of a group of shards in a file of `target`, see part_name."""
+    tables = pa.concat_tables(score_shards(sketches, shards, columns))
+    target.write_table(part_name(name, shards), tables)
+
+
+def part_name(name: str, shards: list[Shard]) -> str:
+    """File of the scores of a group of shards."""
+    return f"{name}-{shards[0].name}.parquet"
+
+
+def score_shards(
+    sketches: SketchSet, shards: list[Shard], columns: Columns
 ) -> Iterator[pa.Table]:
-    """The scores of each shard, see `_score`; with probes, also self_influence_<kind>:
+    """The scores of each shard, see `_score`; with probes, also self-influence:
     g' (H + lambda I)^-1 g of each label, how far its gradient lies from the others'."""
-    layers = read_layers(run)
+    layers = read_layers(sketches.run)
     flat = columns.ihvps.movedim(0, 1).flatten(1)  # [k, q g]
     prepared = [quantized_products.Vectors(flat[layer.bins]) for layer in layers]
     probes = {kind: quantized_products.Vectors(x) for kind, x in columns.probes.items()}
     for shard in shards:
-        labels = read_labels(run, pairs, shard, edits)
-        payload, scales = read_payload(run, pairs, shard)
-        parts = [
-            quantized_products.times(payload[:, layer.bins], scales, vectors)
+        labels = sketches.labels(shard)
+        entries, scales = sketches.payload(shard)
+        by_layer = [
+            quantized_products.times(entries[:, layer.bins], scales, vectors)
             for layer, vectors in zip(layers, prepared, strict=True)
         ]
-        aligned = torch.stack(parts).unflatten(2, columns.shares.shape)
+        aligned = torch.stack(by_layer).unflatten(2, columns.shares.shape)
         table = _score(labels, aligned, columns, layers)
         for kind, vectors in probes.items():
-            squares = (
-                quantized_products.times(payload, scales, vectors).square().mean(1)
-            )
-            own = labels.weights.square() * squares[labels.rows]
-            missing = ~labels.usable.numpy()
-            column = pa.array(own.numpy(), mask=missing)
-            table = table.append_column(f"self_influence_{kind}", column)
+            products = quantized_products.times(entries, scales, vectors)
+            squares = products.square().mean(1)[labels.rows]
+            influences = (labels.weights.square() * squares).numpy()
+            column = pa.array(influences, mask=~labels.usable.numpy())
+            table = table.append_column(SELF_INFLUENCE.of(kind), column)
         yield table
 
 
@@ -111,21 +136,18 @@ def _score(
     columns: Columns,
     layers: list[Layer],
 ) -> pa.Table:
-    """Labels of a shard: status, margin, loss, gradient norm, influences, their
-    standard errors, flip effects.
+    """Labels of a shard with their columns, see data.output_columns.
 
-    influence_<name>, error_<name>, flip_effect_<name> come out; a flip effect has
-    influence's error relative to its size. parts_<name>, for the first curvature, is
-    what each query group adds to influence. Margins are chosen - rejected. Null where
-    a comparison is not finite.
+    A flip effect has influence's error relative to its size. Null where a comparison
+    is not finite.
     """
     table = _edited(labels.table, labels.signs.numpy())
-    table = table.append_column("status", pa.array(labels.status, pa.string()))
+    table = table.append_column(STATUS.name, pa.array(labels.status, pa.string()))
     margins = labels.signs * labels.margins
-    found = {
-        "margin": margins,
-        "loss": torch.nn.functional.softplus(labels.required - margins),
-        "gradient_norm": labels.weights.abs() * labels.sq_norms.sum(1).sqrt(),
+    values = {
+        MARGIN.name: margins,
+        LOSS.name: torch.nn.functional.softplus(labels.required - margins),
+        GRADIENT_NORM.name: labels.weights.abs() * labels.sq_norms.sum(1).sqrt(),
     }
     scores = aligned.sum((0, 3))
     effects = influence.influence(scores, labels.weights, labels.rows)
@@ -133,24 +155,24 @@ def _score(
         scores, labels.weights, labels.flipped_weights, labels.rows
     )
     for i, name in enumerate(columns.names):
-        own = aligned[:, labels.rows, i]
+        by_group = aligned[:, labels.rows, i]  # [l, n, g]
         ihvp, shares = columns.ihvps[i].sum(1), columns.shares[i]
         damped = columns.damped[i]
         scales = torch.ones_like(margins) if damped is None else damped(labels)
         variance = uncertainty.sketch_variance(
-            labels.sq_norms, ihvp, own.sum(2), layers, scales
-        ) + uncertainty.query_variance(own.sum(0), shares)
-        found[f"influence_{name}"] = effects[:, i]
-        found[f"error_{name}"] = labels.weights.abs() * variance.sqrt()
-        found[f"flip_effect_{name}"] = flips[:, i]
+            labels.sq_norms, ihvp, by_group.sum(2), layers, scales
+        ) + uncertainty.query_variance(by_group.sum(0), shares)
+        values[INFLUENCE.of(name)] = effects[:, i]
+        values[ERROR.of(name)] = labels.weights.abs() * variance.sqrt()
+        values[FLIP_EFFECT.of(name)] = flips[:, i]
     missing = ~labels.usable.numpy()
-    for name, values in found.items():
+    for name, column in values.items():
         # + 0.0: a negative zero would print as -0.0
-        table = table.append_column(name, pa.array(values.numpy() + 0.0, mask=missing))
+        table = table.append_column(name, pa.array(column.numpy() + 0.0, mask=missing))
     for i, name in enumerate(columns.names):
         if name in columns.detailed:
             parts = -labels.weights[:, None] * aligned[:, labels.rows, i].sum(0)
-            table = table.append_column(f"parts_{name}", _lists(parts, missing))
+            table = table.append_column(PARTS.of(name), _lists(parts, missing))
     return table
 
 

@@ -16,29 +16,32 @@ import torch
 
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import FLIP, Edit, Edits
+from inflib.data.output_columns import FLIP_EFFECT, INFLUENCE, PARTS
 from inflib.numerics.uncertainty import query_variance
-from inflib.scores.influence_folder import Scored
+from inflib.scores.influence_folder import InfluenceFolder
 
 
-def predict(recipe: Recipe, scored: Scored, edits: Edits) -> list[dict[str, Any]]:
+def predict(
+    recipe: Recipe, influence: InfluenceFolder, edits: Edits
+) -> list[dict[str, Any]]:
     """Predicted change of every query set's loss, by action and for all edits at once.
 
     Of the reported curvature. error: standard error over draws of the query set.
     Raises ValueError naming labels that the run does not have.
     """
-    own, done, found = scored.of(edits), scored.record, []
+    table, rows = influence.edited(edits), []
     for query in recipe.prepare.queries:
-        column = f"{recipe.score.curvatures[0]}_{query}"
-        shares = np.array(done["query_groups"][query])
-        parts = _parts(own, column, len(shares), list(edits.values()))
+        score = f"{recipe.score.reported}_{query}"
+        shares = influence.shares(query)
+        parts = _parts(table, score, len(shares), list(edits.values()))
         actions = [edit.action for edit in edits.values()]
         for action in (*sorted(set(actions)), "all"):
             chosen = [action in (a, "all") for a in actions]
-            change = parts[chosen].sum(0) / done["finite"]
+            change = parts[chosen].sum(0) / influence.record.finite
             variance = query_variance(
                 torch.from_numpy(change[None]), torch.from_numpy(shares)
             )
-            found.append(
+            rows.append(
                 {
                     "query": query,
                     "edits": action,
@@ -47,16 +50,16 @@ def predict(recipe: Recipe, scored: Scored, edits: Edits) -> list[dict[str, Any]
                     "error": float(variance.sqrt()),
                 }
             )
-    return found
+    return rows
 
 
 def _parts(
-    table: pa.Table, column: str, num_groups: int, edits: list[Edit]
+    table: pa.Table, score: str, num_groups: int, edits: list[Edit]
 ) -> np.ndarray:
     """[n g] effect of each edit, as shares of the query groups; 0 without a score."""
-    influence = _floats(table[f"influence_{column}"])
-    flip = _floats(table[f"flip_effect_{column}"])
-    lists = table[f"parts_{column}"].to_pylist()
+    influence = _floats(table[INFLUENCE.of(score)])
+    flip = _floats(table[FLIP_EFFECT.of(score)])
+    lists = table[PARTS.of(score)].to_pylist()
     parts = np.array([row or [0.0] * num_groups for row in lists])
     ratio = np.divide(flip, influence, where=influence != 0, out=np.zeros(len(flip)))
     factors = [

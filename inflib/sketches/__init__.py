@@ -1,0 +1,1 @@
+"""Stage 3: margin gradients of comparisons, compressed by OPORP and stored."""

@@ -13,8 +13,8 @@ from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder
 from inflib.model.packing import Unit
 from inflib.model.reward_folder import load_reward_model
-from inflib.numerics.layer_bins import to_json
 from inflib.sketches import store
+from inflib.sketches.manifest import Manifest
 from inflib.sketches.unit_sketcher import UnitSketcher
 from inflib.sketches.units import UnitSketches, plan_units
 from inflib.storage.folder import Folder
@@ -57,7 +57,7 @@ class ShardSketcher:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.run = Folder(recipe.run)
-        self.manifest = (self.run / "sketches").read_json("manifest.json")
+        self.manifest = Manifest(self.run)
         self._plans = {
             pairs: {s.name: s for s in PairsFolder(self.run / "pairs" / pairs).plan()}
             for pairs in recipe.prepare.sources
@@ -80,7 +80,7 @@ class ShardSketcher:
             config.seed,
             config.by_layer,
         )
-        assert to_json(sketcher.oporp.layers) == self.manifest["layers"]
+        assert sketcher.oporp.layers == self.manifest.layers
         return sketcher
 
     def __call__(self, pairs: str, shard: str) -> Receipt:
@@ -89,7 +89,7 @@ class ShardSketcher:
         planned = self._plans[pairs][shard]
         folder = PairsFolder(self.run / "pairs" / pairs)
         table = folder.comparisons(planned, ["comparison_id", "prefix", "a", "b"])
-        plan = plan_units(table.to_pylist(), self.manifest["units"][pairs])
+        plan = plan_units(table.to_pylist(), self.manifest.unit(pairs))
         clock.lap("read")
         found, seconds = self._computing.submit(self._compute, plan.units).result()
         clock.lap("wait")  # for its turn to compute, and the computation

@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from inflib.data.pairs import PROMPT_DIGITS
+from inflib.data.pairs import prompt_of
 from inflib.data.pairs_folder import Shard
 from inflib.model.packing import Unit
 
-Kind = Literal["comparison", "response"]
+UnitKind = Literal["comparison", "response"]
 
 
 _WORTH = 0.9
@@ -28,7 +28,7 @@ _WORTH = 0.9
 the exact |s|^2 of some comparisons."""
 
 
-def choose_unit(shards: Iterable[Shard], shares_prefix: bool) -> tuple[Kind, str]:
+def choose_unit(shards: Iterable[Shard], shares_prefix: bool) -> tuple[UnitKind, str]:
     """The unit that needs clearly fewer tokens, and why in words."""
     totals = [(s.num_tokens, s.num_shared, s.num_distinct) for s in shards]
     whole, shared, distinct = (sum(column) for column in zip(*totals, strict=True))
@@ -50,7 +50,7 @@ class Plan:
     """Unit of response b."""
 
 
-def plan_units(rows: list[dict[str, Any]], kind: Kind) -> Plan:
+def plan_units(rows: list[dict[str, Any]], kind: UnitKind) -> Plan:
     """Units of comparisons (comparison_id, prefix, a, b), those of a prompt together,
     short prompts first so that padding is small."""
     if kind == "comparison":
@@ -60,7 +60,7 @@ def plan_units(rows: list[dict[str, Any]], kind: Kind) -> Plan:
         place[order] = torch.arange(len(units))
         return Plan([units[i] for i in order], place, None)
     sequences = [
-        (row["comparison_id"][:PROMPT_DIGITS], tuple(row["prefix"] + row[name]))
+        (prompt_of(row["comparison_id"]), tuple(row["prefix"] + row[name]))
         for row in rows
         for name in ("a", "b")
     ]

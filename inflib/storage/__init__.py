@@ -1,0 +1,1 @@
+"""Folders, local or S3: whole reads, atomic writes, patient requests."""

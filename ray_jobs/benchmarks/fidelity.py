@@ -6,47 +6,52 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from inflib.benchmarks.fidelity import (
+from inflib.benchmarks.whole_gradients import (
     agreement,
     compressed_scores,
     exact_scores,
     load,
 )
-from inflib.config.cli import parse
+from inflib.config.cli import load as load_recipe
 from inflib.config.score import ScoreConfig
+from inflib.data.output_columns import ERROR, INFLUENCE
 from inflib.numerics.ranking import detection
 
 _KINDS = ("identity", "datainf", "datainf_layer", "gauss_newton", "empirical_fisher")
 _BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 
-def fidelity(given: dict[str, str]) -> dict[str, Any]:
+def fidelity(
+    run: str,
+    labels: int,
+    query: str | None,
+    sizes: list[int],
+    dtypes: list[str],
+    damping: float,
+    seeds: int,
+    truth: str | None,
+) -> dict[str, Any]:
     """For every K, dtype and curvature: agreement with whole gradients (and, with the
     name of a truth column, the AUC of both); for the first dtype over `seeds` draws of
     the sketch: coverage of 95% intervals (0: none)."""
-    if "run" not in given:
-        raise ValueError("benchmark fidelity needs --run, a run that is trained")
-    recipe = parse("", ["--run", given["run"]])
-    query = given.get("query", next(iter(recipe.prepare.queries)))
-    labels, truth = int(given.get("labels", 800)), given.get("truth")
-    train, asked = load(recipe, labels, query, truth)
+    recipe = load_recipe(None, {"run": run})
+    name = recipe.query_set(query, "--query")
+    train, asked = load(recipe, labels, name, truth)
     config = ScoreConfig.model_validate(
         {
             "curvatures": _KINDS,
-            "damping": [float(given.get("damping", 1e-2))],
+            "damping": [damping],
             "query_groups": 1,
             "tolerance": 1e-4,
         }
     )
     exact = exact_scores(train, asked, config)
-    dtypes = given.get("dtypes", "float32,float16,int8").split(",")
-    sizes = [int(k) for k in given.get("k", "65536,16384,4096").split(",")]
     rows = []
     for size in sizes:
         for dtype in dtypes:
             table = compressed_scores(train, asked, config, dtype, size, seed=0)
             for kind in config.curvatures:
-                found = table[f"influence_{kind}_query"].to_numpy()
+                found = table[INFLUENCE.of(kind, "query")].to_numpy()
                 figures = agreement(found, exact[kind])
                 if truth:
                     figures |= {
@@ -57,7 +62,6 @@ def fidelity(given: dict[str, str]) -> dict[str, Any]:
                 bytes_per_label = {"bytes": size * _BYTES[dtype]}
                 rows.append(about | figures | bytes_per_label)
                 print(rows[-1], flush=True)
-    seeds = int(given.get("seeds", 20))
     tables = [
         compressed_scores(train, asked, config, dtypes[0], sizes[0], seed)
         for seed in range(seeds)
@@ -86,8 +90,8 @@ def _auc(scores: np.ndarray, wrong: np.ndarray) -> float:
 def _coverage(tables: list[Any], kind: str, exact: np.ndarray) -> dict[str, float]:
     """Of 95% intervals by the sketch's standard errors, over seeds and labels; and the
     median over labels of the mean standard error over the spread of the scores."""
-    scores = np.stack([t[f"influence_{kind}_query"].to_numpy() for t in tables])
-    errors = np.stack([t[f"error_{kind}_query"].to_numpy() for t in tables])
+    scores = np.stack([t[INFLUENCE.of(kind, "query")].to_numpy() for t in tables])
+    errors = np.stack([t[ERROR.of(kind, "query")].to_numpy() for t in tables])
     covered = np.abs(scores - exact) <= norm.ppf(0.975) * errors
     spread = scores.std(0, ddof=1)
     some = spread > 0

@@ -36,11 +36,8 @@ _EXPORT = "1000"
 """Milliseconds between exports of metrics."""
 
 
-def scale(given: dict[str, str]) -> dict[str, Any]:
-    """Figures of every store, dtype and size; sizes are pairs/10 and pairs."""
-    num_pairs = int(given.get("pairs", "100000"))
-    stores = given.get("stores", "local").split(",")
-    dtypes = given.get("dtypes", "int8,float16").split(",")
+def scale_up(num_pairs: int, dtypes: list[str], stores: list[str]) -> dict[str, Any]:
+    """Figures of every store, dtype and size; sizes are num_pairs/10 and num_pairs."""
     found: dict[str, Any] = {"pairs": num_pairs, "runs": []}
     for store in stores:
         for dtype in dtypes:

@@ -16,36 +16,42 @@ from inflib.benchmarks.memory import peak_memory
 from inflib.benchmarks.scoring_store import exact_datainf, read_floor, write_store
 from inflib.config.recipe import Recipe
 from inflib.config.score import ScoreConfig
-from inflib.scores.solver import Queries, Solver, read_queries
+from inflib.scores.passes import Passes
+from inflib.scores.query_vectors import QueryVectors, read_queries
+from inflib.scores.solver import Solver
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
-from ray_jobs.shared.score_tasks import StorePasses
+from ray_jobs.shared.score_tasks import RayTasks
 from ray_jobs.shared.session import start_ray
 
 _SAMPLE = 500
 _WORKERS = 2
 
 
-def scoring_speed(given: dict[str, str]) -> dict[str, Any]:
+def scoring_speed(
+    pairs: int,
+    k: int,
+    dtype: str,
+    queries: int,
+    groups: int,
+    repeats: int,
+    folder: str | None,
+    curvatures: list[str],
+) -> dict[str, Any]:
     """Seconds of every curvature, from query vectors to the last label's scores, and of
-    two plain reads of the same files, in turn, three times over."""
-    num_pairs, size = int(given.get("pairs", 100_000)), int(given.get("k", 65_536))
-    dtype, num_queries = given.get("dtype", "int8"), int(given.get("queries", 8))
-    groups = int(given.get("groups", 1))
-    repeats = int(given.get("repeats", 3))
-    kinds = given.get("curvatures", "datainf,identity,gauss_newton").split(",")
-    folder = Path(tempfile.mkdtemp(prefix="scoring-", dir=given.get("folder")))
+    two plain reads of the same files, in turn, `repeats` times over."""
+    scratch = Path(tempfile.mkdtemp(prefix="scoring-", dir=folder))
     try:
-        run = Folder(str(folder / "run"))
-        write_store(run, num_pairs, size, dtype, num_queries)
+        run = Folder(str(scratch / "run"))
+        write_store(run, pairs, k, dtype, queries)
         start_ray(_recipe(run.url))
         with peak_memory(os.getpid()) as peaks:
-            found = _measure(run, kinds, groups, num_queries, repeats)
+            found = _measure(run, curvatures, groups, queries, repeats)
         ray.shutdown()
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(scratch)
     worker = peaks["other workers"]
-    about = {"pairs": num_pairs, "k": size, "dtype": dtype, "queries": num_queries}
+    about = {"pairs": pairs, "k": k, "dtype": dtype, "queries": queries}
     return {
         **about,
         "query_groups": groups,
@@ -70,17 +76,17 @@ def _measure(
     config = ScoreConfig.model_validate(
         {"curvatures": kinds, "damping": damping, "query_groups": groups}
     )
-    passes = StorePasses(run, config.group_shards)
+    passes = Passes(run, config.shards_per_task, execute=RayTasks())
     solver = Solver(config, read_layers(run), passes)
     names = [f"query_{i}" for i in range(num_queries)]
-    asked = read_queries(config, names, passes)
+    queries = read_queries(config, names, passes)
     floors: list[tuple[float, float]] = []
     found: dict[str, Any] = {kind: {"repeats": [], "ratios": []} for kind in kinds}
     for repeat in range(repeats):
         for kind in config.curvatures:
             floor, buffered = read_floor(run)
             started = time.perf_counter()
-            columns, facts = solver.solve_kind(kind, asked)
+            columns, record = solver.solve_kind(kind, queries)
             solved = time.perf_counter()
             passes.score(run / "scores" / kind, f"repeat-{repeat}", columns)
             done = time.perf_counter()
@@ -89,9 +95,9 @@ def _measure(
             mine["repeats"].append(round(done - started, 3))
             mine["ratios"].append(round((done - started) / floor, 3))
             mine["scores_seconds"] = round(done - solved, 3)
-            if "steps" in facts:
-                mine["steps"] = facts["steps"]
-                mine["seconds_per_pass"] = round((solved - started) / facts["steps"], 3)
+            if record.steps is not None:
+                mine["steps"] = record.steps
+                mine["seconds_per_pass"] = round((solved - started) / record.steps, 3)
             else:
                 mine["pass_seconds"] = round(solved - started, 3)
     for mine in found.values():
@@ -101,7 +107,7 @@ def _measure(
         files = [
             name for name in (run / "scores/datainf").names() if "repeat-0" in name
         ]
-        found["datainf"]["max_rel_err"] = _error(run, asked, solver, sorted(files))
+        found["datainf"]["max_rel_err"] = _error(run, queries, solver, sorted(files))
     plain, buffered = (statistics.median(each) for each in zip(*floors, strict=True))
     return {
         "read_floor_seconds": plain,
@@ -110,14 +116,16 @@ def _measure(
     }
 
 
-def _error(run: Folder, asked: Queries, solver: Solver, files: list[str]) -> float:
+def _error(
+    run: Folder, queries: QueryVectors, solver: Solver, files: list[str]
+) -> float:
     """Largest error of DataInf's scores over their largest, of a sample of labels."""
     (layer,), train = solver.layers, solver.train
     lam = solver.config.datainf_damping * float(train.squares.sum()) / train.num_labels
-    vectors = asked.vectors.sum(2).T.contiguous()
+    vectors = queries.vectors.sum(2).T.contiguous()
     places, exact = exact_datainf(run, vectors, lam / layer.num_parameters, _SAMPLE)
     tables = [(run / "scores/datainf").read_table(name) for name in files]
-    columns = [f"influence_datainf_{name}" for name in asked.names]
+    columns = [f"influence_datainf_{name}" for name in queries.names]
     mine = np.stack(
         [np.concatenate([t[column].to_numpy() for t in tables]) for column in columns],
         1,

@@ -7,24 +7,32 @@ import pyarrow as pa
 import ray
 
 from inflib.config.recipe import Recipe
-from inflib.data.append import Known, check_columns, keep_new, merge_labels, read_known
 from inflib.data.input_files import Sources
-from inflib.data.label_index import Labels, hashes
+from inflib.data.label_index import LabelKeys, hashes
+from inflib.data.new_labels import (
+    Known,
+    check_columns,
+    keep_new,
+    merge_labels,
+    read_known,
+)
 from inflib.data.pairs_folder import COMPARISONS, PairsFolder, Shard
 from inflib.data.row_schema import Place
 from inflib.data.shard_tables import label_table
 from ray_jobs.shared.observe import observe
 from ray_jobs.shared.session import Stage, start_ray
 from ray_jobs.shared.sharding import (
+    index_labels,
     list_unused,
     read_files,
     sort_rows,
-    take_census,
     write_shards,
 )
 
 
-def append(recipe: Recipe, stage: Stage, files: list[str], sources: Sources) -> None:
+def append(
+    recipe: Recipe, stage: Stage, files: list[str], sources: Sources
+) -> dict[str, Any]:
     """Add the new labels of `files`, those that are new or have grown, to pairs/train.
 
     The plan is what counts and is written when all it names is there, so that an
@@ -41,13 +49,13 @@ def append(recipe: Recipe, stage: Stage, files: list[str], sources: Sources) -> 
         ],
         recipe,
     )
-    census = take_census(rows, ["train"])["train"]
-    census.drop_duplicates()
-    new = keep_new(census, known, files)
+    index = index_labels(rows, ["train"])["train"]
+    index.drop_duplicates()
+    new = keep_new(index, known, files)
     listed = folder.folder.read_table("excluded.parquet").to_pylist()
     others = [row for row in listed if row["file"] not in files]
-    list_unused(recipe, "train", census, others + census.unused)
-    if lost := check_columns(census.kinds, known.kept):
+    list_unused(recipe, "train", index, others + index.unused)
+    if lost := check_columns(index.kinds, known.kept):
         print(f"prepare: left out columns that the run has not: {lost}", flush=True)
     places = known.comparison_places(new.comparison)[:, 0] >= 0
     onto = {place for place, joins in zip(_places(new), places, strict=True) if joins}
@@ -64,7 +72,7 @@ def append(recipe: Recipe, stage: Stage, files: list[str], sources: Sources) -> 
         plan = plan + more["train"]
     folder.write_plan(plan)
     report = stage.folder.read_json("report.json")
-    report.setdefault("appended", []).append(census.report())
+    report.setdefault("appended", []).append(index.report())
     stage.folder.write_json("report.json", report)
     stage.folder.write_json("sources.json", sources)
     folder.folder.delete(*folder.unplanned(plan))
@@ -77,7 +85,7 @@ def append(recipe: Recipe, stage: Stage, files: list[str], sources: Sources) -> 
     plans = [PairsFolder(stage.folder / q).plan() for q in recipe.prepare.queries]
     total = sum(shard.num_labels for each in [plan, *plans] for shard in each)
     facts = {"pairs": total, "appended": len(new.pair)}
-    stage.done(facts, {"tokenizer_sha256": digest})
+    return stage.done(facts, {"tokenizer_sha256": digest})
 
 
 def _join(folder: PairsFolder, known: Known, rows: Any) -> list[Shard]:
@@ -97,7 +105,7 @@ def _join(folder: PairsFolder, known: Known, rows: Any) -> list[Shard]:
     return plan
 
 
-def _places(labels: Labels) -> list[Place]:
+def _places(labels: LabelKeys) -> list[Place]:
     return [
         ("train", file, row)
         for file, row in zip(labels.file, labels.row.tolist(), strict=True)

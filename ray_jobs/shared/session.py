@@ -1,17 +1,13 @@
-"""What the entry points share: command line to recipe, Ray, stage records, errors."""
+"""What the entry points share: Ray, the run folder, stage records."""
 
-import functools
 import logging
 import os
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayTaskError
 
-from inflib.config.cli import parse
 from inflib.config.loading import bind
 from inflib.config.recipe import Recipe
 from inflib.storage.folder import Folder
@@ -34,29 +30,10 @@ EMBEDDED = {
 """Settings of a Ray that we start, unless the environment has them."""
 
 
-def exit_on_bad_input(job: Callable[..., None]) -> Callable[..., None]:
-    """Print an error in the input as one line and exit with 2."""
-
-    @functools.wraps(job)
-    def guarded(*arguments: Any) -> None:
-        try:
-            job(*arguments)
-        except (ValueError, OSError) as error:
-            cause = error.cause if isinstance(error, RayTaskError) else error
-            print(f"error: {cause}", file=sys.stderr)
-            sys.exit(2)
-
-    return guarded
-
-
-@exit_on_bad_input
-def main(doc: str | None, stages: list[Callable[[Recipe], None]]) -> None:
-    """Run stages on the recipe of the command line."""
-    run_stages(parse(doc or "", sys.argv[1:]), stages)
-
-
-def run_stages(recipe: Recipe, stages: list[Callable[[Recipe], None]]) -> None:
+def run_stages(recipe: Recipe, stages: Sequence[Callable[[Recipe], Any]]) -> Any:
     """Bind the run folder to the recipe, then run the stages; stop Ray if started.
+
+    Returns what the last stage returned.
 
     One driver per run folder at a time: what another one is writing looks half-written.
     """
@@ -66,10 +43,11 @@ def run_stages(recipe: Recipe, stages: list[Callable[[Recipe], None]]) -> None:
     for name in half_written:
         print(f"deleted {run.url}/{name}, left half-written by an earlier run")
     run.delete(*half_written)
-    ours = not ray.is_initialized()
+    ours, result = not ray.is_initialized(), None
     try:
         for stage in stages:
-            stage(recipe)
+            result = stage(recipe)
+        return result
     finally:
         if ours:
             ray.shutdown()
@@ -111,13 +89,23 @@ class Stage:
         self.name, self.folder = name, folder
         self._started = time.monotonic()
 
-    def skip(self, why: str = "complete, nothing to do") -> None:
-        print(f"{self.name}: {why}", flush=True)
+    def is_current(self, inputs: str) -> bool:
+        """Whether the folder is complete, and of these inputs (a digest)."""
+        done = self.folder.exists("done.json")
+        return done and self.folder.read_json("done.json").get("inputs") == inputs
 
-    def done(self, facts: dict[str, Any], record: dict[str, Any] | None = None) -> None:
+    def skip(self, why: str = "complete, nothing to do") -> dict[str, Any]:
+        """Say why nothing is done; returns the record, where there is one."""
+        print(f"{self.name}: {why}", flush=True)
+        done = self.folder.exists("done.json")
+        return self.folder.read_json("done.json") if done else {}
+
+    def done(
+        self, facts: dict[str, Any], record: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Record facts and say them, with wall seconds and the folder's bytes.
 
-        `record` is kept beside them, unsaid.
+        `record` is kept beside them, unsaid. Returns all of it.
         """
         facts = {
             "seconds": round(time.monotonic() - self._started, 2),
@@ -127,3 +115,4 @@ class Stage:
         self.folder.write_json("done.json", facts | (record or {}))
         said = ", ".join(f"{name} {value}" for name, value in facts.items())
         print(f"{self.name}: {said}", flush=True)
+        return facts | (record or {})

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import ray
 
 from inflib.config.recipe import Recipe
-from inflib.data.label_index import COLUMNS, Census
+from inflib.data.label_index import COLUMNS, LabelIndex
 from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.data.row_schema import BAD, Place
 from inflib.data.rows import read_file, used_rows
@@ -28,34 +28,34 @@ def read_files(files: list[dict[str, str]], recipe: Recipe) -> Any:
     )
 
 
-def take_census(rows: Any, names: list[str]) -> dict[str, Census]:
-    """Census of each named pair set."""
-    census = {pairs: Census() for pairs in names}
+def index_labels(rows: Any, names: list[str]) -> dict[str, LabelIndex]:
+    """Index of each named pair set."""
+    index = {pairs: LabelIndex() for pairs in names}
     columns = rows.select_columns(["pairs", *COLUMNS])
     for batch in columns.iter_batches(batch_size=4096, batch_format="pyarrow"):
-        for pairs, counts in census.items():
+        for pairs, counts in index.items():
             counts.add(batch.filter(pc.field("pairs") == pairs))
-    return census
+    return index
 
 
 def list_unused(
-    recipe: Recipe, pairs: str, census: Census, unused: list[dict[str, Any]]
+    recipe: Recipe, pairs: str, index: LabelIndex, unused: list[dict[str, Any]]
 ) -> None:
     """Write all rows left out of a pair set to excluded.parquet, and say so.
 
-    Raises ValueError when the recipe says to stop at the bad rows of the census.
+    Raises ValueError when the recipe says to stop at the bad rows of the index.
     """
     folder = Folder(recipe.run) / "pairs" / pairs
     folder.write_table("excluded.parquet", excluded_table(unused))
-    if not census.unused:
+    if not index.unused:
         return
     listed = (
-        f"{len(census.unused)} rows left out, all listed in {folder.url}/"
+        f"{len(index.unused)} rows left out, all listed in {folder.url}/"
         "excluded.parquet; first:"
     )
-    for row in census.unused[:10]:
+    for row in index.unused[:10]:
         listed += f"\n  {row['file']} row {row['row']}: {row['problem']}"
-    if recipe.prepare.on_bad_rows == "stop" and census.states[BAD]:
+    if recipe.prepare.on_bad_rows == "stop" and index.states[BAD]:
         raise ValueError(f"prepare.on_bad_rows is stop. {pairs}: {listed}")
     print(f"prepare: {pairs}: {listed}", flush=True)
 

@@ -7,7 +7,7 @@ from inflib.config.loading import bind, with_fields
 from inflib.config.recipe import Recipe
 from inflib.detection import detector_table
 from inflib.numerics.ranking import detection
-from inflib.scores.influence_folder import counted_labels
+from inflib.scores.influence_folder import InfluenceFolder
 from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
@@ -18,7 +18,7 @@ from ray_jobs.train import train
 
 def size_ablation(recipe: Recipe, wrong: Any) -> list[dict[str, Any]]:
     """AUC of the reported curvature with random parts of each query set."""
-    kind, config = recipe.score.curvatures[0], recipe.bias
+    kind, config = recipe.score.reported, recipe.bias
     rows = []
     for query in recipe.prepare.queries:
         asked = query, config.sizes, config.repeats, config.seed
@@ -39,7 +39,7 @@ def field_ablation(recipe: Recipe) -> list[dict[str, Any]]:
             bind(changed)
             for stage in (prepare, train, sketch, score):
                 stage(changed)
-            labels, _ = counted_labels(changed)
+            labels, _ = InfluenceFolder.of(Folder(changed.run)).counted()
             wrong = detector_table.truth_of(changed, labels)
             for query in changed.prepare.queries:
                 scores = detector_table.detectors(changed, labels, query)

@@ -8,20 +8,21 @@ import numpy as np
 from inflib.config.loading import bind, with_fields
 from inflib.config.oversight import Method, OversightConfig, SimulationConfig
 from inflib.config.recipe import Recipe
+from inflib.data.output_columns import INFLUENCE
 from inflib.detection import layer_choice
-from inflib.oversight.experiment import Labels, ablations, new_weights
+from inflib.oversight.experiment import LabelerChoices, ablations, new_weights
 from inflib.oversight.expert_weights import agreeing, direction, outcome
 from inflib.oversight.labeling import differences, draw_labelers, labelled_lines
 from inflib.oversight.rated import RatedPair, read_pairs, stop_at
-from inflib.scores.influence_folder import counted_labels
+from inflib.scores.influence_folder import InfluenceFolder
 from inflib.scores.retraining import Trial
 from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
 from ray_jobs.shared.session import start_ray
 from ray_jobs.sketch import sketch
-from ray_jobs.studies.activations import layer_detectors, write_activations
-from ray_jobs.studies.guidance import guide
+from ray_jobs.studies.activation_tasks import layer_detectors, write_activations
+from ray_jobs.studies.labeler_pages import guide
 from ray_jobs.studies.subset_scores import subset_scores
 from ray_jobs.studies.trials import of_trial, train_all
 from ray_jobs.train import Training, train
@@ -77,7 +78,7 @@ class Audited:
     before: Weights
     """The labeler's own."""
 
-    labels: Labels
+    labels: LabelerChoices
     influence: np.ndarray
     weights: dict[Method, np.ndarray]
 
@@ -161,7 +162,7 @@ def outcomes(
 
 
 def _more_updates(
-    recipe: Recipe, number: int, weights: np.ndarray, labels: Labels
+    recipe: Recipe, number: int, weights: np.ndarray, labels: LabelerChoices
 ) -> list[dict[str, Any]]:
     """Outcomes of the second update and those after it, each from the influence in a
     model that was trained with the labels of the one before.
@@ -191,24 +192,26 @@ def _more_updates(
     return rows
 
 
-def _suspicion(own: Recipe) -> tuple[Labels, dict[str, np.ndarray]]:
+def _suspicion(own: Recipe) -> tuple[LabelerChoices, dict[str, np.ndarray]]:
     """(labels that count, by method how likely the expert is to disagree)."""
     labels, influence = _influence(own)
     found = {"influence": influence}
     if own.bias.activations:
         write_activations(own)
-        _, counts = counted_labels(own)
+        _, counts = InfluenceFolder.of(Folder(own.run)).counted()
         rows = [r for r in layer_detectors(own) if r["query"] == _query(own)]
         scores, _, _ = layer_choice.choose(rows, counts, labels.disagrees)
         found |= {name: scores[name] for name in ("mahalanobis", "knn")}
     return labels, found
 
 
-def _influence(own: Recipe) -> tuple[Labels, np.ndarray]:
+def _influence(own: Recipe) -> tuple[LabelerChoices, np.ndarray]:
     assert own.oversight is not None
-    table, _ = counted_labels(own)
-    column = f"influence_{own.score.curvatures[0]}_{_query(own)}"
-    return Labels.read(table, own.oversight.objectives), table[column].to_numpy()
+    table, _ = InfluenceFolder.of(Folder(own.run)).counted()
+    column = INFLUENCE.of(own.score.reported, _query(own))
+    return LabelerChoices.read(table, own.oversight.objectives), table[
+        column
+    ].to_numpy()
 
 
 def _accuracy(own: Recipe) -> float:

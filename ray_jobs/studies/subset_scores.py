@@ -6,13 +6,15 @@ import numpy as np
 import ray
 
 from inflib.config.recipe import Recipe
-from inflib.config.score import ITERATIVE
 from inflib.detection.query_sizes import Subsets, draw_subsets
+from inflib.scores.influence_folder import InfluenceFolder
+from inflib.scores.passes import Passes
+from inflib.scores.sketch_set import SketchSet
 from inflib.scores.solver import Solver
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 from ray_jobs.shared.observe import observe
-from ray_jobs.shared.score_tasks import StorePasses
+from ray_jobs.shared.score_tasks import RayTasks
 from ray_jobs.shared.session import start_ray
 
 
@@ -25,20 +27,18 @@ def subset_scores(
     One pass over the store, and one per step of conjugate gradients, for all parts.
     """
     start_ray(recipe)
-    run, kind = Folder(recipe.run), recipe.score.curvatures[0]
-    passes = StorePasses(run, recipe.score.group_shards)
+    run, kind = Folder(recipe.run), recipe.score.reported
+    passes = Passes(run, recipe.score.shards_per_task, execute=RayTasks())
     solver = Solver(recipe.score, read_layers(run), passes)
-    asked = run, query, recipe.score.query_loss, sizes, repeats, seed
-    subsets: Subsets = ray.get(_draw.remote(*asked))
-    damping = None
-    if kind in ITERATIVE:
-        facts = (run / "influence").read_json("done.json")["curvatures"]
-        damping = facts[kind]["queries"][query]["damping"]
+    sketches, loss = SketchSet(run, query), recipe.score.query_loss
+    drawn = _draw.remote(sketches, loss, sizes, repeats, seed)
+    subsets: Subsets = ray.get(drawn)
+    damping = InfluenceFolder.of(run).damping(kind, query)
     ihvps = solver.invert(kind, subsets.vectors, damping)
     return subsets.sizes, passes.alignments(ihvps).numpy()
 
 
 @ray.remote
-def _draw(*asked: Any) -> Subsets:
+def _draw(*arguments: Any) -> Subsets:
     observe("query sizes")
-    return draw_subsets(*asked)
+    return draw_subsets(*arguments)

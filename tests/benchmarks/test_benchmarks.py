@@ -9,7 +9,7 @@ import torch
 
 from inflib.benchmarks import paper
 from inflib.benchmarks.contenders import Contenders
-from inflib.benchmarks.gradients import Settings, describe, errors, response_mode
+from inflib.benchmarks.gradient_speed import Settings, describe, errors, response_mode
 from inflib.benchmarks.paper import PaperSketch
 from inflib.benchmarks.timing import figures, ratio, run_in_turn
 from inflib.benchmarks.workload import HH_LENGTHS, hh_pairs, reward_model

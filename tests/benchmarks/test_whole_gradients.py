@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inflib.benchmarks.fidelity import (
+from inflib.benchmarks.whole_gradients import (
     agreement,
     compressed_scores,
     exact_scores,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inflib.data.label_index import Census
+from inflib.data.label_index import LabelIndex
 from inflib.data.row_schema import ROWS
 from inflib.data.rows import used_rows
 from inflib.data.shard_tables import kept_columns, plan_shards, shard_tables
@@ -95,12 +95,12 @@ def test_labels_of_one_comparison_share_its_row():
 
 
 def test_the_first_row_of_a_pair_id_stays():
-    census = Census()
-    census.add(table(row("x", file_row=1), row("y", file_row=2)))
-    census.add(table(row("x", "c1", file_row=3), row("x", "c2", file_row=4)))
-    dropped = census.drop_duplicates()
+    index = LabelIndex()
+    index.add(table(row("x", file_row=1), row("y", file_row=2)))
+    index.add(table(row("x", "c1", file_row=3), row("x", "c2", file_row=4)))
+    dropped = index.drop_duplicates()
     assert dropped == {("f", 3), ("f", 4)}
-    assert {r["row"]: r["problem"] for r in census.unused} == {
+    assert {r["row"]: r["problem"] for r in index.unused} == {
         3: "duplicate pair_id",
         4: "duplicate pair_id",
     }
@@ -110,8 +110,8 @@ def test_the_first_row_of_a_pair_id_stays():
 
 
 def test_the_report_counts_what_happened():
-    census = Census()
-    census.add(
+    index = LabelIndex()
+    index.add(
         table(
             row("x", length=40, length_difference=-2, num_cut=3),
             row("y", "c1", length=20, length_difference=5, file_row=2),
@@ -121,7 +121,7 @@ def test_the_report_counts_what_happened():
             {"pairs": "train", "state": "outside", "file": "f", "file_row": 5},
         )
     )
-    report = census.report()
+    report = index.report()
     assert report["rows_read"] == 5
     assert (report["labels"], report["comparisons"]) == (3, 2)
     assert report["excluded"] == {"broken JSON": 1}

@@ -10,7 +10,7 @@ import pytest
 
 from inflib.judging.asking import Pace, pause, retry_after
 from inflib.judging.plan import (
-    Asked,
+    Question,
     estimate,
 )
 from inflib.judging.questions import answer_name
@@ -18,8 +18,8 @@ from inflib.judging.verdicts import Answer, is_settled, verdicts
 from tests.support.judge_configs import choosing, judge_settings, rating
 
 
-def question(name: str, part: str, digest: str) -> Asked:
-    return Asked("train", "00000", 0, name, part, digest, 401)
+def question(name: str, part: str, digest: str) -> Question:
+    return Question("train", "00000", 0, name, part, digest, 401)
 
 
 def answers(values: dict[str, list]) -> dict[str, Answer]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
 
+from inflib.config.recipe import ModelConfig
 from inflib.data.tokenizer import load_tokenizer, resolve_base
 from inflib.model.adapter import attach, read_adapter
 from inflib.model.packing import Unit, pack
@@ -63,9 +64,7 @@ def test_a_saved_reward_model_comes_back_head_and_all(family, tmp_path):
     model.save_pretrained(tmp_path / "adapter")
     for seed in (5, 6):  # whatever random head the base comes with
         torch.manual_seed(seed)
-        base = load_base(
-            str(tmp_path / "base"), None, torch.float32, "sdpa", False, pad_id=0
-        )
+        base = load_base(ModelConfig(base=str(tmp_path / "base")), pad_id=0)
         loaded = attach(base, read_adapter(Folder(str(tmp_path / "adapter"))))
         batch = pack(UNITS, False, pad_id=0)
         torch.testing.assert_close(rewards(loaded, batch), rewards(model, batch))
@@ -77,9 +76,8 @@ def test_a_bfloat16_base_keeps_the_head_in_float32(family, tmp_path):
     model = with_lora(build_model(family))
     build_model(family).save_pretrained(tmp_path / "base")
     model.save_pretrained(tmp_path / "adapter")
-    base = load_base(
-        str(tmp_path / "base"), None, torch.bfloat16, "sdpa", False, pad_id=0
-    )
+    config = ModelConfig(base=str(tmp_path / "base"), dtype="bfloat16")
+    base = load_base(config, pad_id=0)
     loaded = attach(base, read_adapter(Folder(str(tmp_path / "adapter"))))
     dtypes = {n: m.weight.dtype for n, m in trained_linears(loaded).items()}
     lora = {dtype for name, dtype in dtypes.items() if "lora_" in name}
@@ -113,7 +111,7 @@ def test_trained_parameters_that_are_not_linear_are_refused():
 def test_the_tokenizer_never_pads_with_eos(tmp_path, pad_token):
     build_tokenizer(pad_token).save_pretrained(tmp_path)
     build_model("llama").config.save_pretrained(tmp_path)
-    tokenizer = load_tokenizer(str(tmp_path), None, False)
+    tokenizer = load_tokenizer(ModelConfig(base=str(tmp_path)))
     assert tokenizer.pad_token_id not in (None, tokenizer.eos_token_id)
     assert tokenizer.padding_side == "right"
 

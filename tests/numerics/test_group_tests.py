@@ -189,7 +189,7 @@ def test_columns_that_the_data_lacks_are_left_out_and_a_wrong_time_is_refused():
     config = ReportConfig(groups=("labeler", "source"))
     assert group_columns(config, TABLE) == {"labeler": ["a", "b", "-", "a", "a"]}
     seen = audit_preferences(config, TABLE)
-    found = audit_groups(config, TABLE, "c", [0.5, 0.5], seen)
+    found = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), seen)
     assert set(found) == set(seen) == {"labeler"}
     assert {row["name"] for row in found["labeler"]} == {"a", "b", "-"}
     with pytest.raises(ValueError, match=r"report\.time 'when' is no column"):

@@ -11,8 +11,8 @@ from inflib.numerics.ranking import (
     bootstrap,
     curve,
     detection,
-    interval,
     p_value,
+    percentile_interval,
     ranks,
 )
 
@@ -92,7 +92,7 @@ def test_intervals_cover_and_paired_tests_hold_their_level():
         wrong = np.arange(150) < 50
         scores = {name: rng.normal(size=150) + wrong for name in ("x", "y")}
         drawn = bootstrap(scores, wrong, 200, seed=trial)
-        low, high = interval(drawn["x"]["auc"])
+        low, high = percentile_interval(drawn["x"]["auc"])
         covered += low <= truth <= high
         rejected += p_value(drawn["x"]["auc"] - drawn["y"]["auc"]) <= 0.05
     assert 0.9 <= covered / 200 <= 0.99

@@ -12,7 +12,12 @@ from sklearn.metrics import accuracy_score
 
 from inflib.config.data import SourceConfig
 from inflib.config.oversight import OversightConfig, SimulationConfig
-from inflib.oversight.experiment import Labels, ablations, mean_over, new_weights
+from inflib.oversight.experiment import (
+    LabelerChoices,
+    ablations,
+    mean_over,
+    new_weights,
+)
 from inflib.oversight.expert_weights import agreeing, direction, extremes, outcome
 from inflib.oversight.guidance import decisions, differs, own_weights, said
 from inflib.oversight.labeling import (
@@ -41,7 +46,7 @@ def labels_of(weights, apart=APART):
     first = prefers_first(weights, apart)
     turned = np.where(first[:, None], apart, -apart)
     ids = [f"p{i}" for i in range(len(apart))]
-    return Labels(ids, turned, first, first != prefers_first(EXPERT, apart))
+    return LabelerChoices(ids, turned, first, first != prefers_first(EXPERT, apart))
 
 
 def test_the_second_response_wins_only_where_its_score_is_strictly_higher():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from inflib.scores.influence_folder import InfluenceFolder
 from inflib.storage.folder import Folder
 from ray_jobs.audit import STAGES
 from ray_jobs.report import report
@@ -42,12 +43,12 @@ def test_scores_equal_those_of_whole_gradients(audited, query):
     lam = audited.score.datainf_damping * squares.mean() / grads.shape[1]
     terms = (v - grads * ((grads @ v) / (lam + squares))[:, None]) / lam
     table = influences(audited)
-    facts = (Folder(audited.run) / "influence").read_json("done.json")["curvatures"]
-    chosen = facts["gauss_newton"]["queries"][query]
+    influence = InfluenceFolder.of(Folder(audited.run))
+    damping = influence.damping("gauss_newton", query)
     expected = {
         "datainf": -(grads @ terms.mean(0)),
         "identity": -(grads @ v),
-        "gauss_newton": -(grads @ gauss_newton(grads, margins, v, chosen["damping"])),
+        "gauss_newton": -(grads @ gauss_newton(grads, margins, v, damping)),
     }
     assert table["pair_id"].to_pylist() == ids
     np.testing.assert_allclose(table["margin"], margins, rtol=1e-4, atol=1e-5)
@@ -157,7 +158,7 @@ def test_a_changed_payload_stops_the_scoring_and_is_named(audited, tmp_path):
 def test_a_report_of_other_scores_is_refused(audited, tmp_path):
     parts = ("pairs", "reward_model", "sketches", "influence")
     recipe = copied(audited, tmp_path, *parts, score={"datainf_damping": 5.0})
-    with pytest.raises(ValueError, match=r"influence is older than the labels"):
+    with pytest.raises(ValueError, match="is of other labels, sketches or settings"):
         run_stages(recipe, [report])
 
 

@@ -1,18 +1,19 @@
-"""audit --check on a real run, whole and damaged."""
+"""inflib check on a real run, whole and damaged."""
 
 import json
 import shutil
 
 import pytest
 
-from ray_jobs.check import check_run
+from inflib.config.cli import run_command
+from ray_jobs.check import command
 
 
 def checked(run, capsys):
-    """(exit status, lines) of audit --check."""
-    with pytest.raises(SystemExit) as found:
-        check_run(str(run))
-    return found.value.code, capsys.readouterr().out.splitlines()
+    """(exit status, lines) of inflib check."""
+    with pytest.raises(SystemExit) as stopped:
+        run_command(command, "inflib check", [str(run)])
+    return stopped.value.code, capsys.readouterr().out.splitlines()
 
 
 def test_check_lists_what_is_wrong_and_says_so_by_its_exit_status(

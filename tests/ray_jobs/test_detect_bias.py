@@ -11,11 +11,11 @@ from sklearn.metrics import roc_auc_score
 
 from inflib.config.recipe import Recipe
 from inflib.detection import activations, detector_table, detectors
-from inflib.scores.influence_folder import counted_labels
+from inflib.scores.influence_folder import InfluenceFolder
 from inflib.storage.folder import Folder
 from ray_jobs.detect_bias import STAGES, detect
 from ray_jobs.shared.session import run_stages
-from ray_jobs.studies.activations import layer_detectors
+from ray_jobs.studies.activation_tasks import layer_detectors
 from ray_jobs.studies.bias_ablations import field_ablation
 from tests.support.audits import copied, shown, tiny_recipe
 
@@ -63,7 +63,7 @@ def results(recipe: Recipe, name: str) -> Any:
 def test_every_detector_has_its_figures_for_every_query_set(studied):
     found = results(studied, "metrics.json")
     assert list(found) == ["less", "full"]
-    labels, _ = counted_labels(studied)
+    labels, _ = InfluenceFolder.of(Folder(studied.run)).counted()
     wrong = detector_table.truth_of(studied, labels)
     assert 0 < wrong.sum() < len(wrong)
     for query, rows in found.items():
@@ -100,7 +100,7 @@ def test_activations_are_those_of_a_plain_forward_pass(studied):
 
 def test_judges_are_points_of_the_roc(studied):
     """One that sees through every planted label, and one that believes them all."""
-    labels, _ = counted_labels(studied)
+    labels, _ = InfluenceFolder.of(Folder(studied.run)).counted()
     wrong = detector_table.truth_of(studied, labels)
     given = labels["sign"].to_numpy()
     names = labels["comparison_id"].to_pylist()
@@ -144,7 +144,7 @@ def test_fields_are_ablated_in_runs_of_their_own(audited, tmp_path):
     assert fields == {("sketch.sketch_size", 512)}
     smaller = Path(recipe.run) / "ablations" / "sketch.sketch_size=512"
     assert not (smaller / "reward_model").exists()  # that of the run
-    labels, _ = counted_labels(audited)
+    labels, _ = InfluenceFolder.of(Folder(audited.run)).counted()
     scores = detector_table.detectors(audited, labels, "expert")["influence_identity"]
     own = roc_auc_score(detector_table.truth_of(recipe, labels), scores)
     aucs = [
@@ -189,7 +189,7 @@ def test_a_second_run_does_nothing(studied, capsys):
 
 
 def test_truth_must_be_there(studied):
-    labels, _ = counted_labels(studied)
+    labels, _ = InfluenceFolder.of(Folder(studied.run)).counted()
     for name in ("nothing", "pair_id"):
         bias = studied.bias.model_copy(update={"truth": name})
         with pytest.raises(ValueError, match=f"bias.truth '{name}'"):

@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from inflib.data.label_edits import read_edits
-from inflib.scores.influence_folder import Scored
+from inflib.scores.influence_folder import InfluenceFolder
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder
 from ray_jobs.shared.session import run_stages
@@ -27,7 +27,7 @@ def test_what_if_predicts_and_scores_beside_the_run(audited, tmp_path, capsys):
     assert after["pair_id"].to_pylist() == ids
     assert after["sign"].to_pylist()[0] == -table["sign"].to_pylist()[0]
     assert after["sign"].to_pylist()[1:] == table["sign"].to_pylist()[1:]
-    predicted = predict(recipe, Scored(Folder(recipe.run)), read_edits(str(edits)))
+    predicted = predict(recipe, InfluenceFolder.current(recipe), read_edits(str(edits)))
     (every,) = (r for r in predicted if r["query"] == "expert" and r["edits"] == "all")
     flips = table["flip_effect_gauss_newton_expert"].to_numpy()
     scores = table["influence_gauss_newton_expert"].to_numpy()
@@ -49,5 +49,5 @@ def test_what_if_refuses_unknown_labels_and_scores_of_other_settings(audited, tm
     with pytest.raises(ValueError, match="is of other labels, sketches or settings"):
         what_if(other, str(edits))
     Folder(other.run).delete("influence/done.json")
-    with pytest.raises(ValueError, match=r"run ray_jobs\.score first"):
+    with pytest.raises(ValueError, match=r"run `inflib score` first"):
         what_if(other, str(edits))

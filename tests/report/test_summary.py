@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inflib.report.summary import best_scale
-from inflib.scores.labels import accuracy
+from inflib.scores.sketch_set import accuracy
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])

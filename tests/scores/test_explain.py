@@ -8,15 +8,14 @@ import torch
 from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
 from inflib.config.score import ScoreConfig
 from inflib.numerics.layer_bins import Layer
-from inflib.scores import sums
 from inflib.scores.explain import (
-    best,
-    explain_shards,
     find_labels,
-    read_asked,
     read_ids,
+    read_query_labels,
 )
-from inflib.scores.score_run import LocalPasses, score_run
+from inflib.scores.passes import Passes
+from inflib.scores.score_run import score_run
+from inflib.scores.sketch_set import SketchSet
 from inflib.scores.solver import Solver
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
@@ -51,19 +50,14 @@ CONFIG = ScoreConfig(
 
 def explained(run, ids, top, listed=frozenset(), cut=1, loss="bradley_terry"):
     """(rows, query labels) through the functions that the Ray job uses."""
-    passes = LocalPasses(run)
+    passes, query = Passes(run, cut), SketchSet(run, "query")
     solver = Solver(CONFIG, read_layers(run), passes)
-    parts = []
-    for shard, own in find_labels(run, "query", ids):
-        asked = read_asked(run, "query", shard, own, loss)
-        ihvps = solver.invert("gauss_newton", asked.gradients, 0.1)
-        groups = [passes.plan[i : i + cut] for i in range(0, 3, cut)]
-        found = [
-            explain_shards(run, "train", group, asked, ihvps, top, listed)
-            for group in groups
-        ]
-        parts.append(best(pa.concat_tables(found), top))
-    return pa.concat_tables(parts)
+    tables = []
+    for shard, picked in find_labels(query, ids):
+        labels = read_query_labels(query, shard, picked, loss)
+        ihvps = solver.invert("gauss_newton", labels.gradients, 0.1)
+        tables.append(passes.explain(labels, ihvps, top, listed))
+    return pa.concat_tables(tables)
 
 
 @pytest.mark.parametrize("loss", ["bradley_terry", "margin"])
@@ -82,7 +76,7 @@ def test_the_mean_over_the_query_set_is_the_score(run, loss):
 
 def test_tops_and_neighbours_are_those_of_all_labels_however_shards_are_cut(run):
     everyone = frozenset(score_run(run, CONFIG, ["query"])[0]["pair_id"].to_pylist())
-    ids = [i for _, own in find_labels(run, "query", []) for i in own][:9:4]
+    ids = [i for _, own in find_labels(SketchSet(run, "query"), []) for i in own][:9:4]
     table = explained(run, ids, 3, everyone)
     assert explained(run, ids, 3, everyone, cut=3).equals(table)
     rows = table.to_pandas()
@@ -101,10 +95,11 @@ def test_tops_and_neighbours_are_those_of_all_labels_however_shards_are_cut(run)
 
 
 def test_cosines_are_those_of_the_loss_gradients(run):
-    (shard, ids), *_ = find_labels(run, "query", [])
-    asked = read_asked(run, "query", shard, ids[:2], "bradley_terry")
-    labels = sums.read_labels(run, "train", LocalPasses(run).plan[1])
-    payload, _ = sums.read_payload(run, "train", LocalPasses(run).plan[1])
+    query, train = SketchSet(run, "query"), SketchSet(run, "train")
+    (shard, ids), *_ = find_labels(query, [])
+    asked = read_query_labels(query, shard, ids[:2], "bradley_terry")
+    labels = train.labels(train.plan()[1])
+    payload, _ = train.payload(train.plan()[1])
     grads = labels.weights[:, None] * torch.from_numpy(payload)[labels.rows].double()
     exact = torch.nn.functional.cosine_similarity(
         grads[:, None], asked.gradients.T[None], dim=2
@@ -113,8 +108,10 @@ def test_cosines_are_those_of_the_loss_gradients(run):
     rows = explained(run, ids[:2], 1, everyone).to_pandas()
     rows = rows[rows.role == "listed"].set_index(["pair_id", "query_pair_id"]).cosine
     for i, pair_id in enumerate(labels.table["pair_id"].to_pylist()):
-        for j, query in enumerate(ids[:2]):
-            assert rows[pair_id, query] == pytest.approx(float(exact[i, j]), abs=1e-5)
+        for j, query_id in enumerate(ids[:2]):
+            assert rows[pair_id, query_id] == pytest.approx(
+                float(exact[i, j]), abs=1e-5
+            )
 
 
 def test_ids_come_from_options_and_files_and_unknown_ones_are_refused(run, tmp_path):
@@ -127,8 +124,9 @@ def test_ids_come_from_options_and_files_and_unknown_ones_are_refused(run, tmp_p
     with pytest.raises(ValueError, match=r"missing\.txt: no such file of pair_ids"):
         read_ids(["@missing.txt"])
     with pytest.raises(ValueError, match="'nobody' is no label of train"):
-        find_labels(run, "train", ["nobody"])
-    (first, _), *_ = find_labels(run, "train", [])
-    broken = sums.read_labels(run, "train", first).table["pair_id"][3].as_py()
+        find_labels(SketchSet(run, "train"), ["nobody"])
+    train = SketchSet(run, "train")
+    (first, _), *_ = find_labels(train, [])
+    broken = train.labels(first).table["pair_id"][3].as_py()
     with pytest.raises(ValueError, match="has no finite, non-zero gradient"):
-        find_labels(run, "train", [broken])
+        find_labels(train, [broken])

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from inflib.config.score import Kind
+from inflib.config.score import Curvature
 from inflib.data.pairs_folder import PairsFolder
 from inflib.scores import score_table, sums
-from inflib.scores.influence_folder import assemble
+from inflib.scores.influence_folder import InfluenceFolder
+from inflib.scores.sketch_set import SketchSet
 from inflib.sketches import store
 from inflib.storage.folder import Folder
 from tests.support.prepared_run import (
@@ -74,24 +75,25 @@ def test_poisoned_pairs_are_recorded_and_the_others_keep_their_bits(tmp_path):
         assert status == "ok"
         assert margin == pytest.approx(good[pair_id][0], rel=1e-5, abs=1e-6)
     run = Folder(recipe.run)
-    moments = sums.moments(run, "train", shards(recipe))
+    train = SketchSet(run, "train")
+    moments = sums.moments(train, shards(recipe))
     assert moments.num_labels == len(usable) and moments.squares.isfinite().all()
     assert np.isfinite(moments.hessian_trace)
-    summed = sums.query_sums(run, "train", shards(recipe), 2, "bradley_terry")
+    summed = sums.query_sums(train, shards(recipe), 2, "bradley_terry")
     assert summed.counts.sum() == len(usable) and summed.vectors.isfinite().all()
-    kinds: list[Kind] = ["datainf", "gauss_newton", "empirical_fisher"]
+    kinds: list[Curvature] = ["datainf", "gauss_newton", "empirical_fisher"]
     for kind in kinds:
         products = sums.curvature_products(
-            run, "train", shards(recipe), kind, summed.vectors, [0.1]
+            train, shards(recipe), kind, summed.vectors, [0.1]
         )
         assert products.isfinite().all()
-    partials = run / "influence" / "partials"
-    tables = score_table.score_shards(run, "train", shards(recipe), columns())
+    influence = InfluenceFolder.of(run)
+    tables = score_table.score_shards(train, shards(recipe), columns())
     for shard, table in zip(shards(recipe), tables, strict=True):
-        partials.write_table(f"{shard.name}.parquet", table)
+        influence.partials.write_table(f"{shard.name}.parquet", table)
     parts = [f"{name}.parquet" for name in names(recipe)]
-    assert assemble(run / "influence", parts, ["x"])[0] == len(usable) + 2
-    table = (run / "influence").read_table("influence.parquet").to_pylist()
+    assert influence.assemble(parts, ["x"])[0] == len(usable) + 2
+    table = influence.table.to_pylist()
     found = {row["pair_id"]: row for row in table}
     bad, zero = found["bad"], found["zero"]
     assert {bad[n] for n in ("margin", "loss", "influence_x", "rank_x")} == {None}

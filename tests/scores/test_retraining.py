@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr, t
 
 from inflib.config.score import VerifyConfig
-from inflib.numerics.uncertainty import interval
+from inflib.numerics.uncertainty import t_interval
 from inflib.scores.retraining import ALL, Trial, compare, plan_trials
 
 SCORES = [0.5, -1.0, None, 3.0, 0.0, 2.0, -2.0, 0.1, 0.2, 0.3, -0.4]
@@ -65,7 +65,7 @@ def test_changes_are_paired_by_seed_and_rank_correlations_plain():
         for i in range(3)
     ]
     change = arms["flip harmful"]["change_of_accuracy"]
-    assert change == interval(changes)
+    assert change == t_interval(changes)
     assert change["mean"] == pytest.approx(np.mean(changes))
     assert arms[ALL]["change_of_loss"]["mean"] == 0
     group = result["leave_group_out"]
@@ -77,8 +77,8 @@ def test_changes_are_paired_by_seed_and_rank_correlations_plain():
 
 def test_an_interval_is_students():
     values = [0.3, 0.5, 0.9, 0.4]
-    found = interval(values)
+    found = t_interval(values)
     away = t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
     assert found["low"] == pytest.approx(np.mean(values) - away)
     assert found["high"] == pytest.approx(np.mean(values) + away)
-    assert interval([0.3]) == {"mean": 0.3, "low": None, "high": None}
+    assert t_interval([0.3]) == {"mean": 0.3, "low": None, "high": None}

@@ -6,8 +6,9 @@ import torch
 
 from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
 from inflib.scores import solver as solver_module
-from inflib.scores.score_run import LocalPasses
-from inflib.scores.solver import Solver, read_queries
+from inflib.scores.passes import Passes
+from inflib.scores.query_vectors import read_queries
+from inflib.scores.solver import Solver
 from inflib.storage.folder import Folder
 from tests.support.known_store import (
     LAYERS,
@@ -61,11 +62,11 @@ def datainf(grads, v, scale):
 @pytest.mark.parametrize("damping", [1e-4, 1e-2, 1.0])
 @pytest.mark.parametrize("kind", ["gauss_newton", "empirical_fisher"])
 def test_iterated_curvatures_equal_a_dense_solve(run, kind, damping):
-    rows, facts = scored(run, score_config(kind, damping=(damping,)))
+    rows, records = scored(run, score_config(kind, damping=(damping,)))
     exact = dense(kind, damping).numpy()
     found = column(rows, f"influence_{kind}_q")
     np.testing.assert_allclose(found, exact, atol=2e-5 * np.abs(exact).max())
-    assert facts[kind]["queries"]["q"]["sweep"][0]["residual"] < 1e-8
+    assert records[kind].queries["q"].sweep[0].residual < 1e-8
 
 
 @pytest.mark.parametrize("damping", [1e-3, 0.1, 1e4])
@@ -79,16 +80,16 @@ def test_closed_forms_equal_the_mean_of_dense_inverses(run, kind, damping):
 
 def test_a_sweep_is_the_single_dampings_side_by_side(run):
     dampings = (1e-3, 1.0, 1e-1)
-    swept, facts = scored(
+    swept, records = scored(
         run, score_config("gauss_newton", damping=dampings, keep_sweep=True)
     )
     for damping in dampings:
         exact = dense("gauss_newton", damping).numpy()
         found = column(swept, f"influence_gauss_newton_{damping:g}_q")
         np.testing.assert_allclose(found, exact, atol=2e-5 * np.abs(exact).max())
-    chosen = facts["gauss_newton"]["queries"]["q"]
-    assert [row["damping"] for row in chosen["sweep"]] == sorted(dampings)
-    same = f"influence_gauss_newton_{chosen['damping']:g}_q"
+    chosen = records["gauss_newton"].queries["q"]
+    assert [tried.damping for tried in chosen.sweep] == sorted(dampings)
+    same = f"influence_gauss_newton_{chosen.damping:g}_q"
     assert column(swept, "influence_gauss_newton_q").tolist() == (
         column(swept, same).tolist()
     )
@@ -100,11 +101,11 @@ def test_the_smallest_reliable_damping_is_chosen_else_the_largest(
 ):
     dampings = (1e-4, 1e-2, 1.0)
     asked = score_config("gauss_newton", damping=dampings, reliability=threshold)
-    chosen = scored(run, asked)[1]["gauss_newton"]["queries"]["q"]
-    found = [row["reliability"] for row in chosen["sweep"]]
-    assert chosen["damping"] == dampings[expected]
-    assert chosen["reliability"] == found[expected]
-    assert chosen["reliable"] == (threshold < 0)
+    chosen = scored(run, asked)[1]["gauss_newton"].queries["q"]
+    found = [tried.reliability for tried in chosen.sweep]
+    assert chosen.damping == dampings[expected]
+    assert chosen.reliability == found[expected]
+    assert chosen.reliable == (threshold < 0)
 
 
 @pytest.mark.parametrize("kind", ["gauss_newton", "empirical_fisher"])
@@ -129,7 +130,7 @@ def test_the_errors_scale_is_how_much_damped_gradients_are_shorter(
 ):
     monkeypatch.setattr(solver_module, "_ERROR_PROBES", 2000)
     asked = score_config(kind, damping=(1e-3, 0.05), keep_sweep=True)
-    passes = LocalPasses(run)
+    passes = Passes(run, 4)
     solver = Solver(asked, LAYERS, passes)
     columns, _ = solver.solve_all(read_queries(asked, ["q"], passes))
     found = dict(zip(columns.names, columns.damped, strict=True))
@@ -150,7 +151,7 @@ def test_the_errors_scale_is_how_much_damped_gradients_are_shorter(
         one = found[f"{kind}_{damping:g}_q"]
         assert one is not None
         assert one.factor == pytest.approx(float(exact), rel=0.05)
-        assert one.unit == pytest.approx(len(s) * lam)
+        assert one.n_lambda == pytest.approx(len(s) * lam)
         assert np.corrcoef(alone, ratios)[0, 1] > 0.7
 
 
@@ -163,10 +164,10 @@ def test_a_store_of_another_format_is_refused(tmp_path):
 
 
 def test_too_few_steps_are_said(run, caplog):
-    _, facts = scored(run, score_config("gauss_newton", damping=(1e-4,), max_steps=2))
-    found = facts["gauss_newton"]
-    assert found["steps"] == 2
-    residual = found["queries"]["q"]["sweep"][0]["residual"]
+    _, records = scored(run, score_config("gauss_newton", damping=(1e-4,), max_steps=2))
+    record = records["gauss_newton"]
+    assert record.steps == 2
+    residual = record.queries["q"].sweep[0].residual
     assert residual > 1e-8
     assert f"residual of {residual:.2g} after 2 steps" in caplog.text
 
@@ -239,6 +240,6 @@ def test_a_layer_of_zero_gradients_is_skipped(tmp_path):
         sketches, norms = part.sketches.clone(), part.sq_norms.clone()
         sketches[:, LAYERS[1].bins], norms[:, 1] = 0, 0
         made.append(Generated(sketches, part.margins, norms, part.signs, part.rows))
-    rows, facts = scored(build_store(tmp_path, made), score_config("datainf_layer"))
-    assert facts["datainf_layer"]["lambda"]["l.1"] == 0
+    rows, records = scored(build_store(tmp_path, made), score_config("datainf_layer"))
+    assert records["datainf_layer"].lambdas["l.1"] == 0
     assert np.isfinite(column(rows, "influence_datainf_layer_q")).all()

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from inflib.config.score import Kind
+from inflib.config.score import Curvature
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.rows import read_file
 from inflib.model.training import labelled_ids
 from inflib.scores import score_table, sums
-from inflib.scores.labels import read_labels
+from inflib.scores.sketch_set import SketchSet
 from inflib.sketches.shard_sketcher import ShardSketcher
 from inflib.sketches.unit_sketcher import CPU_BUDGET
 from inflib.storage.folder import Folder
@@ -113,11 +113,12 @@ def test_a_margin_column_enters_loss_weights_and_flips(tmp_path):
     rows = [row | {"margin": 0.3 * i} for i, row in enumerate(ROWS)]
     recipe = build_run(tmp_path, rows, margin_column="margin")
     sketched(recipe)
-    run, required = Folder(recipe.run), {r["pair_id"]: r["margin"] for r in rows}
+    train = SketchSet(Folder(recipe.run), "train")
+    required = {r["pair_id"]: r["margin"] for r in rows}
     plan = shards(recipe)
-    tables = score_table.score_shards(run, "train", plan, columns())
+    tables = score_table.score_shards(train, plan, columns())
     for shard, table in zip(plan, tables, strict=True):
-        squares = read_labels(run, "train", shard).sq_norms.sum(1)
+        squares = train.labels(shard).sq_norms.sum(1)
         for label, norm in zip(table.to_pylist(), squares.sqrt().tolist(), strict=True):
             excess = label["margin"] - required[label["pair_id"]]
             flipped = -label["margin"] - required[label["pair_id"]]
@@ -157,15 +158,15 @@ def test_a_row_without_the_margin_is_reported(tmp_path):
 def test_shard_groups_change_rounding_only(tmp_path):
     recipe = build_run(tmp_path, ROWS)
     sketched(recipe)
-    run, plan = Folder(recipe.run), shards(recipe)
-    whole = sums.query_sums(run, "train", plan, 3, "margin")
-    parts = [sums.query_sums(run, "train", [shard], 3, "margin") for shard in plan]
+    train, plan = SketchSet(Folder(recipe.run), "train"), shards(recipe)
+    whole = sums.query_sums(train, plan, 3, "margin")
+    parts = [sums.query_sums(train, [shard], 3, "margin") for shard in plan]
     close(reduce(add, parts).vectors, whole.vectors)
     assert whole.counts.sum() == len(ROWS)
-    kinds: list[Kind] = ["datainf", "gauss_newton", "empirical_fisher"]
+    kinds: list[Curvature] = ["datainf", "gauss_newton", "empirical_fisher"]
     for kind in kinds:
         products = partial(
             sums.curvature_products, kind=kind, vectors=whole.vectors, lambdas=[0.1]
         )
-        part_sums = [products(run, "train", [shard]) for shard in plan]
-        close(reduce(add, part_sums), products(run, "train", plan))
+        part_sums = [products(train, [shard]) for shard in plan]
+        close(reduce(add, part_sums), products(train, plan))

@@ -71,9 +71,9 @@ def score_config(*curvatures, **changes):
 
 
 def scored(run, asked, edits=None):
-    """(rows of scores in plan order, facts)."""
-    table, facts = score_run(run, asked, ["q"], edits)
-    return table.to_pylist(), facts
+    """(rows of scores in plan order, records by curvature)."""
+    table, records = score_run(run, asked, ["q"], edits)
+    return table.to_pylist(), records
 
 
 def column(rows, name):

@@ -1,0 +1,1 @@
+"""Preference data that this project generates."""

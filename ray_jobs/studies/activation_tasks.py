@@ -19,7 +19,7 @@ from ray_jobs.shared.observe import observe, watched
 from ray_jobs.shared.session import Stage, start_ray
 
 
-def write_activations(recipe: Recipe) -> None:
+def write_activations(recipe: Recipe) -> dict[str, Any]:
     """Write activations/ of a run; only shards that are not there are computed."""
     run = Folder(recipe.run)
     stage = Stage("activations", run / "activations")
@@ -41,7 +41,7 @@ def write_activations(recipe: Recipe) -> None:
     progress.close()
     first = stage.folder / "train"
     layers = first.read_json(record_name(plans["train"][0], key))["layers"]
-    stage.done({"shards": len(todo), "layers": layers})
+    return stage.done({"shards": len(todo), "layers": layers})
 
 
 def layer_detectors(recipe: Recipe) -> list[dict[str, Any]]:

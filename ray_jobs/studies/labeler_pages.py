@@ -10,17 +10,18 @@ import pyarrow.compute as pc
 import ray
 
 from inflib.config.recipe import Recipe
+from inflib.data.output_columns import INFLUENCE
 from inflib.data.pairs_folder import PairsFolder, TextsById
 from inflib.oversight.guidance import decisions, differs
 from inflib.oversight.labeling import score_differences
 from inflib.oversight.page import labeler_page
-from inflib.scores.influence_folder import counted_labels, current_scores, digest_of
+from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.storage.folder import Folder
 from ray_jobs.shared.observe import observe
 from ray_jobs.shared.session import Stage, start_ray
 
 
-def guide(recipe: Recipe) -> None:
+def guide(recipe: Recipe) -> dict[str, Any]:
     """Write labelers/, labelers.csv and decisions.csv in oversight/ of a run that is
     scored. Without the labelers' column, all labels are one labeler's.
 
@@ -31,27 +32,26 @@ def guide(recipe: Recipe) -> None:
     query = recipe.query_set(config.query, "oversight.query")
     stage = Stage("guidance", run / "oversight" / "guidance")
     settings = config.model_dump(mode="json", exclude={"simulate"})
-    scores = current_scores(run, recipe)
-    inputs = digest_of(scores=scores, **settings)
-    done = stage.folder.exists("done.json")
-    if done and stage.folder.read_json("done.json")["inputs"] == inputs:
+    influence = InfluenceFolder.current(recipe)
+    inputs = digest_of(scores=influence.record.inputs, **settings)
+    if stage.is_current(inputs):
         return stage.skip()
     start_ray(recipe)
-    table, _ = counted_labels(recipe)
+    table, _ = influence.counted()
     score_differences(table, config.objectives)  # says what is missing, once
-    column = f"{recipe.score.curvatures[0]}_{query}"
+    score = f"{recipe.score.reported}_{query}"
     texts = _texts.remote(run)  # its ids are read once, for all labelers
     tasks = [
-        _one.remote(
-            recipe, name, own, column, f"{number:04}-{_plain(name)}.html", texts
-        )
+        _one.remote(recipe, name, own, score, f"{number:04}-{_plain(name)}.html", texts)
         for number, (name, own) in enumerate(_by_labeler(table, config.labeler))
     ]
     found = [ray.get(task) for task in tasks]
     for place, name in enumerate(("labelers.csv", "decisions.csv")):
         rows = [row for each in found for row in each[place]]
         stage.folder.write(name, _csv(rows).encode())
-    stage.done({"labelers": len(found), "labels": len(table)}, {"inputs": inputs})
+    return stage.done(
+        {"labelers": len(found), "labels": len(table)}, {"inputs": inputs}
+    )
 
 
 @ray.remote
@@ -65,7 +65,7 @@ def _one(
     recipe: Recipe,
     labeler: str,
     table: pa.Table,
-    column: str,
+    score: str,
     page: str,
     texts: TextsById,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -75,10 +75,10 @@ def _one(
     assert config is not None
     weights = differs(
         score_differences(table, config.objectives),
-        table[f"influence_{column}"].to_numpy(),
+        table[INFLUENCE.of(score)].to_numpy(),
         config,
     )
-    found = decisions(table, column, config.objectives, config.examples)
+    found = decisions(table, score, config.objectives, config.examples)
     ids = table["comparison_id"].to_pylist()
     shown = [texts[ids[row["place"]]] for row in found]
     text = labeler_page(labeler, table, weights, found, shown)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from inflib.data.label_index import Census, Labels, hashes
+from inflib.data.label_index import LabelIndex, LabelKeys, hashes
 from inflib.data.pairs_folder import LABELS, PairsFolder, Shard
 from inflib.data.shard_tables import kept_columns
 
@@ -19,7 +19,7 @@ from inflib.data.shard_tables import kept_columns
 class Known:
     """The labels that a pair set has, ordered by hash of pair_id."""
 
-    labels: Labels
+    labels: LabelKeys
     shard: np.ndarray
     """Place in the plan of each label's shard."""
 
@@ -56,19 +56,19 @@ def read_known(folder: PairsFolder) -> Known:
         np.concatenate([part[i] for part in parts]) for i in range(7)
     )
     order = np.argsort(pair, kind="stable")
-    labels = Labels(
+    labels = LabelKeys(
         pair[order], comparison[order], file[order], file_row[order], sign[order]
     )
     return Known(labels, place[order], row[order], kept)
 
 
-def keep_new(census: Census, known: Known, files: list[str]) -> Labels:
-    """Leave the new labels alone in the census, and return them.
+def keep_new(index: LabelIndex, known: Known, files: list[str]) -> LabelKeys:
+    """Leave the new labels alone in the index, and return them.
 
     files: those that were read (again). Raises ValueError when a known label of theirs
     has changed or is gone; a new row with a known pair_id is a bad one.
     """
-    labels = census.labels()
+    labels = index.labels()
     found = known.find(labels.pair)
     is_known = found >= 0
     same_place = is_known & (known.labels.file[found] == labels.file)
@@ -85,9 +85,9 @@ def keep_new(census: Census, known: Known, files: list[str]) -> Labels:
                 f"{file}: {where} is not as it was when the run was prepared. Labels "
                 "can be appended to a run, not changed: choose another --run"
             )
-    census.leave_out(is_known & ~same, "duplicate pair_id")
-    census.keep(known.find(census.labels().pair) < 0)
-    return census.labels()
+    index.leave_out(is_known & ~same, "duplicate pair_id")
+    index.keep(known.find(index.labels().pair) < 0)
+    return index.labels()
 
 
 def check_columns(kinds: set[str], kept: dict[str, pa.DataType]) -> list[str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
 from inflib.config.recipe import Recipe
-from inflib.config.score import Kind, ScoreConfig
+from inflib.config.score import Curvature, ScoreConfig
 from inflib.data.pairs_folder import PairsFolder
 from inflib.model.packing import pack, plan_batches
 from inflib.model.reward_folder import load_reward_model
@@ -123,7 +123,7 @@ def load(
 
 def exact_scores(
     train: WholeGradients, query: WholeGradients, config: ScoreConfig
-) -> dict[Kind, np.ndarray]:
+) -> dict[Curvature, np.ndarray]:
     """Influence of every curvature from whole gradients, in float64 sums; the first
     damping of the sweep."""
     w, n = train.weights(), len(train.margins)
@@ -139,13 +139,13 @@ def exact_scores(
         by_layer += _datainf(w, own, inner, config.datainf_damping / size)
         aligned, gram = aligned + own, gram + inner
     scale = config.datainf_damping / train.grads.shape[1]
-    found: dict[Kind, Tensor] = {
+    found: dict[Curvature, Tensor] = {
         "identity": aligned,
         "datainf": _datainf(w, aligned, gram, scale),
         "datainf_layer": by_layer,
     }
     h = torch.sigmoid(train.margins) * torch.sigmoid(-train.margins)
-    terms: dict[Kind, Tensor] = {"gauss_newton": h, "empirical_fisher": w.square()}
+    terms: dict[Curvature, Tensor] = {"gauss_newton": h, "empirical_fisher": w.square()}
     for kind, weights in terms.items():
         lam = config.damping[0] * float((weights * gram.diagonal()).mean())
         # (A + lam)^-1 v = (v - S' R (lam n + R S S' R)^-1 R S v) / lam, R = root of h

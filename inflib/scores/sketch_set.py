@@ -1,0 +1,84 @@
+"""A pair set of a run as scoring sees it: its labels, with edits, and its sketches.
+
+c  comparisons of a shard     k  entries of a sketch     n  labels
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inflib.data.label_edits import Edits
+from inflib.data.pairs_folder import PairsFolder, Shard
+from inflib.scores.labels import Labels
+from inflib.sketches import store
+from inflib.storage.folder import Folder
+
+
+@dataclass(frozen=True)
+class SketchSet:
+    """Labels and sketches of one pair set. Reads on demand; keeps nothing."""
+
+    run: Folder
+    name: str
+    """Of the pair set: train, or a query set."""
+
+    edits: Edits = field(default_factory=dict)
+    """Of its labels, as if they had been made before scoring."""
+
+    def plan(self) -> list[Shard]:
+        """Its shards, in order."""
+        return PairsFolder(self.run / "pairs" / self.name).plan()
+
+    def labels(self, shard: Shard) -> Labels:
+        """Labels of a shard, with margins and norms from its commit record.
+
+        Raises ValueError for sketches of another plan.
+        """
+        table = PairsFolder(self.run / "pairs" / self.name).labels(shard)
+        signs = torch.from_numpy(table["sign"].to_numpy().astype(np.float64))
+        multiplicity = torch.ones_like(signs)
+        if self.edits:
+            for i, pair_id in enumerate(table["pair_id"].to_pylist()):
+                if pair_id in self.edits:
+                    signs[i] *= self.edits[pair_id].sign
+                    multiplicity[i] = self.edits[pair_id].weight
+        record = store.read_record(self._sketches, shard.name)
+        store.check_plan(self._sketches, shard, record)
+        comparisons = store.read_rows(record)
+        rows = torch.from_numpy(table["row"].to_numpy().astype(np.int64))
+        return Labels(
+            table,
+            signs,
+            rows,
+            torch.from_numpy(comparisons.margin)[rows],
+            torch.from_numpy(comparisons.sq_norms)[rows],
+            torch.from_numpy(table["required_margin"].to_numpy().copy()),
+            np.array(comparisons.status)[rows.numpy()],
+            len(comparisons.margin),
+            multiplicity,
+        )
+
+    def payload(self, shard: Shard) -> tuple[np.ndarray, Float[Tensor, " c"]]:
+        """(entries as stored [c k], scale of each row): sketch = entries * scale."""
+        entries, scales = store.read_payload(self._sketches, shard.name)
+        return entries, torch.from_numpy(scales)
+
+    def margins(self) -> Float[np.ndarray, " n"]:
+        """r(chosen) - r(rejected) of all labels that count."""
+        parts = []
+        for shard in self.plan():
+            labels = self.labels(shard)
+            parts.append((labels.signs * labels.margins)[labels.counted].numpy())
+        return np.concatenate(parts)
+
+    @property
+    def _sketches(self) -> Folder:
+        return self.run / "sketches" / self.name
+
+
+def accuracy(margins: Float[np.ndarray, " n"]) -> float:
+    """Share of labels whose chosen response the reward model prefers; ties 1/2."""
+    return float((np.sign(margins) + 1).mean() / 2) if len(margins) else 0.0

@@ -1,0 +1,145 @@
+"""The gradient benchmark: ours, other ways to the same gradients, and Ray's share."""
+
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from inflib.benchmarks.gradient_speed import (
+    Settings,
+    describe,
+    errors,
+    response_mode,
+    speeds,
+)
+from inflib.benchmarks.run_folder import write_run
+from inflib.config.recipe import Recipe
+from inflib.sketches.shard_sketcher import Receipt, ShardSketcher
+from ray_jobs.sketch import compute_shards
+
+_BERGSON = Path(__file__).parents[2] / "scripts" / "bergson_contender.py"
+_SHORT = {"bfloat16": "bf16", "float32": "fp32"}
+
+Run = Callable[[Recipe, list[tuple[str, str]]], Iterator[Receipt]]
+
+
+def gradient_speed(
+    settings: Settings, threads: int, dtypes: list[str], bergson: str | None
+) -> dict[str, Any]:
+    """Figures of the gradient pass. bergson: Python that has that library."""
+    torch.set_num_threads(threads)
+    found: dict[str, Any] = describe(settings) | errors(settings)
+    for dtype in dtypes:
+        with _bergson(bergson, settings, dtype) as peers:
+            figures = speeds(settings, getattr(torch, dtype), peers)
+        figures["response_mode"] = response_mode(settings, getattr(torch, dtype))
+        show(dtype, figures)
+        found |= figures if dtype == dtypes[0] else {_SHORT[dtype]: figures}
+    found["orchestration"] = orchestration(settings)
+    for key in ("orchestration", "max_rel_err_float64", "max_rel_err_float32"):
+        print(f"{key}: {found[key]}")
+    return found
+
+
+def orchestration(settings: Settings, num_shards: int = 9) -> dict[str, Any]:
+    """Pairs per second of a bare loop over shards, of one and of two Ray workers, one
+    thread each; start-up left out: every worker's first shard is not counted."""
+    rates: dict[str, list[float]] = {}
+    pairs = settings.num_pairs // num_shards * num_shards
+    folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
+    one = write_run(folder, settings.shape, pairs, num_shards, workers=1)
+    two_workers = one.sketch.model_copy(update={"workers": 2})
+    two = one.model_copy(update={"sketch": two_workers})
+    runs: dict[str, tuple[Recipe, Run]] = {
+        "bare_loop": (one, _bare_loop),
+        "one_worker": (one, compute_shards),
+        "two_workers": (two, compute_shards),
+    }
+    for _ in range(settings.repeats):
+        for name, (recipe, run) in runs.items():
+            rates.setdefault(name, []).append(_rate(recipe, num_shards, run))
+    ray.shutdown()
+    shutil.rmtree(folder)
+    found: dict[str, Any] = {
+        name: {"pairs_per_s": statistics.median(each), "repeats": each}
+        for name, each in rates.items()
+    }
+    for over, under in (("one_worker", "bare_loop"), ("two_workers", "one_worker")):
+        ratios = [a / b for a, b in zip(rates[over], rates[under], strict=True)]
+        found[f"{over}_over_{under}"] = statistics.median(ratios)
+    return found
+
+
+def _bare_loop(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Receipt]:
+    sketcher = ShardSketcher(recipe)
+    return (sketcher(pairs, shard) for pairs, shard in todo)
+
+
+def _rate(recipe: Recipe, num_shards: int, run: Run) -> float:
+    sketches = Path(recipe.run) / "sketches" / "train"
+    shutil.rmtree(sketches, ignore_errors=True)
+    finished, num_pairs = [], 0
+    for receipt in run(recipe, [("train", f"{i:05}") for i in range(num_shards)]):
+        finished.append(time.perf_counter())
+        num_pairs = receipt.num_pairs
+    first = recipe.sketch.workers
+    return num_pairs * (num_shards - first) / (finished[-1] - finished[first - 1])
+
+
+@contextmanager
+def _bergson(
+    python: str | None, settings: Settings, dtype: str
+) -> Iterator[dict[str, Callable[[], int]]]:
+    """The peer library as a contender, in a process of its own; none without it."""
+    if python is None:
+        print("bergson: skipped, no --bergson PYTHON")
+        yield {}
+        return
+    fields = (settings.shape, dtype, settings.num_pairs, settings.token_budget)
+    command = [python, "-W", "ignore", str(_BERGSON), *map(str, fields)]
+    process = subprocess.Popen(
+        [*command, str(torch.get_num_threads())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    if process.stdout.readline().strip() != "ready":
+        raise ValueError(f"--bergson {python}: {_BERGSON} did not start")
+
+    def contender() -> int:
+        process.stdin.write("go\n")  # type: ignore[union-attr]
+        process.stdin.flush()  # type: ignore[union-attr]
+        float(process.stdout.readline())  # type: ignore[union-attr]
+        return settings.num_pairs
+
+    yield {"bergson": contender}
+    process.stdin.close()
+    process.wait()
+
+
+def show(dtype: str, figures: dict[str, Any]) -> None:
+    """Print a dtype's table and ratios."""
+    table = Table("contender", "pairs/s", "range", title=dtype)
+    for name, figure in figures.items():
+        if isinstance(figure, dict) and "pairs_per_s" in figure:
+            low, high = figure["pairs_per_s_range"]
+            rate = figure["pairs_per_s"]
+            table.add_row(name, f"{rate:.3g}", f"{low:.3g} to {high:.3g}")
+    console = Console(width=88)
+    console.print(table)
+    for name, figure in figures.items():
+        if isinstance(figure, float):
+            console.print(f"{name}: {figure:.3g}", highlight=False)
+    ratio = figures["response_mode"]["response_over_comparison"]
+    console.print(f"response mode over pair mode: {ratio:.3g}", highlight=False)
