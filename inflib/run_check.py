@@ -1,4 +1,4 @@
-"""Is a run whole? Every digest, count and manifest, and what should not be there."""
+"""A run to what is wrong with it: digests, counts, manifests, files left over."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +12,15 @@ from inflib.sketches import store
 from inflib.sketches.manifest import Manifest
 from inflib.storage.folder import Folder
 
-_AT_ONCE = 4  # payloads in memory
+_AT_ONCE = 4
+"""Shards checked at the same time, whose payloads are in memory."""
 
 
 def check(recipe: Recipe) -> list[str]:
-    """What is wrong with the recipe's run, one line each; empty when it is whole."""
+    """What is wrong with the recipe's run, a line each; none when it is whole.
+
+    Scores and report are looked at only when pairs and sketches are whole.
+    """
     run = Folder(recipe.run)
     problems = [f"{name}: half-written, safe to delete" for name in run.half_written()]
     stages = ["pairs", "sketches", "influence", "report"]
@@ -31,19 +35,19 @@ def check(recipe: Recipe) -> list[str]:
     }
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for pairs, plan in plans.items():
-            for found in pool.map(
+            for shard_problems in pool.map(
                 lambda shard, pairs=pairs: _check_shard(recipe, pairs, shard), plan
             ):
-                problems += found
+                problems += shard_problems
             problems += _unexpected(run, pairs, plan)
     if read_adapter(adapter_folder(recipe)).sha256 != Manifest(run).adapter_sha256:
         problems.append("sketches/: adapter_sha256 is of another adapter")
-    # Without whole pairs and sketches nothing can be said of scores.
+    # Scores of damaged pairs or sketches cannot be checked.
     return problems or [*_check_scores(run, recipe)]
 
 
 def _check_shard(recipe: Recipe, pairs: str, shard: Shard) -> list[str]:
-    """Pairs, record and payload of one shard."""
+    """What is wrong with one shard's pairs, commit record and payload."""
     run = Folder(recipe.run)
     folder, sketches = PairsFolder(run / "pairs" / pairs), run / "sketches" / pairs
     try:
@@ -57,8 +61,8 @@ def _check_shard(recipe: Recipe, pairs: str, shard: Shard) -> list[str]:
     except ValueError as error:
         return [str(error)]
     config = recipe.sketch
-    expected = (num_comparisons, config.sketch_size, config.store_dtype)
-    found = {
+    shape = (num_comparisons, config.sketch_size, config.store_dtype)
+    actual_and_expected = {
         f"pairs/{pairs}/{shard.comparisons_file}: rows": (
             num_comparisons,
             shard.num_comparisons,
@@ -70,29 +74,35 @@ def _check_shard(recipe: Recipe, pairs: str, shard: Shard) -> list[str]:
         ),
         f"sketches/{pairs}/{store.payload_name(shard.name, record)}: shape": (
             (*payload.shape, str(payload.dtype)),
-            expected,
+            shape,
         ),
     }
-    return [f"{what} {is_}, not {be}" for what, (is_, be) in found.items() if is_ != be]
+    return [
+        f"{what} {actual}, not {expected}"
+        for what, (actual, expected) in actual_and_expected.items()
+        if actual != expected
+    ]
 
 
 def _unexpected(run: Folder, pairs: str, plan: list[Shard]) -> Iterator[str]:
+    """Files of a pair set's folders that do not belong to its plan."""
     sketches = run / "sketches" / pairs
     for name in PairsFolder(run / "pairs" / pairs).unplanned(plan):
         yield f"pairs/{pairs}/{name}: not in the plan"
     records = {f"{shard.name}.json" for shard in plan}
-    found = {name for name in sketches.names() if name.endswith(".json")}
-    for name in sorted(found - records):
+    json_files = {name for name in sketches.names() if name.endswith(".json")}
+    for name in sorted(json_files - records):
         yield f"sketches/{pairs}/{name}: not in the plan"
     for name in store.leftovers(sketches):
         yield f"sketches/{pairs}/{name}: no commit record names it"
 
 
 def _check_scores(run: Folder, recipe: Recipe) -> Iterator[str]:
-    """Index, scores and report, given that pairs and sketches are whole."""
+    """What is wrong with sketch indexes, scores and report of a run whose pairs and
+    sketches are whole."""
     plan = PairsFolder(run / "pairs" / "train").plan()
     for pairs in recipe.prepare.sources:
-        names = [s.name for s in PairsFolder(run / "pairs" / pairs).plan()]
+        names = [shard.name for shard in PairsFolder(run / "pairs" / pairs).plan()]
         index = store.build_index(run / "sketches" / pairs, names)
         if index != (run / "sketches" / pairs).read_bytes("index.parquet"):
             yield f"sketches/{pairs}/index.parquet: not what the records say"

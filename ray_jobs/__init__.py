@@ -1,1 +1,1 @@
-"""Entry points: wiring of inflib into Ray. No math, no file formats."""
+"""Entry points, one per command: they run inflib on Ray. No math, no file formats."""

@@ -1,11 +1,12 @@
-"""An audit, all stages in order. Rerun to resume; a finished run is left as it is.
+"""Run an audit: all five stages in order.
 
     inflib audit --config recipes/demo.yaml --run runs/mine
     ray job submit --working-dir . -- python -m ray_jobs.audit --config recipes/X.yaml
 
-More labels: rerun with prepare.train.path naming more files, or the same with rows
-added; only new comparisons are sketched, then all labels are scored again.
-`inflib check` verifies every digest of a run.
+Runs prepare, train, sketch, score and report. Rerun to resume; stages that are complete
+are left as they are. To add labels, name more files in prepare.train.path, or add rows
+to those files, and rerun: only new comparisons are sketched, then all labels are scored
+again. `inflib check` verifies the files of a run.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,10 @@
-"""Benchmarks: ratios between things run side by side in one call.
+"""Measure speed, memory and exactness against references.
 
     inflib benchmark gradients --json FILE
     python -m ray_jobs.benchmark scale --json FILE --pairs 100000
 
-Each has its own --help.
+What is compared runs side by side in one call, since only ratios mean something on a
+shared machine. `inflib benchmark NAME --help` shows a benchmark's options.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 import click
 
 _JSON = click.option(
-    "--json", "target", type=click.Path(), required=True, help="File of the figures."
+    "--json", "target", type=click.Path(), required=True, help="File for the results."
 )
 
 
@@ -31,12 +32,12 @@ def command() -> None:
 
 @command.command()
 @_JSON
-@click.option("--repeats", default=3, help="Rounds in which all run in turn.")
-@click.option("--threads", default=2, help="Of torch.")
-@click.option("--shape", default="llama-31m", help="Of the model.")
-@click.option("--pairs", default=48, help="Pairs, with the lengths of HH's.")
-@click.option("--dtypes", default="float32,bfloat16", help="Of the model.")
-@click.option("--bergson", help="Python that has the peer library bergson.")
+@click.option("--repeats", default=3, help="Rounds; in each, all contenders run once.")
+@click.option("--threads", default=2, help="Threads of torch.")
+@click.option("--shape", default="llama-31m", help="Shape of the random model.")
+@click.option("--pairs", default=48, help="Pairs, as long as those of Anthropic HH.")
+@click.option("--dtypes", default="float32,bfloat16", help="Dtypes of the model.")
+@click.option("--bergson", help="Python with the library bergson: adds it to compare.")
 def gradients(
     target: str,
     repeats: int,
@@ -46,9 +47,12 @@ def gradients(
     dtypes: str,
     bergson: str | None,
 ) -> None:
-    """Pairs per second of the gradient pass, of a training step's forward and backward
-    on the same pairs, of other ways to per-pair gradients; of single responses against
-    comparisons; of one and two Ray workers against a bare loop."""
+    """Pairs per second of the gradient pass and of other ways.
+
+    Compared with it: forward and backward of a training step on the same pairs, and
+    other ways to one gradient per pair. Also single responses against comparisons, and
+    one and two Ray workers against a plain loop.
+    """
     from inflib.benchmarks.gradient_speed import Settings
     from ray_jobs.benchmarks.gradient_pass import gradient_speed
 
@@ -58,16 +62,20 @@ def gradients(
 
 @command.command()
 @_JSON
-@click.option("--pairs", default=100_000, help="Of the large size; the small: a tenth.")
-@click.option("--dtypes", default="int8,float16", help="Of stored sketches.")
+@click.option("--pairs", default=100_000, help="Pairs of the larger of two runs.")
+@click.option("--dtypes", default="int8,float16", help="Dtypes of stored sketches.")
 @click.option(
     "--stores",
     default="local",
-    help="s3 needs AWS_ENDPOINT_URL and its credentials (scripts/s3_server.sh start).",
+    help="local, s3, or local,s3; s3 needs AWS_ENDPOINT_URL and its credentials "
+    "(scripts/s3_server.sh start).",
 )
 def scale(target: str, pairs: int, dtypes: str, stores: str) -> None:
-    """Seconds, bytes, S3 requests and peak memory of prepare, sketch and score at two
-    sizes, with a tiny model, K = 65,536 and two workers."""
+    """Time, bytes, requests and memory at two sizes.
+
+    Of prepare, sketch and score: seconds, bytes, S3 requests and peak memory at --pairs
+    pairs and at a tenth of them, with a tiny model, K = 65,536 and two workers.
+    """
     from ray_jobs.benchmarks.scale import scale_up
 
     _write(target, scale_up(pairs, dtypes.split(","), stores.split(",")))
@@ -75,17 +83,22 @@ def scale(target: str, pairs: int, dtypes: str, stores: str) -> None:
 
 @command.command()
 @_JSON
-@click.option("--pairs", default=100_000, help="Labels.")
+@click.option("--pairs", default=100_000, help="Training labels.")
 @click.option("--k", default=65_536, help="Entries of a sketch.")
-@click.option("--dtype", default="int8", help="Of stored sketches.")
+@click.option("--dtype", default="int8", help="Dtype of stored sketches.")
 @click.option("--queries", default=8, help="Query sets.")
-@click.option("--groups", default=1, help="Query groups (standard errors).")
-@click.option("--repeats", default=3, help="Rounds in which all run in turn.")
-@click.option("--folder", help="Where the sketches are put.")
-@click.option("--curvatures", default="datainf,identity,gauss_newton")
+@click.option("--groups", default=1, help="Query groups; above 1: standard errors.")
+@click.option("--repeats", default=3, help="Rounds; in each, all are timed once.")
+@click.option("--folder", help="Folder to put the sketches in, for the time.")
+@click.option(
+    "--curvatures", default="datainf,identity,gauss_newton", help="Curvatures to time."
+)
 def scoring(target: str, curvatures: str, **settings: Any) -> None:
-    """Seconds of scoring generated sketches on disk with two workers, and of two plain
-    sequential reads of the same files; errors against float64."""
+    """Seconds of scoring, against reading the files.
+
+    Scores made-up sketches on disk with two workers, by each curvature, and times two
+    plain sequential reads of the same files. Also errors against float64.
+    """
     from ray_jobs.benchmarks.scoring_speed import scoring_speed
 
     _write(target, scoring_speed(curvatures=curvatures.split(","), **settings))
@@ -93,26 +106,31 @@ def scoring(target: str, curvatures: str, **settings: Any) -> None:
 
 @command.command()
 @_JSON
-@click.option("--run", required=True, help="A run that is trained.")
+@click.option("--run", required=True, help="Folder of a run that is trained.")
 @click.option("--labels", default=800, help="Training labels, at most.")
 @click.option("--query", help="Query set; default: the first one.")
 @click.option("--k", default="65536,16384,4096", help="Entries of a sketch.")
-@click.option("--dtypes", default="float32,float16,int8", help="Of stored sketches.")
-@click.option("--damping", default=0.01, help="Of Gauss-Newton and Fisher.")
-@click.option("--seeds", default=20, help="Draws for coverage; 0: none.")
-@click.option("--truth", help="Boolean column of wrong labels: adds AUCs.")
+@click.option(
+    "--dtypes", default="float32,float16,int8", help="Dtypes of stored sketches."
+)
+@click.option("--damping", default=0.01, help="Damping of Gauss-Newton and Fisher.")
+@click.option("--seeds", default=20, help="Sketches drawn for coverage; 0: none.")
+@click.option("--truth", help="Boolean column, true for wrong labels: adds AUCs.")
 def fidelity(target: str, k: str, dtypes: str, **settings: Any) -> None:
-    """Scores from sketches against scores from whole gradients of a trained run's
-    model, for every K, dtype and curvature; coverage of intervals over draws of the
-    sketch."""
+    """Scores from sketches against whole gradients.
+
+    For every K, dtype and curvature: how far scores from sketches agree with those from
+    whole gradients of a trained run's model. And how often 95% intervals from the
+    sketch's standard errors cover the latter, over sketches drawn with several seeds.
+    """
     from ray_jobs.benchmarks.fidelity import fidelity as measure
 
     sizes = [int(size) for size in k.split(",")]
     _write(target, measure(sizes=sizes, dtypes=dtypes.split(","), **settings))
 
 
-def _write(target: str, figures: dict[str, Any]) -> None:
-    Path(target).write_text(json.dumps(figures, indent=1) + "\n")
+def _write(target: str, results: dict[str, Any]) -> None:
+    Path(target).write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

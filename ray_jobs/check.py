@@ -1,7 +1,9 @@
-"""Is a run whole? Every digest, count and manifest; exit code 1 if anything is wrong.
+"""Check every digest, count and manifest of a run.
 
-inflib check runs/mine
-python -m ray_jobs.check s3://bucket/run --json
+    inflib check runs/mine
+    python -m ray_jobs.check s3://bucket/run --json
+
+Prints a line on each problem. Exit code: 0 without problems, 1 with some.
 """
 
 import json

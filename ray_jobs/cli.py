@@ -1,8 +1,12 @@
 """Audit preference labels: which ones hurt the reward model, and whose they are.
 
-A sub-command for every entry point, loaded when it is used, so that help and completion
-answer at once. Completion: eval "$(_INFLIB_COMPLETE=bash_source inflib)" in ~/.bashrc,
-zsh_source in ~/.zshrc. `python -m ray_jobs.<entry>` is the same, for `ray job submit`.
+    inflib demo                                               see it on made-up data
+    inflib audit --config recipes/demo.yaml --run runs/mine   your recipe, your folder
+    inflib COMMAND --help                                     what it does, its options
+
+For `ray job submit`, start a command as `python -m ray_jobs.MODULE`; its help says how.
+To complete commands and options with the tab key, put this into ~/.bashrc (in ~/.zshrc,
+with zsh_source): eval "$(_INFLIB_COMPLETE=bash_source inflib)"
 """
 
 import ast
@@ -19,24 +23,27 @@ from inflib.config.cli import RecipeCommand, run_command
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry point."""
+    """How one command is started."""
 
     module: str
-    """In ray_jobs. Has STAGES, functions of a recipe, or `job`, a function of a recipe
-    and the parameters, or `command`, a click command."""
+    """Module in ray_jobs. It has STAGES (functions of a recipe), `job` (a function of a
+    recipe and the parameters) or `command` (a click command)."""
 
     section: str | None = None
-    """Of the recipe, whose fields --help shows."""
+    """Section of the recipe whose fields --help shows."""
 
     parameters: list[click.Parameter] = field(default_factory=list)
+    """Arguments and options that the command has beside the fields of the recipe."""
+
     config: str | None = None
-    """Recipe if none is named."""
+    """Path of the recipe that is used when the command line names none."""
 
     is_command: bool = False
+    """Whether the module has its own click command, `command`."""
 
 
 _EDITS = click.Argument(["edits"], type=click.Path(), metavar="EDITS.csv")
-_SEED = click.Option(["--seed"], type=int, default=0, help="Of the generated data.")
+_SEED = click.Option(["--seed"], type=int, default=0, help="Seed of the made-up data.")
 
 ENTRIES = {
     "audit": Entry("audit"),
@@ -58,10 +65,14 @@ ENTRIES = {
 
 
 class Commands(click.Group):
-    """The entry points as sub-commands."""
+    """The entry points as sub-commands, each imported only when it runs.
+
+    So help and completion answer at once: neither Ray nor torch is loaded for them.
+    """
 
     def __init__(self, name: str, **options: Any) -> None:
-        stand_ins = [click.Command(entry) for entry in ENTRIES]  # for near misses
+        # click suggests near misses from the names of these stand-ins.
+        stand_ins = [click.Command(entry) for entry in ENTRIES]
         super().__init__(name, commands=stand_ins, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -72,7 +83,7 @@ class Commands(click.Group):
 
 
 def command(name: str) -> click.Command:
-    """The sub-command of a name."""
+    """The sub-command with this name, its help made from its module's docstring."""
     entry = ENTRIES[name]
     if entry.is_command:
         return import_module(f"ray_jobs.{entry.module}").command
@@ -84,6 +95,8 @@ def command(name: str) -> click.Command:
 
 
 def _job(entry: Entry) -> Callable[..., Any]:
+    """What the command does with its recipe; imports the module when it is called."""
+
     def job(recipe: Any, **parameters: Any) -> Any:
         module = import_module(f"ray_jobs.{entry.module}")
         if hasattr(module, "job"):
@@ -96,12 +109,12 @@ def _job(entry: Entry) -> Callable[..., Any]:
 
 
 def main(name: str) -> None:
-    """Run an entry point, as `python -m ray_jobs.<module>` does."""
+    """Run the command with this name, as `python -m ray_jobs.<module>`; exits."""
     run_command(command(name), f"python -m ray_jobs.{ENTRIES[name].module}")
 
 
 def inflib() -> None:
-    """The console script."""
+    """The console script `inflib`; exits."""
     doc = (__doc__ or "").replace("\n\n", "\n\n\b\n")
     run_command(Commands("inflib", help=doc), "inflib")
 

@@ -1,10 +1,12 @@
-"""An audit of generated data with one biased labeler, and whether it was found.
+"""Try an audit on made-up data with one biased labeler.
 
     inflib demo                            seed 0, into runs/demo
     inflib demo --seed 1 --run runs/demo-1
 
-Any field of recipes/demo.yaml can be changed, but for where the data are: they are
-generated into the run folder.
+Generates data into the run folder, runs all stages of an audit with recipes/demo.yaml,
+and prints whether influence finds the labeler, and how well influence and the length of
+responses find the wrong labels (AUC). Every field of the recipe can be changed, except
+for the paths of the data.
 """
 
 import time
@@ -24,7 +26,10 @@ NUM_PAIRS, NUM_QUERIES = 600, 320
 
 
 def job(recipe: Recipe, seed: int) -> dict[str, Any]:
-    """Generate, audit, and add a `demo` object to report/summary.json."""
+    """Generate data and audit them; returns report/summary.json with a `demo` object.
+
+    The object says whether influence found the planted labeler; it is printed too.
+    """
     started, data = time.monotonic(), Path(recipe.run) / "data"
     changes = {
         "prepare.train.path": str(data / "train.jsonl"),
@@ -33,11 +38,16 @@ def job(recipe: Recipe, seed: int) -> dict[str, Any]:
     recipe = with_fields(recipe, changes, "demo")
     planted = generate(data, seed, NUM_PAIRS, NUM_QUERIES)
     run_stages(recipe, STAGES)
-    return _judge(recipe, planted, seed, time.monotonic() - started)
+    return _add_demo(recipe, planted, seed, time.monotonic() - started)
 
 
-def _judge(recipe: Recipe, planted: str, seed: int, seconds: float) -> dict[str, Any]:
-    """The summary, with a `demo` object in it."""
+def _add_demo(
+    recipe: Recipe, planted: str, seed: int, seconds: float
+) -> dict[str, Any]:
+    """The summary with its `demo` object, which is added unless it is there.
+
+    planted: the biased labeler's name.
+    """
     report = Folder(recipe.run) / "report"
     summary = report.read_json("summary.json")
     expert = summary["queries"]["expert"]

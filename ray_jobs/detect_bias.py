@@ -1,11 +1,12 @@
-"""The bias-detection study: labels planted wrong, and which detectors find them.
+"""Compare detectors of labels that were planted wrong.
 
     inflib bias-study --config recipes/bias_demo.yaml
     ray job submit --working-dir . -- python -m ray_jobs.detect_bias --config ...
 
-Runs the audit's stages, computes hidden states for the detectors that need them, and
-writes bias/: metrics.json, metrics.csv, ablations.json, examples.html, figures/. Rerun
-to resume; what is complete is kept.
+Runs the audit's stages on labels of which some are planted wrong, and measures how well
+influence, baselines on margins, lengths and hidden states, and LLM judges find these
+(AUC, average precision, TNR80, with 95% intervals). Writes bias/: metrics.json,
+metrics.csv, ablations.json, examples.html and figures/. Rerun to resume.
 
 After "Understanding Impact of Human Feedback via Influence Functions", section 5.1.
 """
@@ -30,7 +31,7 @@ from inflib.scores.sketch_set import SketchSet, accuracy
 from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
-from ray_jobs.shared.session import Stage
+from ray_jobs.shared.stage import Stage
 from ray_jobs.sketch import sketch
 from ray_jobs.studies.activation_tasks import layer_detectors, write_activations
 from ray_jobs.studies.bias_ablations import field_ablation, size_ablation
@@ -44,11 +45,15 @@ DRAWN = (
     "length_difference",
     "rating_difference",
 )
-"""In the figures, beside the reported influence and the judges."""
+"""Detectors in the figures, beside influence by the reported curvature and judges."""
 
 
 def detect(recipe: Recipe) -> dict[str, Any]:
-    """Write bias/ of a run whose labels are scored; returns metrics.json."""
+    """Write bias/ of a scored run; returns {query set: {detector: metrics}}.
+
+    Raises ValueError when bias.truth is no column that tells wrong labels from right
+    ones, or the scores are not of the run's labels, sketches or settings.
+    """
     run = Folder(recipe.run)
     stage = Stage("bias", run / "bias")
     influence = InfluenceFolder.current(recipe)
@@ -71,59 +76,65 @@ def detect(recipe: Recipe) -> dict[str, Any]:
         "judges": detector_table.judge_points(choices, labels, wrong),
     }
     scores, sweeps = _scores(recipe, labels, counts, wrong, reference)
-    found = {
-        query: detector_table.figures(recipe.bias, own, wrong, reference)
-        for query, own in scores.items()
+    metrics = {
+        query: detector_table.detection_metrics(
+            recipe.bias, by_detector, wrong, reference
+        )
+        for query, by_detector in scores.items()
     }
     sizes, fields = size_ablation(recipe, wrong), field_ablation(recipe)
     ablations = {"query_size": sizes, "fields": fields, "layers": sweeps}
     stage.folder.write_json("about.json", about)
-    stage.folder.write_json("metrics.json", found)
-    stage.folder.write("metrics.csv", _csv(found).encode())
+    stage.folder.write_json("metrics.json", metrics)
+    stage.folder.write("metrics.csv", _csv(metrics).encode())
     stage.folder.write_json("ablations.json", ablations)
-    columns = {query: INFLUENCE.of(recipe.score.reported, query) for query in found}
+    columns = {query: INFLUENCE.of(recipe.score.reported, query) for query in metrics}
     page = examples_page(run, labels, columns, wrong, recipe.bias.examples)
     stage.folder.write("examples.html", page.encode())
-    pictures = stage.folder / "figures"
+    figures = stage.folder / "figures"
     names = [name for name in (reference, *DRAWN) if name in scores[next(iter(scores))]]
-    for query, own in scores.items():
-        drawn = {name: own[name] for name in names if name in own}
-        detector_plots.draw_curves(pictures, query, drawn, wrong, about["judges"])
-    detector_plots.draw_query_sets(pictures, found, names)
-    detector_plots.draw_sizes(pictures, sizes)
-    detector_plots.draw_ablations(pictures, fields)
-    show_bias(about, found, Console(width=110))
+    for query, by_detector in scores.items():
+        drawn = {name: by_detector[name] for name in names if name in by_detector}
+        detector_plots.draw_curves(figures, query, drawn, wrong, about["judges"])
+    detector_plots.draw_query_sets(figures, metrics, names)
+    detector_plots.draw_sizes(figures, sizes)
+    detector_plots.draw_ablations(figures, fields)
+    show_bias(about, metrics, Console(width=110))
     stage.done({"labels": len(labels)}, {"inputs": inputs})
-    return found
+    return metrics
 
 
 def _scores(
     recipe: Recipe, labels: Any, counts: Any, wrong: Any, reference: str
 ) -> tuple[dict[str, detector_table.Scores], dict[str, Any]]:
-    """({query set: detectors}, {query set: which layers and k, and all the others})."""
+    """({query set: {detector: scores}}, {query set: choice of layer and k}).
+
+    The choice is {"places": the layers and k chosen, "sweep": the AUCs of all of them}.
+    """
     by_layer = layer_detectors(recipe) if recipe.bias.activations else []
-    found, sweeps = {}, {}
+    scores, sweeps = {}, {}
     for query in recipe.prepare.queries:
-        scores = detector_table.detectors(recipe, labels, query)
-        pair = [scores[reference], scores["length_difference"]]
-        scores[detector_table.COMBINED] = detector_table.combined(
-            recipe.bias, pair, wrong
+        detectors = detector_table.detector_scores(recipe, labels, query)
+        influence_and_length = [detectors[reference], detectors["length_difference"]]
+        detectors[detector_table.COMBINED] = detector_table.combined(
+            recipe.bias, influence_and_length, wrong
         )
-        own = [row for row in by_layer if row["query"] == query]
-        if own:
-            more, places, sweep = layer_choice.choose(own, counts, wrong)
-            scores |= more
+        layer_rows = [row for row in by_layer if row["query"] == query]
+        if layer_rows:
+            chosen, places, sweep = layer_choice.choose(layer_rows, counts, wrong)
+            detectors |= chosen
             sweeps[query] = {"places": places, "sweep": sweep}
-        found[query] = scores
-    return found, sweeps
+        scores[query] = detectors
+    return scores, sweeps
 
 
-def _csv(found: dict[str, dict[str, dict[str, Any]]]) -> str:
-    names = [f"{figure}{end}" for figure in METRICS for end in ("", "_low", "_high")]
+def _csv(metrics: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """{query set: {detector: metrics}} as CSV, one row per query set and detector."""
+    names = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["query", "detector", *names, "p_below_reference"])
-    for query, rows in found.items():
+    for query, rows in metrics.items():
         for detector, row in rows.items():
             p = row.get("below_reference", {}).get("p", "")
             writer.writerow([query, detector, *(row[name] for name in names), p])
@@ -131,7 +142,7 @@ def _csv(found: dict[str, dict[str, dict[str, Any]]]) -> str:
 
 
 def activations(recipe: Recipe) -> None:
-    """Write activations/, if detectors on them are asked for."""
+    """Write activations/, if the recipe has detectors on hidden states."""
     if recipe.bias.activations:
         write_activations(recipe)
 

@@ -1,11 +1,12 @@
-"""Which training labels drive this one decision? Influence on single query labels.
+"""Show which training labels drive single query labels.
 
     inflib explain --run runs/demo --explain.pairs expert-3,expert-7
     inflib explain --run runs/demo --explain.pairs @ids.txt
 
-For each query label asked for (all of the set, if none is): the most harmful and the
-most helpful training labels, the nearest ones in gradient space, and those listed in
---explain.train_pairs, with influence and cosine, into explain/explain.parquet. Uses the
+For each of these query labels (without --explain.pairs: for all of the set), writes to
+explain/explain.parquet the most harmful and the most helpful training labels, the
+nearest ones by the cosine of their gradients, and those of --explain.train_pairs, each
+with its influence and cosine. Prints those of the first three query labels. Uses the
 curvature and the damping that the run was scored with. Rerun to resume.
 """
 
@@ -27,27 +28,32 @@ from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 from ray_jobs.shared.observe import observe
 from ray_jobs.shared.score_tasks import RayTasks
-from ray_jobs.shared.session import Stage, start_ray
+from ray_jobs.shared.session import start_ray
+from ray_jobs.shared.stage import Stage
 
 _AT_ONCE = 64
-"""Query labels that are solved for together: 32 MiB of float64 at K = 65,536, and some
-five times that in conjugate gradients."""
+"""Query labels whose H^-1 v are computed together: 32 MiB of float64 vectors at
+K = 65,536, and some five times that in conjugate gradients."""
 
 _SHOWN = 3
+"""Query labels whose rows are printed."""
 
 
 def explain(recipe: Recipe) -> list[dict[str, Any]]:
-    """Write explain/explain.parquet of a run whose labels are scored; returns its rows
-    and prints the first labels'."""
+    """Write explain/explain.parquet of a scored run; returns its rows.
+
+    Prints those of the first query labels. Raises ValueError for an unknown label, or
+    scores that are not of the run's labels, sketches or settings.
+    """
     run, config = Folder(recipe.run), recipe.explain
     query = recipe.query_set(config.query, "explain.query")
     influence = InfluenceFolder.current(recipe)
-    wanted = read_ids(config.pairs)
+    query_ids = read_ids(config.pairs)
     listed = read_ids(config.train_pairs)
     inputs = digest_of(
         scores=influence.record.inputs,
         query=query,
-        pairs=wanted,
+        pairs=query_ids,
         listed=listed,
         top=config.top,
     )
@@ -55,14 +61,14 @@ def explain(recipe: Recipe) -> list[dict[str, Any]]:
     if stage.is_current(inputs):
         stage.skip()
     else:
-        labels = find_labels(SketchSet(run, query), wanted)
+        shards = find_labels(SketchSet(run, query), query_ids)
         if listed:
             find_labels(SketchSet(run, "train"), listed)
-        files = _explain(recipe, query, labels, frozenset(listed), stage.folder, inputs)
+        files = _explain(recipe, query, shards, frozenset(listed), stage.folder, inputs)
         table = pa.concat_tables([stage.folder.read_table(name) for name in files])
         stage.folder.write_table("explain.parquet", table)
         stage.folder.delete(*files)
-        count = sum(len(ids) for _, ids in labels)
+        count = sum(len(ids) for _, ids in shards)
         stage.done({"query_labels": count}, {"inputs": inputs})
     table = stage.folder.read_table("explain.parquet")
     for pair_id in pc.unique(table["query_pair_id"]).to_pylist()[:_SHOWN]:
@@ -79,8 +85,11 @@ def _explain(
     target: Folder,
     inputs: str,
 ) -> list[str]:
-    """Explain some query labels at a time, in files of `target`, unless they are
-    there; returns the files' names."""
+    """Explain at most _AT_ONCE query labels at a time, in a file of `target` each.
+
+    shards: (shard, pair_ids of its query labels); listed: training labels that get rows
+    for every query label. Files that are there are kept. Returns the files' names.
+    """
     start_ray(recipe)
     observe("explain")
     run, kind = Folder(recipe.run), recipe.score.reported
@@ -94,9 +103,9 @@ def _explain(
         for start in range(0, len(ids), _AT_ONCE)
     ]
     files = [f"{inputs}-{number:05}.parquet" for number in range(len(chunks))]
-    there = target.names()
+    complete = target.names()
     for number, (file, (shard, ids)) in enumerate(zip(files, chunks, strict=True)):
-        if file not in there:
+        if file not in complete:
             labels = read_query_labels(sketches, shard, ids, recipe.score.query_loss)
             ihvps = solver.invert(kind, labels.gradients, damping)
             rows = passes.explain(labels, ihvps, recipe.explain.top, listed)
@@ -107,13 +116,13 @@ def _explain(
 
 def _texts(run: Folder, rows: pa.Table) -> dict[str, dict[str, str]]:
     """{comparison_id: prompt and responses} of the rows' training labels."""
-    folder, found = PairsFolder(run / "pairs" / "train"), {}
+    folder, texts = PairsFolder(run / "pairs" / "train"), {}
     plan = {shard.name: shard for shard in folder.plan()}
     for row in rows.to_pylist():
-        name = row["comparison_id"]
-        if name not in found:
-            found[name] = folder.texts(plan[row["shard"]], name)
-    return found
+        comparison = row["comparison_id"]
+        if comparison not in texts:
+            texts[comparison] = folder.texts(plan[row["shard"]], comparison)
+    return texts
 
 
 STAGES = [explain]

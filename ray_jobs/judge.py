@@ -3,9 +3,9 @@
     inflib judge --config recipes/judge_sycophancy.yaml
     inflib judge --run runs/demo --judge.base_url URL --judge.model NAME
 
-Prepares the run first, if that is not done; writes judge/<name>/. Says beforehand how
+Prepares the run first, if that is not done; writes judge/<name>/. Prints beforehand how
 many requests there will be and what they may cost. Rerun to resume: every answer is
-kept as it arrives, and none is paid for twice. See docs/judging.md.
+stored as it arrives, and none is paid for twice. See docs/judging.md.
 """
 
 import hashlib
@@ -20,59 +20,75 @@ from pydantic import SecretStr
 
 from inflib.config.judge import JudgeConfig
 from inflib.config.recipe import Recipe
-from inflib.judging.asking import Asker, Receipt
-from inflib.judging.plan import Question, asked, chunks, cost, estimate, judge_config
-from inflib.judging.plan import questions as read_questions
-from inflib.judging.questions import Questions
+from inflib.judging.asking import Asker, ChunkReceipt
+from inflib.judging.plan import (
+    Question,
+    chunks,
+    cost,
+    estimate,
+    judge_config,
+    list_questions,
+    read_questionnaire,
+)
+from inflib.judging.questions import Questionnaire
 from inflib.judging.verdicts import pending, read_answers, totals, verdicts
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 from ray_jobs.shared.observe import observe, watched
-from ray_jobs.shared.session import Stage, run_stages, start_ray
+from ray_jobs.shared.session import run_stages, start_ray
+from ray_jobs.shared.stage import Stage
 
 
 def check(recipe: Recipe) -> None:
-    """Raises ValueError for a judge that cannot be asked, before work is spent."""
+    """Raises ValueError for a recipe without a judge, before the run is prepared."""
     judge_config(recipe)
 
 
 def judge(recipe: Recipe) -> dict[str, Any]:
-    """Write judge/<name>/ of a run that is prepared."""
+    """Write judge/<name>/ of a run that is prepared; returns its totals."""
     run, config = Folder(recipe.run), judge_config(recipe)
-    asks = read_questions(recipe)
+    questionnaire = read_questionnaire(recipe)
     stage = Stage("judge", run / "judge" / config.judge)
-    inputs = _inputs(run, asks)
+    inputs = _inputs(run, questionnaire)
     if stage.is_current(inputs):
         return stage.skip()
-    kept = run / "judge" / asks.key()
-    kept.write_json("prompts.json", asks.record())
-    questions = list(asked(run, asks))
-    answers = read_answers(kept / "answers", asks)
-    todo = pending(questions, asks, answers)
+    cache = run / "judge" / questionnaire.key()
+    cache.write_json("prompts.json", questionnaire.record())
+    questions = list(list_questions(run, questionnaire))
+    answers = read_answers(cache / "answers", questionnaire)
+    todo = pending(questions, questionnaire, answers)
     if todo:
-        _ask(recipe, asks, todo, _spend(config, totals(answers.values())))
-        answers = read_answers(kept / "answers", asks)
-    found = verdicts(questions, asks, answers)
+        _ask(recipe, questionnaire, todo, _spend(config, totals(answers.values())))
+        answers = read_answers(cache / "answers", questionnaire)
+    results = verdicts(questions, questionnaire, answers)
     name = "ratings.jsonl" if config.task == "rate" else "choices.jsonl"
-    stage.folder.write(name, _lines(found.rows))
-    stage.folder.write("unparsable.jsonl", _lines(found.unparsable))
+    stage.folder.write(name, _lines(results.rows))
+    stage.folder.write("unparsable.jsonl", _lines(results.unparsable))
     comparisons = len({question.comparison_id for question in questions})
     return stage.done(
         {
-            "comparisons": len(found.rows),
-            "left_out": comparisons - len(found.rows),
-            **found.totals,
-            "spend": _spend(config, found.totals),
+            "comparisons": len(results.rows),
+            "left_out": comparisons - len(results.rows),
+            **results.totals,
+            "spend": _spend(config, results.totals),
         },
-        {"inputs": inputs, "key": asks.key(), "settings": config.model_dump()},
+        {"inputs": inputs, "key": questionnaire.key(), "settings": config.model_dump()},
     )
 
 
 def _ask(
-    recipe: Recipe, asks: Questions, todo: list[tuple[Question, int]], spent: float
+    recipe: Recipe,
+    questionnaire: Questionnaire,
+    todo: list[tuple[Question, int]],
+    spent: float,
 ) -> None:
-    """Have the workers ask; raises ValueError for limits, OSError for the endpoint."""
-    config, plan = asks.config, estimate(asks.config, todo)
+    """Have the workers ask what is to do.
+
+    Raises ValueError where judge.max_cost is too little, OSError where the endpoint
+    makes asking stop. spent: before this call.
+    """
+    config = questionnaire.config
+    plan = estimate(config, todo)
     print(f"judge: {config.judge}: {plan}; spent so far {spent:.4f}", flush=True)
     limit = config.max_cost
     if limit is not None and spent + plan.cost > limit:
@@ -84,7 +100,7 @@ def _ask(
     start_ray(recipe)
     observe("judge")
     progress = Progress("judge", len(todo), "questions")
-    receipts = _receipts(recipe, asks, chunks(todo, config), key)
+    receipts = _receipts(recipe, questionnaire, chunks(todo, config), key)
     with closing(progress), closing(receipts):  # leaving early ends the workers
         for receipt in receipts:
             progress.advance(receipt.questions)
@@ -100,52 +116,57 @@ def _ask(
 
 def _receipts(
     recipe: Recipe,
-    asks: Questions,
-    units: list[list[tuple[Question, int]]],
+    questionnaire: Questionnaire,
+    work: list[list[tuple[Question, int]]],
     key: SecretStr,
-) -> Generator[Receipt]:
-    size = min(asks.config.workers, len(units))
+) -> Generator[ChunkReceipt]:
+    """The chunks' receipts, from a pool of workers, as they finish."""
+    size = min(questionnaire.config.workers, len(work))
     items = [
-        {"unit": json.dumps([[vars(asked), repeat] for asked, repeat in unit])}
-        for unit in units
+        {"chunk": json.dumps([[vars(question), repeat] for question, repeat in chunk])}
+        for chunk in work
     ]
     rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         JudgeActor,
-        fn_constructor_args=(Folder(recipe.run), asks, key, size),
+        fn_constructor_args=(Folder(recipe.run), questionnaire, key, size),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=size),
         num_cpus=0.25,  # they wait for the endpoint
     )
     for row in rows.iter_rows():
-        yield Receipt(**row)
+        yield ChunkReceipt(**row)
 
 
 class JudgeActor:
-    """One worker of the pool: a unit of questions in, its receipt out."""
+    """One worker of the pool: a chunk of questions in, its receipt out."""
 
     def __init__(
-        self, run: Folder, asks: Questions, key: SecretStr, num_workers: int
+        self,
+        run: Folder,
+        questionnaire: Questionnaire,
+        key: SecretStr,
+        num_workers: int,
     ) -> None:
         observe("judge")
-        self.asker = Asker(run, asks, key, num_workers)
+        self.asker = Asker(run, questionnaire, key, num_workers)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        unit = [(Question(**q), repeat) for q, repeat in json.loads(batch["unit"][0])]
-        with watched(f"judging {unit[0][0].pairs}/{unit[0][0].shard}"):
-            receipt = self.asker(unit)
+        chunk = [(Question(**q), repeat) for q, repeat in json.loads(batch["chunk"][0])]
+        with watched(f"judging {chunk[0][0].pairs}/{chunk[0][0].shard}"):
+            receipt = self.asker(chunk)
         return {name: [value] for name, value in vars(receipt).items()}
 
 
-def _inputs(run: Folder, asks: Questions) -> str:
+def _inputs(run: Folder, questionnaire: Questionnaire) -> str:
     """Digest of all that decides the results: questions, settings, comparisons."""
     names = ("sets", "order", "seed", "repeats", "reasks", "shots", "price_in")
-    settings = asks.config.model_dump(include={*names, "price_out"})
+    settings = questionnaire.config.model_dump(include={*names, "price_out"})
     plans = {
         pairs: [(shard["name"], shard["sha256"]) for shard in _plan(run, pairs)]
-        for pairs in asks.config.sets
+        for pairs in questionnaire.config.sets
     }
-    whole = json.dumps([asks.key(), settings, plans], sort_keys=True)
-    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+    facts = json.dumps([questionnaire.key(), settings, plans], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def _plan(run: Folder, pairs: str) -> list[dict[str, Any]]:
@@ -153,6 +174,8 @@ def _plan(run: Folder, pairs: str) -> list[dict[str, Any]]:
 
 
 def _key(config: JudgeConfig) -> SecretStr:
+    """The endpoint's key, from the driver's environment. Raises ValueError naming the
+    variable that is not set."""
     if config.api_key_env is None:
         return SecretStr("none")
     key = os.environ.get(config.api_key_env, "")
@@ -164,8 +187,8 @@ def _key(config: JudgeConfig) -> SecretStr:
     return SecretStr(key)
 
 
-def _spend(config: JudgeConfig, total: dict[str, int]) -> float:
-    return round(cost(config, total["tokens_in"], total["tokens_out"]), 6)
+def _spend(config: JudgeConfig, tokens: dict[str, int]) -> float:
+    return round(cost(config, tokens["tokens_in"], tokens["tokens_out"]), 6)
 
 
 def _lines(rows: list[Any]) -> bytes:
@@ -173,7 +196,7 @@ def _lines(rows: list[Any]) -> bytes:
 
 
 def job(recipe: Recipe) -> Any:
-    # Only here: it imports torch, seconds and memory that the workers save.
+    # Imported here: it loads torch, which takes seconds and memory from each worker.
     from ray_jobs.prepare import prepare
 
     return run_stages(recipe, [check, prepare, judge])

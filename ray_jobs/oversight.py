@@ -1,12 +1,18 @@
-"""Bringing a labeler closer to an expert: in what they differ, and what that changes.
+"""Show how labelers' priorities differ from an expert's.
 
     inflib oversight --config recipes/oversight_demo.yaml
+    inflib oversight --run runs/audit --oversight.objectives correctness,verbosity
     ray job submit --working-dir . -- python -m ray_jobs.oversight --config ...
 
-With oversight.simulate: an expert and labelers who weigh sub-objective scores. Every
-labeler is a run of its own in labelers/; oversight/ holds metrics.json, ablations.json
-and figures/. Without: looks at the labels of the run. Both: a page and CSV files for
-each labeler, in the oversight/ of the run with the labels. Rerun to resume.
+Needs scores of both responses of every label in each objective, such as correctness and
+verbosity. Writes a page for each labeler, labelers.csv and decisions.csv to
+oversight/guidance/: the labeler's weights of the objectives beside the expert's, and
+the decisions to look at again.
+
+With oversight.simulate, an expert and labelers with known weights make the labels. Each
+labeler then has a run of its own in labelers/, and oversight/ holds metrics.json,
+ablations.json and figures/: how far new weights bring a labeler's decisions, and a
+reward model trained on them, towards the expert. Rerun to resume.
 
 After "Understanding Impact of Human Feedback via Influence Functions", section 5.2.
 """
@@ -18,25 +24,29 @@ from rich.console import Console
 from inflib.config.oversight import OversightConfig
 from inflib.config.recipe import Recipe
 from inflib.oversight.ablation_plots import draw
-from inflib.oversight.experiment import mean_over
+from inflib.oversight.experiment import means_over_labelers
 from inflib.report.console import show_oversight
 from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
-from ray_jobs.shared.session import Stage
+from ray_jobs.shared.stage import Stage
 from ray_jobs.sketch import sketch
 from ray_jobs.studies.labeler_pages import guide
 from ray_jobs.studies.simulation import (
     audit_labelers,
     outcomes,
-    retrained,
+    retrained_accuracies,
     write_simulation,
 )
 from ray_jobs.train import train
 
 
 def oversee(recipe: Recipe) -> dict[str, Any]:
-    """Raises ValueError when the recipe says nothing of oversight."""
+    """Simulate labelers if the recipe says so, else audit the run's own and guide them.
+
+    Returns metrics.json of the simulation, or the record of the guidance. Raises
+    ValueError when the recipe has no section `oversight`.
+    """
     if recipe.oversight is None:
         raise ValueError("the recipe has no section oversight: name its objectives")
     if recipe.oversight.simulate is not None:
@@ -47,18 +57,20 @@ def oversee(recipe: Recipe) -> dict[str, Any]:
 
 
 def simulate(recipe: Recipe, config: OversightConfig) -> dict[str, Any]:
-    """Write oversight/ of a run whose labelers are simulated; returns metrics.json."""
+    """Write oversight/ of a run whose labelers are simulated; returns metrics.json.
+
+    {method: means over the labelers, with 95% intervals by Student's t}.
+    """
     stage = Stage("oversight", Folder(recipe.run) / "oversight")
     weights = write_simulation(recipe, config)
     audits = audit_labelers(recipe, weights)
-    found = [
-        outcomes(recipe, number, audited, accuracy)
-        for number, (audited, accuracy) in enumerate(
-            zip(audits, retrained(recipe, audits), strict=True)
-        )
+    accuracies = retrained_accuracies(recipe, audits)
+    labeler_outcomes = [
+        outcomes(recipe, number, audit, accuracy)
+        for number, (audit, accuracy) in enumerate(zip(audits, accuracies, strict=True))
     ]
-    metrics = mean_over([methods for methods, _ in found])
-    ablations = [row for _, rows in found for row in rows]
+    metrics = means_over_labelers([methods for methods, _ in labeler_outcomes])
+    ablations = [row for _, rows in labeler_outcomes for row in rows]
     stage.folder.write_json("metrics.json", metrics)
     stage.folder.write_json("ablations.json", ablations)
     draw(stage.folder / "figures", ablations)

@@ -1,9 +1,10 @@
-"""Stage 1 of 5: preference data -> comparisons and labels, tokenised, in shards.
+"""Stage 1 of 5: preference files -> comparisons and labels.
 
     inflib prepare --config recipes/demo.yaml
-    ray job submit --working-dir . -- python -m ray_jobs.prepare --config RECIPE
+    ray job submit --working-dir . -- python -m ray_jobs.prepare --config recipes/X.yaml
 
-Rerun with more training files, or with rows added to them, to append their labels.
+Tokenises them and writes pairs/ of the run, in shards, with a list of rows that were
+left out. Rerun with more training files, or with rows added, to append their labels.
 """
 
 from typing import Any
@@ -20,7 +21,7 @@ from inflib.data.tokenizer import load_tokenizer, max_positions, tokenizer_diges
 from inflib.storage.folder import Folder
 from ray_jobs.shared.append import append
 from ray_jobs.shared.observe import observe
-from ray_jobs.shared.session import Stage, start_ray
+from ray_jobs.shared.session import start_ray
 from ray_jobs.shared.sharding import (
     index_labels,
     list_unused,
@@ -28,10 +29,15 @@ from ray_jobs.shared.sharding import (
     sort_rows,
     write_shards,
 )
+from ray_jobs.shared.stage import Stage
 
 
 def prepare(recipe: Recipe) -> dict[str, Any]:
-    """Write pairs/ of a run, unless it is complete; append labels that are new."""
+    """Write pairs/ of a run, unless it is complete; append labels that are new.
+
+    Returns the stage's record. Raises ValueError when a pair set has no usable pair, or
+    sources or tokenizer are not those that the run was prepared with.
+    """
     stage = Stage("prepare", Folder(recipe.run) / "pairs")
     model = recipe.model
     digest = tokenizer_digest(load_tokenizer(model))
@@ -48,29 +54,29 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
     observe("prepare")
     rows = read_files(
         [
-            {"pairs": pairs, "file": file, "name": about["name"]}
+            {"pairs": pairs, "file": file, "name": source["name"]}
             for pairs, files in sources.items()
-            for file, about in files.items()
+            for file, source in files.items()
         ],
         recipe,
     )
-    index = index_labels(rows, [*sources])
+    indexes = index_labels(rows, [*sources])
     dropped = {
         (pairs, *place)
-        for pairs, counts in index.items()
-        for place in counts.drop_duplicates()
+        for pairs, index in indexes.items()
+        for place in index.drop_duplicates()
     }
-    for pairs, counts in index.items():
-        list_unused(recipe, pairs, counts, counts.unused)
-        if not counts.states[USED]:
-            raise ValueError(f"no usable pair in {pairs}: {counts}")
-    kept = {pairs: kept_columns(counts.kinds) for pairs, counts in index.items()}
+    for pairs, index in indexes.items():
+        list_unused(recipe, pairs, index, index.unused)
+        if not index.states[USED]:
+            raise ValueError(f"no usable pair in {pairs}: {index}")
+    kept = {pairs: kept_columns(index.kinds) for pairs, index in indexes.items()}
     shards = write_shards(
         sort_rows(rows, dropped), stage.folder, kept, recipe.prepare.shard_rows
     )
     for pairs, plan in shards.items():
         PairsFolder(stage.folder / pairs).write_plan(plan)
-    stage.folder.write_json("report.json", _report(index))
+    stage.folder.write_json("report.json", _report(indexes))
     stage.folder.write_json("sources.json", sources)
     num_labels = sum(s.num_labels for plan in shards.values() for s in plan)
     return stage.done({"pairs": num_labels}, {"tokenizer_sha256": digest})
@@ -86,18 +92,24 @@ def _prepare_again(recipe: Recipe, stage: Stage, digest: str) -> dict[str, Any]:
             f"{stage.folder.url} was prepared with another tokenizer "
             f"(tokenizer_sha256): choose another --run"
         )
-    changed = [f for f, at in sources["train"].items() if stored["train"].get(f) != at]
+    changed = [
+        file
+        for file, source in sources["train"].items()
+        if stored["train"].get(file) != source
+    ]
     if changed:
         return append(recipe, stage, changed, sources)
     return stage.skip()
 
 
-def _report(index: dict[str, LabelIndex]) -> dict[str, Any]:
-    report = {pairs: counts.report() for pairs, counts in index.items()}
-    for pairs, counts in index.items():
-        both = np.intersect1d(counts.comparisons(), index["train"].comparisons())
-        report[pairs]["also_in_train"] = 0 if pairs == "train" else len(both)
-        print(f"prepare: {pairs}: {counts}", flush=True)
+def _report(indexes: dict[str, LabelIndex]) -> dict[str, Any]:
+    """{pair set: its data report}; prints a line on each."""
+    report = {pairs: index.report() for pairs, index in indexes.items()}
+    train = indexes["train"].comparisons()
+    for pairs, index in indexes.items():
+        shared = np.intersect1d(index.comparisons(), train)
+        report[pairs]["also_in_train"] = 0 if pairs == "train" else len(shared)
+        print(f"prepare: {pairs}: {index}", flush=True)
     return report
 
 

@@ -1,6 +1,10 @@
-"""Stage 5 of 5: influence -> terminal summary and report/summary.json.
+"""Stage 5 of 5: influence -> tables in the terminal, summary.json.
 
-inflib report --run runs/demo
+    inflib report --run runs/demo
+    inflib report --run runs/demo --report.top 50
+
+Shows the labels that harm each query set most, and the labelers whose labels do, and
+writes report/summary.json. Rerun with other report options; no score is computed again.
 """
 
 import sys
@@ -13,11 +17,14 @@ from inflib.report.console import show
 from inflib.report.summary import summarize
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.storage.folder import Folder
-from ray_jobs.shared.session import Stage
+from ray_jobs.shared.stage import Stage
 
 
 def report(recipe: Recipe) -> dict[str, Any]:
-    """Write report/ of a run and print it; returns the summary."""
+    """Write report/ of a run and print it; returns summary.json.
+
+    Raises ValueError when the scores are not of the run's labels, sketches or settings.
+    """
     run = Folder(recipe.run)
     stage = Stage("report", run / "report")
     scores = InfluenceFolder.current(recipe).record.inputs

@@ -1,11 +1,12 @@
-"""Stage 4 of 5: sketches -> influence of every label on every query set.
+"""Stage 4 of 5: sketches -> influence of labels on query sets.
 
     inflib score --run runs/demo
     ray job submit --working-dir . -- python -m ray_jobs.score --run s3://bucket/run
 
-A reduction actor coordinates stateless tasks. It holds nothing that cannot be found
-again: sums over the store are computed afresh after a restart (conjugate gradients go
-on from their last checkpoint), to the same bits; scores are left in files.
+Writes influence/influence.parquet, one row per training label, and influence/done.json
+with the dampings that were chosen. An actor, the reducer, hands groups of shards to
+stateless tasks and adds what they return. If it dies, it is started again, goes on from
+the last checkpoint of conjugate gradients, and ends with the same bits.
 """
 
 from contextlib import suppress
@@ -17,21 +18,27 @@ from ray.exceptions import GetTimeoutError, RayActorError
 from inflib.config.recipe import Recipe
 from inflib.config.score import Curvature
 from inflib.data.label_edits import Edits
+from inflib.scores.checkpoint import Checkpoint
 from inflib.scores.influence_folder import InfluenceFolder, score_inputs
 from inflib.scores.passes import Passes
 from inflib.scores.query_vectors import read_queries
 from inflib.scores.score_record import ScoreRecord
-from inflib.scores.solver import Checkpoint, Solver
+from inflib.scores.solver import Solver
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 from ray_jobs.shared.observe import observe
 from ray_jobs.shared.score_tasks import RayTasks, assemble
-from ray_jobs.shared.session import Stage, start_ray
+from ray_jobs.shared.session import start_ray
+from ray_jobs.shared.stage import Stage
 
 
 def score(recipe: Recipe) -> dict[str, Any]:
-    """Write influence/ of a run, unless it is complete and of these sketches."""
+    """Write influence/ of a run, unless it is complete and of these inputs.
+
+    Inputs are the labels, the sketches and the settings of the recipe. Returns the
+    stage's record.
+    """
     run = Folder(recipe.run)
     return score_into(recipe, InfluenceFolder.of(run), score_inputs(run, recipe), {})
 
@@ -39,7 +46,10 @@ def score(recipe: Recipe) -> dict[str, Any]:
 def score_into(
     recipe: Recipe, scores: InfluenceFolder, inputs: str, edits: Edits
 ) -> dict[str, Any]:
-    """Write a folder of scores with edited labels, unless it is of these inputs."""
+    """Write scores of all labels, as if edited, unless they are of the same inputs.
+
+    inputs: digest of what the scores depend on. Returns the stage's record.
+    """
     stage = Stage("score", scores.folder)
     if scores.is_complete:
         if stage.is_current(inputs):
@@ -50,12 +60,14 @@ def score_into(
     reducer = Reducer.remote(recipe, scores, inputs, edits)  # type: ignore[attr-defined]
     record = _wait(reducer)
     scores.partials.delete(*scores.partials.names())
-    said = {"pairs", "finite"}
-    return stage.done(record.model_dump(include=said), record.model_dump(exclude=said))
+    printed = {"pairs", "finite"}
+    return stage.done(
+        record.model_dump(include=printed), record.model_dump(exclude=printed)
+    )
 
 
 def _wait(reducer: Any) -> ScoreRecord:
-    """The reducer's result; shows its progress meanwhile."""
+    """The reducer's result, once it is there; prints progress until then."""
     result, progress = reducer.run.remote(), None
     while not ray.wait([result], timeout=0.5)[0]:
         with suppress(RayActorError, GetTimeoutError):  # it may be restarting
@@ -70,7 +82,10 @@ def _wait(reducer: Any) -> ScoreRecord:
 
 @ray.remote(num_cpus=0, max_restarts=3, max_task_retries=3, max_concurrency=2)
 class Reducer:
-    """Coordinates the passes over the sketches; its only state is its arguments."""
+    """The actor that runs the passes over the sketches.
+
+    Its arguments say all it needs: what a restart loses is computed again.
+    """
 
     def __init__(
         self, recipe: Recipe, scores: InfluenceFolder, inputs: str, edits: Edits
@@ -82,18 +97,18 @@ class Reducer:
         self.passes = Passes(Folder(recipe.run), shards_per_task, edits, self.tasks)
 
     def progress(self) -> tuple[str, int, int]:
-        """(what runs now, finished tasks, tasks as far as they are known)."""
+        """(name of the current step, tasks finished, tasks submitted so far)."""
         return self.step, self.tasks.done, self.tasks.submitted
 
     def run(self) -> ScoreRecord:
-        """All passes; leaves influence.parquet."""
+        """Run all passes and write influence.parquet; returns the record of it."""
         config, passes = self.recipe.score, self.passes
-        solver = Solver(config, read_layers(passes.run), passes, self._watch)
+        solver = Solver(config, read_layers(passes.run), passes, self._set_step)
         queries = read_queries(config, list(self.recipe.prepare.queries), passes)
         columns, records = solver.solve_all(queries, self._checkpoint)
-        self._watch("scores")
-        parts = passes.score(self.scores.partials, f"scores-{self.inputs}", columns)
-        num_rows, digest = ray.get(assemble.remote(self.scores, parts, columns.names))
+        self._set_step("scores")
+        files = passes.score(self.scores.partials, f"scores-{self.inputs}", columns)
+        num_rows, digest = ray.get(assemble.remote(self.scores, files, columns.names))
         shares = queries.shares.tolist()
         return ScoreRecord(
             inputs=self.inputs,
@@ -104,7 +119,7 @@ class Reducer:
             query_groups=dict(zip(queries.names, shares, strict=True)),
         )
 
-    def _watch(self, step: str) -> None:
+    def _set_step(self, step: str) -> None:
         self.step = step
 
     def _checkpoint(self, kind: Curvature) -> Checkpoint:

@@ -1,9 +1,10 @@
-"""Stage 3 of 5: pairs -> sketches of margin gradients, one file per shard.
-
-Rerun to resume: only shards without a commit record are computed.
+"""Stage 3 of 5: comparisons -> sketches of their margin gradients.
 
     inflib sketch --run runs/demo
     ray job submit --working-dir . -- python -m ray_jobs.sketch --run s3://bucket/run
+
+Takes every comparison of pairs/ through the reward model and writes sketches/, one file
+of sketches for each shard. Rerun to resume: shards that are complete stay as they are.
 """
 
 from collections.abc import Iterator
@@ -19,11 +20,15 @@ from inflib.sketches.shard_sketcher import Receipt, ShardSketcher
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 from ray_jobs.shared.observe import observe, watched
-from ray_jobs.shared.session import Stage, start_ray
+from ray_jobs.shared.session import start_ray
+from ray_jobs.shared.stage import Stage
 
 
 def sketch(recipe: Recipe) -> dict[str, Any]:
-    """Write sketches/ of a run: every shard of every pair set, then the indexes."""
+    """Write sketches/ of a run: every shard of every pair set, then the indexes.
+
+    Returns the stage's record.
+    """
     run = Folder(recipe.run)
     stage = Stage("sketch", run / "sketches")
     plans = {
@@ -37,14 +42,16 @@ def sketch(recipe: Recipe) -> dict[str, Any]:
     todo = []
     for pairs, shards in plans.items():
         complete = store.completed(stage.folder / pairs, shards)
-        todo += [(pairs, s) for s in shards if s.name not in complete]
+        todo += [(pairs, shard) for shard in shards if shard.name not in complete]
     if not todo and stage.folder.exists("done.json"):
         return stage.skip()
     num_shards = sum(map(len, plans.values()))
     print(f"sketch: {len(todo)} of {num_shards} shards to compute", flush=True)
-    progress = Progress("sketch", sum(s.num_comparisons for _, s in todo), "pairs")
+    num_comparisons = sum(shard.num_comparisons for _, shard in todo)
+    progress = Progress("sketch", num_comparisons, "pairs")
     receipts = []
-    for receipt in compute_shards(recipe, [(pairs, s.name) for pairs, s in todo]):
+    names = [(pairs, shard.name) for pairs, shard in todo]
+    for receipt in compute_shards(recipe, names):
         receipts.append(receipt)
         progress.advance(receipt.num_pairs)
     progress.close()
@@ -73,7 +80,10 @@ def sketch(recipe: Recipe) -> dict[str, Any]:
 
 
 def compute_shards(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Receipt]:
-    """Compute and commit shards (pair set, shard) on the workers; receipts in order."""
+    """Sketch the shards `todo`, each (pair set, shard name), with a pool of workers.
+
+    Yields a receipt for each shard, in their order, once its files are complete.
+    """
     if not todo:
         return
     start_ray(recipe)
@@ -104,7 +114,7 @@ def _write_index(folder: Folder, shards: list[str]) -> None:
 
 
 class SketchActor:
-    """One worker of the pool: a shard's name in, its receipt out."""
+    """One worker of the pool: a shard's name in, its receipt out. Holds the model."""
 
     def __init__(self, recipe: Recipe) -> None:
         observe("sketch")

@@ -1,7 +1,11 @@
-"""Stage 2 of 5: labels -> LoRA reward model, by TRL on Ray Train. Rerun to resume.
+"""Stage 2 of 5: labels -> a LoRA reward model.
 
-inflib train --run runs/demo
-ray job submit --working-dir . -- python -m ray_jobs.train --run s3://bucket/run
+    inflib train --run runs/demo
+    ray job submit --working-dir . -- python -m ray_jobs.train --run s3://bucket/run
+
+Trains with TRL on Ray Train, from the labels in pairs/, and writes reward_model/ with
+loss and accuracy on every query set. Rerun to resume from the last checkpoint. Skipped
+when model.adapter names a reward model that is already trained.
 """
 
 import gc
@@ -22,11 +26,15 @@ from inflib.data.label_edits import Edits
 from inflib.storage.folder import Folder, open_filesystem
 from inflib.telemetry import Clock, event
 from ray_jobs.shared.observe import observe
-from ray_jobs.shared.session import Stage, start_ray
+from ray_jobs.shared.session import start_ray
+from ray_jobs.shared.stage import Stage
 
 
 def train(recipe: Recipe) -> dict[str, Any]:
-    """Write reward_model/ of a run, unless it is complete or the user brings one."""
+    """Write reward_model/ of a run, unless it is complete or model.adapter is given.
+
+    Returns the stage's record.
+    """
     stage = Stage("train", Folder(recipe.run) / "reward_model")
     if recipe.model.adapter is not None:
         from inflib.model.adapter import read_adapter  # see train_worker
@@ -39,7 +47,9 @@ def train(recipe: Recipe) -> dict[str, Any]:
     observe("train")
     fit([Training(recipe, stage.folder, {})], stage.folder, "checkpoints")
     metrics = stage.folder.read_json("metrics.json")
-    accuracy = {name: each["accuracy"] for name, each in metrics["queries"].items()}
+    accuracy = {
+        query: values["accuracy"] for query, values in metrics["queries"].items()
+    }
     facts = {name: metrics[name] for name in ("pairs", "steps")}
     return stage.done(facts | {"accuracy": accuracy})
 
@@ -54,20 +64,22 @@ class Training:
     """Where the reward model goes."""
 
     edits: Edits
-    """Of the training labels."""
+    """Changes to the training labels; none for an ordinary training."""
 
     @property
     def done(self) -> bool:
+        """Whether the reward model is trained and evaluated."""
         return self.folder.exists("metrics.json")
 
 
 def fit(trainings: list[Training], folder: Folder, name: str) -> None:
-    """Train models one after the other, in one worker group; those done are kept.
+    """Train models one after the other in one Ray Train worker group; done ones stay.
 
-    A group takes as long to start as a small model to train. All must ask for the same
-    workers. folder/name: checkpoints of the model in training.
+    The worker group is shared because it takes as long to start as a small model to
+    train; all trainings must ask for the same workers. folder/name gets the checkpoints
+    of the model in training. Raises the error of a training that failed too often.
     """
-    todo = [each for each in trainings if not each.done]
+    todo = [training for training in trainings if not training.done]
     if not todo:
         return
     config = todo[0].recipe.train
@@ -101,19 +113,22 @@ def fit(trainings: list[Training], folder: Folder, name: str) -> None:
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """What every training worker runs; rank 0 writes the results."""
+    """Train the models of config["trainings"]: what every Ray Train worker runs.
+
+    Rank 0 writes the results.
+    """
     observe("train")
-    todo = [each for each in config["trainings"] if not each.done]
+    todo = [training for training in config["trainings"] if not training.done]
     for number, training in enumerate(todo, start=1):
         _train_one(training)
         gc.collect()  # a trainer refers to itself
         if ray.train.get_context().get_world_rank() == 0:
-            said = f"{training.folder.url} is trained, {number} of {len(todo)}"
-            print(said, flush=True)
+            message = f"{training.folder.url} is trained, {number} of {len(todo)}"
+            print(message, flush=True)
 
 
 def _train_one(training: Training) -> None:
-    # Here, since a training's driver and controller would load all this for nothing.
+    # Imported here: the driver and Ray Train's controller do not need TRL and torch.
     from ray.train.huggingface.transformers import RayTrainReportCallback
 
     from inflib.model.training import (
@@ -132,10 +147,11 @@ def _train_one(training: Training) -> None:
     checkpoint = ray.train.get_checkpoint()
     with checkpoint.as_directory() if checkpoint else nullcontext(scratch) as local:
         saved = Path(local) / RayTrainReportCallback.CHECKPOINT_NAME
-        ours = naming.names(saved)  # or of the group's model before this one
-        trainer.train(resume_from_checkpoint=str(saved) if ours else None)
+        # It may be of the model that this worker group trained before this one.
+        is_ours = naming.names(saved)
+        trainer.train(resume_from_checkpoint=str(saved) if is_ours else None)
     clock.lap("train")
-    figures = {name: trainer.evaluate(name) for name in recipe.prepare.queries}
+    metrics = {query: trainer.evaluate(query) for query in recipe.prepare.queries}
     clock.lap("evaluate")
     event("trained", pairs=len(trainer.train_dataset), seconds=clock.laps)
     if ray.train.get_context().get_world_rank() == 0:
@@ -148,8 +164,11 @@ def _train_one(training: Training) -> None:
                 "pairs": round(len(trainer.train_dataset) * recipe.train.epochs),
                 "steps": trainer.state.global_step,
                 "queries": {
-                    name: {y: each[f"eval_{y}"] for y in ("loss", "accuracy", "margin")}
-                    for name, each in figures.items()
+                    query: {
+                        metric: values[f"eval_{metric}"]
+                        for metric in ("loss", "accuracy", "margin")
+                    }
+                    for query, values in metrics.items()
                 },
             },
         )

@@ -1,13 +1,13 @@
-"""Does acting on the scores help? Retrains the reward model with labels changed.
+"""Retrain with labels dropped or flipped: do the scores hold?
 
     inflib verify --run runs/demo
     ray job submit --working-dir . -- python -m ray_jobs.verify --run s3://bucket/run
 
-Trains with the most harmful labels dropped and flipped, with as many random ones
-dropped and flipped, and with all, over several seeds; and with groups and random halves
-dropped, whose changes of the query loss are compared with the predicted ones. Reports
-loss and accuracy on every query set, into verify/. Rerun to resume: trainings that are
-done are kept.
+Trains the reward model with all labels, with the most harmful ones dropped or flipped,
+and with as many random ones dropped or flipped, each over several seeds. Then it trains
+without one group of labels at a time and without random halves, and compares how much
+the query loss changes with the predictions. Writes loss and accuracy on every query set
+to verify/verify.json. Rerun to resume: trainings that are done are kept.
 """
 
 from typing import Any
@@ -18,15 +18,19 @@ from inflib.config.recipe import Recipe
 from inflib.data.label_edits import Edits
 from inflib.report.console import show_verification
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
-from inflib.scores.retraining import compare, plan_trials
+from inflib.scores.retraining import effects_of_trials, plan_trials
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder
-from ray_jobs.shared.session import Stage, start_ray
-from ray_jobs.studies.trials import of_trial, train_all
+from ray_jobs.shared.session import start_ray
+from ray_jobs.shared.stage import Stage
+from ray_jobs.studies.trials import train_all, trial_training
 
 
 def verify(recipe: Recipe) -> dict[str, Any]:
-    """Write verify/verify.json of a run whose labels are scored; returns it."""
+    """Write verify/verify.json of a scored run; returns it.
+
+    Raises ValueError when the scores are not of the run's labels, sketches or settings.
+    """
     run = Folder(recipe.run)
     influence = InfluenceFolder.current(recipe)
     query = recipe.query_set(recipe.verify.query, "verify.query")
@@ -42,36 +46,36 @@ def verify(recipe: Recipe) -> dict[str, Any]:
     print(f"verify: {len(trials)} trainings", flush=True)
     start_ray(recipe)
     target = stage.folder / trained
-    trainings = [of_trial(recipe, target, trial) for trial in trials]
+    trainings = [trial_training(recipe, target, trial) for trial in trials]
     results = train_all(trainings, recipe.verify.at_once, stage.folder)
-    found = {trial.name: row for trial, row in zip(trials, results, strict=True)}
-    predictions = {t.name: _predicted(recipe, influence, t.edits) for t in trials}
-    figures = {
-        name: compare(
+    measured = {trial.name: row for trial, row in zip(trials, results, strict=True)}
+    predicted = {t.name: _predicted(recipe, influence, t.edits) for t in trials}
+    sets = {
+        name: effects_of_trials(
             trials,
-            {trial: _figures(recipe, sets[name]) for trial, sets in found.items()},
-            {trial: changes.get(name, 0.0) for trial, changes in predictions.items()},
+            {trial: _scored_loss(recipe, row[name]) for trial, row in measured.items()},
+            {trial: changes.get(name, 0.0) for trial, changes in predicted.items()},
         )
         for name in recipe.prepare.queries
     }
-    summary = {"query": query, "share": recipe.verify.share, "sets": figures}
+    summary = {"query": query, "share": recipe.verify.share, "sets": sets}
     stage.folder.write_json("verify.json", summary)
     show_verification(summary, Console())
     stage.done({"trainings": len(trials)}, {"inputs": key})
     return summary
 
 
-def _figures(recipe: Recipe, measured: dict[str, float]) -> dict[str, float]:
-    """Accuracy, and the loss that scores are of."""
+def _scored_loss(recipe: Recipe, metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics of a model on a query set, with `loss` the one that influence is of."""
     if recipe.score.query_loss == "margin":
-        return measured | {"loss": -measured["margin"]}
-    return measured
+        return metrics | {"loss": -metrics["margin"]}
+    return metrics
 
 
 def _predicted(
     recipe: Recipe, influence: InfluenceFolder, edits: Edits
 ) -> dict[str, float]:
-    """{query set: predicted change of its loss}."""
+    """{query set: predicted change of its mean loss}; empty without edits."""
     if not edits:
         return {}
     return {

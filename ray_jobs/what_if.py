@@ -1,11 +1,12 @@
-"""What would flipping, dropping or reweighting labels do? From the sketches alone.
+"""Predict what flipping, dropping or reweighting labels would do.
 
     inflib what-if fixes.csv --run runs/demo
     python -m ray_jobs.what_if fixes.csv --run s3://bucket/run
 
-EDITS.csv has the columns pair_id and action: flip, drop, or the label's new weight.
-Prints what the edits would do to every query set's loss, to first order, and scores all
-labels anew as if they were made, into what_if/<its name>/.
+EDITS.csv has the columns pair_id and action: flip, drop, or the label's new weight
+(unedited labels have 1). Prints how much every query set's mean loss would change, to
+first order, and scores all labels as if the edits were made, into
+what_if/<name of the CSV file>/. Nothing is trained or sketched.
 """
 
 from functools import partial
@@ -25,9 +26,11 @@ from ray_jobs.shared.session import run_stages
 
 
 def what_if(recipe: Recipe, edits: str) -> list[dict[str, Any]]:
-    """Print what edits of labels would do; score all labels as if they were made.
+    """Predict what edits of labels would do; score all labels as if they were made.
 
-    edits: the CSV file. Returns the predictions.
+    edits: path of the CSV file. Prints and returns rows with the predicted change of
+    each query set's loss. Raises ValueError for unknown labels, and for scores that are
+    not of the run's labels, sketches or settings.
     """
     run, changes = Folder(recipe.run), read_edits(edits)
     influence = InfluenceFolder.current(recipe)
@@ -44,6 +47,7 @@ def what_if(recipe: Recipe, edits: str) -> list[dict[str, Any]]:
 
 
 def job(recipe: Recipe, edits: str) -> Any:
+    """what_if, with the run folder bound to the recipe."""
     return run_stages(recipe, [partial(what_if, edits=edits)])
 
 

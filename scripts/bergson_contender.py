@@ -1,10 +1,10 @@
-"""Bergson's hook collector on the benchmark's pairs, in bergson's own environment.
+"""Bergson's hook collector on the benchmark's pairs, in an environment of its own.
 
-Started by `inflib benchmark gradients --bergson PYTHON`, where PYTHON has
-bergson, torch, transformers and peft. Reads one line per pass from standard input and
-answers with the seconds it took. A pair is its chosen row plus its rejected row, from
-margins' gradients; the random projection is on; the score head is left out, as bergson
-does with a PEFT reward model.
+Started by `inflib benchmark gradients --bergson PYTHON`, where PYTHON has bergson,
+torch, transformers and peft. For each line from standard input it goes over the pairs
+once and prints the seconds this took. A pair's gradient is that of its margin: the sum
+of what bergson collects for its two sequences. The random projection is on; the score
+head is left out, as bergson does with a PEFT reward model.
 """
 
 import sys
@@ -39,9 +39,9 @@ def main(
     trained = [p for name, p in model.named_parameters() if "lora_" in name]
     model.requires_grad_(False)
 
-    def train(flag: bool) -> None:
+    def require_grad(required: bool) -> None:
         for parameter in trained:
-            parameter.requires_grad_(flag)
+            parameter.requires_grad_(required)
 
     model.get_input_embeddings().register_forward_hook(
         lambda module, args, output: output.requires_grad_(True)
@@ -49,7 +49,7 @@ def main(
     rows = Dataset.from_dict({"length": [1] * (2 * num_pairs)})
 
     def run() -> None:
-        train(True)  # bergson reads its dtype off the trained parameters
+        require_grad(True)  # bergson takes its dtype from the trained parameters
         collector = InMemoryCollector(
             model=model,
             data=rows,
@@ -57,7 +57,7 @@ def main(
             target_modules=targets,
             processor=GradientProcessor(projection_dim=PROJECTION),
         )
-        train(False)  # and needs no gradients of theirs
+        require_grad(False)  # and needs no gradients of theirs
         done = 0
         with collector:
             for units in plan_batches(pairs, token_budget, flat=False):
@@ -70,8 +70,8 @@ def main(
                 collector.process_batch(indices, losses=rewards.detach())
                 done += len(rewards)
         collector.teardown()
-        found = torch.cat(list(collector.gradients.values()), dim=1)
-        summed = found[0::2] + found[1::2]
+        grads = torch.cat(list(collector.gradients.values()), dim=1)
+        summed = grads[0::2] + grads[1::2]
         assert summed.shape[0] == num_pairs and bool(summed.abs().sum() > 0)
 
     print("ready", flush=True)

@@ -3,9 +3,9 @@
     python scripts/judge_agreement.py runs/x/judge/NAME/ratings.jsonl human.csv
     python scripts/judge_agreement.py runs/x/judge/NAME/choices.jsonl human.jsonl
 
-Prints a Markdown table. Ratings: Pearson, Spearman, Cohen's kappa of whole ratings
-(halves up), unweighted and quadratic. Choices: accuracy and kappa. Formats of the
-files: inflib/data/ratings.py. Several judges in one file are averaged.
+Prints a Markdown table. Ratings: Pearson, Spearman, Cohen's kappa of ratings rounded to
+whole numbers (halves up), unweighted and quadratic. Choices: accuracy and kappa.
+Formats of the files: inflib/data/ratings.py. Several judges in one file are averaged.
 """
 
 import sys
@@ -18,26 +18,27 @@ from inflib.judging.agreement import choice_agreement, rating_agreement
 
 
 def compared(first: str, second: str) -> dict[str, float | None]:
-    """{figure: value}; "n" and "only in one file" say how many were joined.
+    """{metric: value} of two files; "n" and "only in one file" count what they share.
 
-    Raises ValueError when the files are of different kinds or have nothing in common.
+    Raises ValueError when one file has ratings and the other choices, or when they have
+    nothing in common.
     """
     kinds = {_has_choices(path) for path in (first, second)}
     if len(kinds) > 1:
         raise ValueError(f"{first}, {second}: ratings in one and choices in the other")
     read: Any = read_choices if kinds.pop() else lambda p: read_ratings([p]).scores()
     x, y = read(first), read(second)
-    both = _joined(x, y, f"{first}, {second}")
+    keys = _common_keys(x, y, f"{first}, {second}")
     agreement: Any = choice_agreement if read is read_choices else rating_agreement
-    figures = agreement([x[key] for key in both], [y[key] for key in both])
-    return {"n": len(both), "only in one file": len(x.keys() ^ y.keys()), **figures}
+    metrics = agreement([x[key] for key in keys], [y[key] for key in keys])
+    return {"n": len(keys), "only in one file": len(x.keys() ^ y.keys()), **metrics}
 
 
-def _joined(x: Mapping, y: Mapping, files: str) -> list:
-    both = sorted(x.keys() & y.keys())
-    if not both:
+def _common_keys(x: Mapping, y: Mapping, files: str) -> list:
+    keys = sorted(x.keys() & y.keys())
+    if not keys:
         raise ValueError(f"{files}: no comparison_id (or pair_id) is in both")
-    return both
+    return keys
 
 
 def _has_choices(path: str) -> bool:
@@ -45,9 +46,9 @@ def _has_choices(path: str) -> bool:
     return isinstance(first, RawRow) and "choice" in first.fields
 
 
-def table(figures: Mapping[str, float | None]) -> str:
-    """Markdown, one row."""
-    rows = [list(figures), ["---"] * len(figures), [*map(_shown, figures.values())]]
+def table(metrics: Mapping[str, float | None]) -> str:
+    """Markdown table of one row."""
+    rows = [list(metrics), ["---"] * len(metrics), [*map(_shown, metrics.values())]]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Markdown table of the main figures of finished runs, from report/summary.json.
+"""Markdown tables of the main numbers of finished runs, from their JSON files.
 
 python scripts/show_figures.py runs/demo-seed-0 runs/demo-seed-1
 python scripts/show_figures.py --detectors runs/hh_helpful
@@ -13,14 +13,14 @@ from pathlib import Path
 
 
 def rows(run: str) -> list[list[str]]:
-    """One row per query set: accuracy and detection AUC."""
+    """One row per query set: accuracy and AUC of detectors of wrong labels."""
     summary = json.loads((Path(run) / "report" / "summary.json").read_text())
     seconds = sum(facts["seconds"] for facts in summary["stages"].values())
-    found = []
+    rows = []
     for query, facts in summary["queries"].items():
         detection = facts.get("detection", {})
         labelers = facts["groups"].get("labeler") or [{"name": "-"}]
-        found.append(
+        rows.append(
             [
                 Path(run).name,
                 query,
@@ -35,7 +35,7 @@ def rows(run: str) -> list[list[str]]:
                 f"{seconds:.0f}",
             ]
         )
-    return found
+    return rows
 
 
 AUC = ("influence_gauss_newton", "influence_datainf", "influence_identity")
@@ -46,34 +46,36 @@ HEADER += ["most harmful labeler", "seconds in stages"]
 
 
 def planted(summary: dict) -> str:
+    """The demo's biased labeler; "-" in runs of other data."""
     return summary.get("demo", {}).get("planted_labeler", "-")
 
 
 def detectors(run: str) -> list[list[str]]:
     """One row per query set and detector: AUC, AP, TNR80; the damping's reliability."""
     summary = json.loads((Path(run) / "report" / "summary.json").read_text())
-    found = []
+    rows = []
     for query, facts in summary["queries"].items():
-        reliable = {}
+        reliability = {}
         for kind, damping in facts["damping"].items():
-            reliable[kind] = f"chosen: {damping['damping']:g}"
-            for row in damping["sweep"]:
-                reliable[f"{kind}_{row['damping']:g}"] = f"{row['reliability']:.2f}"
-        for name, figures in facts.get("detection", {}).items():
-            known = figures or {}
-            numbers = [known.get(figure) for figure in ("auc", "ap", "tnr80")]
-            found.append(
+            reliability[kind] = f"chosen: {damping['damping']:g}"
+            for tried in damping["sweep"]:
+                name = f"{kind}_{tried['damping']:g}"
+                reliability[name] = f"{tried['reliability']:.2f}"
+        for name, metrics in facts.get("detection", {}).items():
+            values = [(metrics or {}).get(metric) for metric in ("auc", "ap", "tnr80")]
+            rows.append(
                 [
                     query,
                     name.replace("_", " "),
-                    *("-" if n is None else f"{n:.3f}" for n in numbers),
-                    reliable.get(name.removeprefix("influence_"), ""),
+                    *("-" if value is None else f"{value:.3f}" for value in values),
+                    reliability.get(name.removeprefix("influence_"), ""),
                 ]
             )
-    return found
+    return rows
 
 
 def show(header: list[str], body: list[list[str]]) -> None:
+    """Print a Markdown table."""
     print("| " + " | ".join(header) + " |")
     print("|" + "---|" * len(header))
     for row in body:
@@ -81,52 +83,55 @@ def show(header: list[str], body: list[list[str]]) -> None:
 
 
 def bias(run: str) -> list[list[str]]:
-    """One row per detector of `inflib bias-study`, columns by query set."""
+    """One row per detector of `inflib bias-study`: AUC, AP, TNR80 by query set."""
     folder = Path(run) / "bias"
-    found = json.loads((folder / "metrics.json").read_text())
+    by_query = json.loads((folder / "metrics.json").read_text())
     rows = []
-    for name in next(iter(found.values())):
+    for name in next(iter(by_query.values())):
         row = [name.replace("_", " ")]
-        for figures in found.values():
-            own = figures[name]
-            row.append(
-                f"{own['auc']:.3f} ({own['auc_low']:.3f} to {own['auc_high']:.3f})"
-            )
-            row += [f"{own['ap']:.3f}", f"{own['tnr80']:.3f}"]
+        for by_detector in by_query.values():
+            metrics = by_detector[name]
+            low, high = metrics["auc_low"], metrics["auc_high"]
+            row.append(f"{metrics['auc']:.3f} ({low:.3f} to {high:.3f})")
+            row += [f"{metrics['ap']:.3f}", f"{metrics['tnr80']:.3f}"]
         rows.append(row)
     return rows
 
 
 def ablations(run: str) -> list[list[str]]:
-    """Mean AUC by the size of the query set, and by values of recipe fields."""
-    found = json.loads((Path(run) / "bias" / "ablations.json").read_text())
-    by: dict[tuple[str, ...], list[float]] = {}
-    for row in found["query_size"]:
-        by.setdefault(("query labels", str(row["size"]), row["query"], ""), []).append(
-            row["auc"]
-        )
-    for row in found["fields"]:
+    """Mean and range of AUC by the size of the query set, and by recipe fields."""
+    results = json.loads((Path(run) / "bias" / "ablations.json").read_text())
+    aucs_by: dict[tuple[str, ...], list[float]] = {}
+    for row in results["query_size"]:
+        key = "query labels", str(row["size"]), row["query"], ""
+        aucs_by.setdefault(key, []).append(row["auc"])
+    for row in results["fields"]:
         key = row["field"], str(row["value"]), row["query"], row["detector"]
-        by.setdefault(key, []).append(row["auc"])
+        aucs_by.setdefault(key, []).append(row["auc"])
     return [
-        [*key, f"{sum(v) / len(v):.3f}", f"{min(v):.3f} to {max(v):.3f}"]
-        for key, v in by.items()
+        [
+            *key,
+            f"{sum(aucs) / len(aucs):.3f}",
+            f"{min(aucs):.3f} to {max(aucs):.3f}",
+        ]
+        for key, aucs in aucs_by.items()
     ]
 
 
 def oversight(run: str) -> list[list[str]]:
-    """One row per method of `inflib oversight`, means over labelers (95%)."""
-    found = json.loads((Path(run) / "oversight" / "metrics.json").read_text())
+    """One row per method of `inflib oversight`: means over labelers, before and after,
+    the latter with its 95% interval."""
+    by_method = json.loads((Path(run) / "oversight" / "metrics.json").read_text())
     rows = []
-    for method, figures in found.items():
+    for method, metrics in by_method.items():
         row = [method.replace("_", " ")]
-        for figure in OUTCOMES:
-            before = figures.get(f"{figure}_before")
-            after = figures.get(f"{figure}_after")
+        for name in OUTCOMES:
+            before = metrics.get(f"{name}_before")
+            after = metrics.get(f"{name}_after")
             if before is None or after is None:
                 row += ["-", "-"]
                 continue
-            low, high = (figures[f"{figure}_after_{end}"] for end in ("low", "high"))
+            low, high = (metrics[f"{name}_after_{end}"] for end in ("low", "high"))
             spread = "" if low is None else f" ({low:.3f} to {high:.3f})"
             row += [f"{before:.3f}", f"{after:.3f}{spread}"]
         rows.append(row)
@@ -137,22 +142,27 @@ OUTCOMES = ("label_accuracy", "rm_accuracy", "cosine")
 
 
 def varied(run: str) -> list[list[str]]:
-    """Means over labelers and draws, by what `inflib oversight` varies."""
+    """Means over labelers and draws, a row for each value that `inflib oversight` tries
+    of a recipe field."""
     path = Path(run) / "oversight" / "ablations.json"
-    by: dict[tuple[str, float], list[dict]] = {}
-    for row in json.loads(path.read_text()):
-        by.setdefault((row["field"], row["value"]), []).append(row)
-    found = []
-    for (field, value), own in by.items():
+    results_by: dict[tuple[str, float], list[dict]] = {}
+    for result in json.loads(path.read_text()):
+        key = result["field"], result["value"]
+        results_by.setdefault(key, []).append(result)
+    rows = []
+    for (field, value), results in results_by.items():
         means = [
-            f"{sum(r[name] for r in own) / len(own):.3f}" if name in own[0] else "-"
+            f"{sum(result[name] for result in results) / len(results):.3f}"
+            if name in results[0]
+            else "-"
             for name in OUTCOMES
         ]
-        found.append([field, f"{value:g}", str(len(own)), *means])
-    return found
+        rows.append([field, f"{value:g}", str(len(results)), *means])
+    return rows
 
 
 def main(kind: str | None, runs: list[str]) -> None:
+    """Print the tables of one kind; None: accuracy and AUC of audits."""
     if kind == "detectors":
         columns = ["query set", "detector", "AUC", "AP", "TNR80"]
         for run in runs:
@@ -171,12 +181,12 @@ def main(kind: str | None, runs: list[str]) -> None:
                     header += [f"{query}: AUC", "AP", "TNR80"]
             show(header, bias(run))
     elif kind == "oversight":
-        said = [name.replace("_", " ") for name in OUTCOMES]
-        ends = [f"{name}, {when}" for name in said for when in ("before", "after")]
+        names = [name.replace("_", " ") for name in OUTCOMES]
+        columns = [f"{name}, {when}" for name in names for when in ("before", "after")]
         for run in runs:
-            show(["method", *ends], oversight(run))
+            show(["method", *columns], oversight(run))
             print()
-            show(["varied", "value", "rows", *said], varied(run))
+            show(["varied", "value", "rows", *names], varied(run))
     elif kind == "ablations":
         header = ["field", "value", "query set", "detector", "AUC", "range"]
         for run in runs:
@@ -193,5 +203,5 @@ if __name__ == "__main__":
     for name in ("detectors", "bias", "ablations", "oversight"):
         kinds.add_argument(f"--{name}", dest="kind", action="store_const", const=name)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
-    given = parser.parse_args()
-    main(given.kind, given.runs)
+    options = parser.parse_args()
+    main(options.kind, options.runs)

@@ -7,7 +7,7 @@ Writes OUT/train.jsonl, three labels by different labelers on each of some pairs
 OUT/expert.jsonl, other prompts with the labels as they came. A labeler repeats the
 label that came with a pair, but errs on a tenth of them; the biased ones, on a share of
 theirs, choose the longer response, toss a coin, choose the worse one or the first one.
-Kept columns: labeler, chosen_first, and wrong (not the label that came).
+Kept columns: labeler, chosen_first, and wrong (other than the label that came).
 
 --found: a Markdown table of whom the audits of such data called suspicious.
 """
@@ -19,7 +19,7 @@ import json
 import random
 from pathlib import Path
 
-from inflib.data.hash_sampling import unit_hash
+from inflib.data.hash_sampling import uniform_hash
 
 LABELERS = [f"labeler-{i:02}" for i in range(20)]
 BIASED = {
@@ -32,12 +32,15 @@ BIASED = {
 """What the biased ones do, and on what share of their labels."""
 
 NOISE = 0.1
-EACH = 3
+"""Share of labels on which a labeler who is not biased errs."""
+
+LABELS_PER_PAIR = 3
 LONGEST = 500
-"""Characters of the dialogues that are taken: short ones train sooner on a CPU."""
+"""Characters of a dialogue at most: short ones train sooner on a CPU."""
 
 TRAIN, EXPERT = 0.5, 0.8
-"""Pairs whose prompts hash below the one are labelled, above the other the expert's."""
+"""Pairs whose prompts hash below the first are training labels, from the second on the
+expert's."""
 
 
 def label(rng: random.Random, labeler: str, chosen: str, rejected: str) -> dict:
@@ -63,7 +66,7 @@ def label(rng: random.Random, labeler: str, chosen: str, rejected: str) -> dict:
 
 
 def simulate(paths: list[str], folder: Path, seed: int) -> None:
-    """Write train.jsonl and expert.jsonl."""
+    """Write train.jsonl and expert.jsonl from the pairs in gzipped JSONL files."""
     rng = random.Random(seed)
     train, expert = [], []
     for path in paths:
@@ -74,16 +77,17 @@ def simulate(paths: list[str], folder: Path, seed: int) -> None:
                 if max(len(chosen), len(rejected)) > LONGEST:
                     continue
                 prompt = chosen.rpartition("\n\nAssistant:")[0]
-                place, name = unit_hash(seed, prompt), f"{Path(path).name}:{number}"
-                if place >= EXPERT:
+                position = uniform_hash(seed, prompt)
+                name = f"{Path(path).name}:{number}"
+                if position >= EXPERT:
                     expert.append(
                         {"pair_id": name, "chosen": chosen, "rejected": rejected}
                     )
-                elif place < TRAIN:
+                elif position < TRAIN:
                     train += [
                         {"pair_id": f"{name}:{labeler}"}
                         | label(rng, labeler, chosen, rejected)
-                        for labeler in rng.sample(LABELERS, EACH)
+                        for labeler in rng.sample(LABELERS, LABELS_PER_PAIR)
                     ]
     folder.mkdir(parents=True, exist_ok=True)
     for file, rows in (("train.jsonl", train), ("expert.jsonl", expert)):
@@ -92,12 +96,12 @@ def simulate(paths: list[str], folder: Path, seed: int) -> None:
         print(f"{folder / file}: {len(rows)} rows")
 
 
-def found(run: str) -> list[str]:
-    """Whom the report called suspicious or harmful, and who they are."""
+def audit_row(run: str) -> list[str]:
+    """Cells of one run: whom its report calls suspicious or harmful, rightly or not."""
     summary = json.loads((Path(run) / "report" / "summary.json").read_text())
     (facts,) = summary["queries"].values()
     rows = facts["groups"]["labeler"]
-    suspicious = {r["name"]: r["because"] for r in rows if r["suspicious"]}
+    suspicious = {row["name"]: row["because"] for row in rows if row["suspicious"]}
     harmful = {row["name"] for row in rows if row["harmful"]}
     return [
         Path(run).name,
@@ -114,13 +118,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("arguments", nargs="+")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--found", action="store_true")
-    given = parser.parse_args()
-    if given.found:
+    parser.add_argument("--found", dest="tabulate", action="store_true")
+    options = parser.parse_args()
+    if options.tabulate:
         header = ["run", "labels", "accuracy, training labels / expert", "found"]
         header += ["because", "false alarms", "found by harm alone"]
-        for row in (header, ["---"] * len(header), *map(found, given.arguments)):
+        for row in (header, ["---"] * len(header), *map(audit_row, options.arguments)):
             print("| " + " | ".join(row) + " |")
     else:
-        pattern, out = given.arguments
-        simulate(sorted(glob.glob(pattern)), Path(out), given.seed)
+        pattern, out = options.arguments
+        simulate(sorted(glob.glob(pattern)), Path(out), options.seed)

@@ -47,15 +47,15 @@ def words(start, count):
 
 def rows(name, count):
     """Labels; some comparisons have two labelers, who may disagree."""
-    made = []
+    labels: list[dict[str, str]] = []
     for i in range(count):
         prompt, a, b = words(i, 2 + i % 3), words(2 * i, 3), words(3 * i + 1, 2 + i % 4)
         verdicts = [(a, b, "ana")] + ([(b, a, "ben")] if i % 4 == 0 else [])
         for chosen, rejected, labeler in verdicts:
-            label = {"pair_id": f"{name}-{len(made)}", "labeler": labeler}
+            label = {"pair_id": f"{name}-{len(labels)}", "labeler": labeler}
             texts = {"prompt": f"{prompt} ", "chosen": chosen, "rejected": rejected}
-            made.append(label | texts)
-    return made
+            labels.append(label | texts)
+    return labels
 
 
 def fill(model):

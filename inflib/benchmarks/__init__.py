@@ -1,1 +1,1 @@
-"""What is measured: workloads, contenders, oracles, peak memory."""
+"""Benchmarks: workloads, contenders, exact results to compare with, peak memory."""

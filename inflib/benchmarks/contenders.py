@@ -1,7 +1,9 @@
-"""Ours and other ways to do a gradient pass over the same pairs.
+"""Our gradient pass and other ways to the same gradients, over the same pairs.
 
-Each contender does the work once and returns the number of pairs it did. The slow ones
-take every n-th pair, which has the same mix of lengths.
+    d  entries of a gradient     k  entries of a sketch
+
+Each contender goes over its pairs once and returns how many they were. The slow ones
+take every n-th pair only: the same mix of lengths.
 """
 
 import time
@@ -18,10 +20,11 @@ from inflib.model.packing import Unit, pack, plan_batches
 from inflib.sketches.unit_sketcher import UnitSketcher
 
 PAPER_LENGTH = 1024
+"""Tokens to which the paper's loop pads every sequence."""
 
 
 class Contenders:
-    """The contenders on one model and one list of pairs."""
+    """The contenders, with one model and one list of pairs."""
 
     def __init__(
         self,
@@ -52,15 +55,15 @@ class Contenders:
         return timed
 
     def ours(self) -> int:
-        """Hooks, shared prefixes, OPORP."""
+        """Our pass: hooks, shared prefixes, OPORP, whose time is `sketch_seconds`."""
         self.sketch_seconds = 0.0
         self.train(False)
         self.sketcher(self.pairs, self.token_budget)
         return len(self.pairs)
 
     def training_step(self) -> int:
-        """Forward and backward of LoRA training, batches of like length, no optimizer:
-        the least that any method with its own training pass costs."""
+        """Forward and backward of LoRA training on batches of like lengths, without an
+        optimizer: the least that a method with a training pass of its own costs."""
         self.train(True)
         for units in plan_batches(self.pairs, self.token_budget, flat=False):
             batch = pack(units, False, pad_id=0).to(self.sketcher.device)
@@ -72,20 +75,20 @@ class Contenders:
         return len(self.pairs)
 
     def autograd_loop(self, every: int = 1) -> int:
-        """One pair at a time, unpadded, plain autograd, then our sketch."""
+        """One pair at a time, unpadded: plain autograd, then our sketch."""
         self.train(True)
         pairs = self._every(every)
         for unit in pairs:
             _, grads = self.plain(unit)
-            into = torch.zeros(
+            sketch = torch.zeros(
                 1, self.sketcher.oporp.sketch_size, device=self.sketcher.device
             )
             for (name, _), grad in zip(self.blocks, grads, strict=True):
-                self.sketcher.oporp.add(into, name, grad.reshape(1, -1).float())
+                self.sketcher.oporp.add(sketch, name, grad.reshape(1, -1).float())
         return len(pairs)
 
     def paper_loop(self, every: int = 1) -> int:
-        """One pair at a time, padded to 1,024 tokens, the paper's compression."""
+        """One pair at a time, padded to 1,024 tokens: autograd, the paper's sketch."""
         self.train(True)
         pairs = self._every(every)
         for unit in pairs:
@@ -94,37 +97,39 @@ class Contenders:
         return len(pairs)
 
     def datainf_two_pass(self, every: int = 1) -> int:
-        """Whole gradients, nothing stored: computed once for the sums of DataInf's
-        inverse-Hessian product and once more for the scores."""
+        """DataInf on whole gradients, none of them stored: each is computed once for
+        the sums of the inverse-Hessian product, and once more for its score."""
         self.train(True)
         pairs = self._every(every)
         query = [torch.ones_like(p, dtype=torch.float32) for _, p in self.blocks]
-        product = [torch.zeros_like(v) for v in query]
+        sums = [torch.zeros_like(v) for v in query]
         for unit in pairs:
-            for v, total, grad in zip(
-                query, product, self._loss_grads(unit), strict=True
-            ):
+            for v, total, grad in zip(query, sums, self._loss_grads(unit), strict=True):
                 scale = (v * grad).sum() / (1e-3 + grad.square().sum())
                 total.add_(grad * scale)
         for unit in pairs:
             grads = self._loss_grads(unit)
-            sum((total * g).sum() for total, g in zip(product, grads, strict=True))
+            sum((total * g).sum() for total, g in zip(sums, grads, strict=True))
         return len(pairs)
 
     def _every(self, step: int) -> list[Unit]:
-        """Every so many pairs, from the middle of the first step on; at least one."""
+        """Every step-th pair, from the middle of the first step on; at least one."""
         return self.pairs[min(step, len(self.pairs)) // 2 :: step]
 
     def plain(
         self, unit: Unit, length: int | None = None
     ) -> tuple[Float[Tensor, ""], tuple[Tensor, ...]]:
-        """(margin, its gradient per block) by autograd of two forward passes."""
+        """(margin, its gradient in each block) by autograd of two forward passes.
+
+        length: tokens to which both sequences are padded.
+        """
         rewards = [self._reward(ids, length) for ids in unit.sequences]
         margin = rewards[0] - rewards[1]
         grads = torch.autograd.grad(margin, [p for _, p in self.blocks])
         return margin.detach(), grads
 
     def _loss_grads(self, unit: Unit) -> list[Tensor]:
+        """Gradient of the Bradley-Terry loss, response a being the chosen one."""
         margin, grads = self.plain(unit)
         weight = -torch.sigmoid(-margin.float())
         return [weight * grad.float() for grad in grads]
@@ -137,14 +142,14 @@ class Contenders:
         return self.model(input_ids=tokens, attention_mask=mask).logits[0, 0]
 
     def train(self, trained: bool) -> None:
-        """Let autograd build the trained weights' gradients, or not."""
+        """Whether autograd shall compute gradients of the trained weights."""
         for _, parameter in self.blocks:
             parameter.requires_grad_(trained)
 
 
 def max_rel_error(contenders: Contenders, units: list[Unit]) -> float:
-    """Largest |ours - plain| / |plain| of a block's gradients over the units, plain
-    being autograd of two separate forward passes."""
+    """Largest |ours - plain| / |plain| of a block: the norms are over the gradients of
+    all units in the block, and plain is autograd of two separate forward passes."""
     ours: dict[str, Tensor] = {}
 
     def consume(block: str, grads: Tensor) -> None:
@@ -156,8 +161,8 @@ def max_rel_error(contenders: Contenders, units: list[Unit]) -> float:
     contenders.train(True)
     plain = [contenders.plain(unit)[1] for unit in units]
     worst = 0.0
-    for place, (name, _) in enumerate(contenders.blocks):
-        expected = torch.stack([grads[place].flatten().double() for grads in plain])
+    for index, (name, _) in enumerate(contenders.blocks):
+        expected = torch.stack([grads[index].flatten().double() for grads in plain])
         error = (ours[name] - expected).norm() / expected.norm()
         worst = max(worst, float(error))
     return worst

@@ -1,4 +1,4 @@
-"""A float64 model made float64 throughout.
+"""A model to the same model in float64 throughout, norms and rotary angles included.
 
 transformers computes norms and rotary angles in float32 whatever the model's dtype:
 two ways to compute the same gradient then agree to 1e-7 only. Without these roundings
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 def without_float32(model: nn.Module, positions: int) -> nn.Module:
-    """The model in float64; rotary angles come from a table of so many positions."""
+    """The model itself, now in float64. positions: tokens of a sequence, at most."""
     model.double()
     for module in model.modules():
         kind = type(module).__name__
@@ -33,8 +33,11 @@ def _norm(module: Any, x: Tensor) -> Tensor:
 def _angles(
     rotary: Any, positions: int, x: Tensor, position_ids: Tensor, *layer: Any
 ) -> tuple[Tensor, Tensor]:
-    """From a table: the same position elsewhere in a vector may differ by one unit in
-    the last place of a float32."""
+    """(cosines, sines), looked up in a table of all positions.
+
+    Computed for each batch, those of one position may differ in the last place of a
+    float32 with its place in the batch.
+    """
     places = torch.arange(positions, device=x.device)[None]
     cos, sin = rotary(x, places, *layer)
     return cos[0, position_ids], sin[0, position_ids]

@@ -1,4 +1,4 @@
-"""A store of generated sketches: what scoring reads, without a model behind it.
+"""Given sketches to the folders that scoring reads, without a model behind them.
 
 n  comparisons of a shard     k  entries of a sketch     l  layers
 """
@@ -22,24 +22,25 @@ from inflib.storage.folder import Folder
 
 @dataclass(frozen=True)
 class Generated:
-    """A shard's comparisons and labels."""
+    """One shard's comparisons and labels."""
 
     sketches: Float[Tensor, "n k"]
     margins: Float[Tensor, " n"]
     sq_norms: Float[Tensor, "n l"]
-    """|s|^2 by layer; not finite: a comparison to be left out."""
+    """|s|^2 by layer. Not finite: the comparison is to be left out of the scores."""
 
     signs: list[int]
-    """Of each label."""
+    """One per label: 1 where it prefers response a, -1 where it prefers b."""
 
     rows: list[int] | None = None
-    """Comparison of each label; by default one label each."""
+    """Index of each label's comparison; None: each comparison has one label."""
 
     kept: dict[str, list[Any]] = field(default_factory=dict)
-    """Columns kept with the labels."""
+    """Kept columns: values for each label, by name."""
 
 
 def write_manifest(run: Folder, layers: list[Layer]) -> None:
+    """Write as much of sketches/manifest.json as scoring reads."""
     manifest = {"format": store.FORMAT, "layers": to_json(layers)}
     (run / "sketches").write_json("manifest.json", manifest)
 
@@ -47,20 +48,20 @@ def write_manifest(run: Folder, layers: list[Layer]) -> None:
 def write_set(
     run: Folder, pairs: str, shards: Iterable[Generated], dtype: str = "float32"
 ) -> list[Shard]:
-    """Write pairs/<pairs>/ and sketches/<pairs>/; returns the plan."""
+    """Write pairs/<pairs>/ and sketches/<pairs>/, stored as dtype; returns the plan."""
     target, plan = PairsFolder(run / "pairs" / pairs), []
-    for number, made in enumerate(shards):
+    for number, generated in enumerate(shards):
         name = f"{number:05}"
-        ids = [_identity(pairs, number, i) for i in range(len(made.margins))]
-        shard = target.write_shard(name, _comparisons(ids), _labels(ids, made))
-        sketches = torch.nan_to_num(made.sketches, 0.0, 0.0, 0.0)
+        ids = [_identity(pairs, number, i) for i in range(len(generated.margins))]
+        shard = target.write_shard(name, _comparisons(ids), _labels(ids, generated))
+        sketches = torch.nan_to_num(generated.sketches, 0.0, 0.0, 0.0)
         payload, scales = store.encode(sketches, dtype)
         rows = store.Rows(
             ids,
-            made.margins.double().numpy(),
-            made.sq_norms.double().numpy(),
+            generated.margins.double().numpy(),
+            generated.sq_norms.double().numpy(),
             scales.numpy(),
-            [_status(square) for square in made.sq_norms.sum(1).tolist()],
+            [_status(square) for square in generated.sq_norms.sum(1).tolist()],
         )
         store.commit(run / "sketches" / pairs, name, payload, rows, shard.sha256)
         plan.append(shard)
@@ -69,6 +70,7 @@ def write_set(
 
 
 def _identity(pairs: str, shard: int, row: int) -> str:
+    """A comparison_id: unique, and the same in every run."""
     return hashlib.sha256(f"{pairs} {shard} {row}".encode()).hexdigest()
 
 
@@ -84,9 +86,9 @@ def _comparisons(ids: list[str]) -> pa.Table:
     return pa.Table.from_pylist([{"comparison_id": i, **row} for i in ids], COMPARISONS)
 
 
-def _labels(ids: list[str], made: Generated) -> pa.Table:
-    rows = made.rows if made.rows is not None else range(len(ids))
-    own = [
+def _labels(ids: list[str], generated: Generated) -> pa.Table:
+    rows = generated.rows if generated.rows is not None else range(len(ids))
+    labels = [
         {
             "pair_id": f"{ids[row]}-{i}",
             "comparison_id": ids[row],
@@ -97,9 +99,9 @@ def _labels(ids: list[str], made: Generated) -> pa.Table:
             "length_difference": sign,
             "required_margin": 0.0,
         }
-        for i, (row, sign) in enumerate(zip(rows, made.signs, strict=True))
+        for i, (row, sign) in enumerate(zip(rows, generated.signs, strict=True))
     ]
-    table = pa.Table.from_pylist(own, LABELS)
-    for name, values in made.kept.items():
+    table = pa.Table.from_pylist(labels, LABELS)
+    for name, values in generated.kept.items():
         table = table.append_column(name, pa.array(values))
     return table

@@ -1,4 +1,4 @@
-"""Checks and figures of the gradient pass on one GPU; see scripts/gpu_check.py."""
+"""Checks and speed of the gradient pass on one GPU; see scripts/gpu_check.py."""
 
 import time
 from collections.abc import Callable
@@ -17,38 +17,41 @@ from inflib.sketches.unit_sketcher import UnitSketcher
 
 SKETCH_SIZE = 65_536
 LIMITS = {"float32": 1e-4, "bfloat16": 0.1}
-"""Largest relative error allowed of a block's gradients against plain autograd in the
-same dtype, on a model of 8 layers. bfloat16 keeps 8 bits."""
+"""Largest relative error of a block's gradients that is allowed, against plain autograd
+in the same dtype, on a model of 8 layers. bfloat16 keeps 8 bits."""
 
 
 def check(shape: str, device: str) -> dict[str, Any]:
-    """Correctness on the device; raises AssertionError where it does not hold."""
-    found: dict[str, Any] = {}
-    kinds = ("sdpa", "eager", "flex_attention") if device == "cuda" else ("sdpa",)
+    """Errors of gradients and sketches on the device.
+
+    Raises AssertionError where one is above its limit.
+    """
+    results: dict[str, Any] = {}
+    kernels = ("sdpa", "eager", "flex_attention") if device == "cuda" else ("sdpa",)
     pairs = hh_pairs(8)
     for dtype, limit in LIMITS.items():
-        for attention in kinds:
+        for attention in kernels:
             model = reward_model(shape, getattr(torch, dtype), device, attention)
             error = max_rel_error(Contenders(model, pairs, SKETCH_SIZE, 4096), pairs)
-            found[f"max_rel_err_{dtype}_{attention}"] = error
+            results[f"max_rel_err_{dtype}_{attention}"] = error
             assert error < limit, f"{dtype}, {attention}: {error} > {limit}"
     sizes = {"a": 200_000, "b": 50_000}
     grads = {name: torch.randn(7, size) for name, size in sizes.items()}
     sketches = [_sketch(sizes, grads, where) for where in ("cpu", device, device)]
-    found["sketch_same_bits_twice"] = torch.equal(sketches[1], sketches[2])
-    found["sketch_max_difference_from_cpu"] = float(
+    results["sketch_same_bits_twice"] = torch.equal(sketches[1], sketches[2])
+    results["sketch_max_difference_from_cpu"] = float(
         (sketches[0] - sketches[1]).abs().max()
     )
-    assert found["sketch_same_bits_twice"]
-    assert found["sketch_max_difference_from_cpu"] < 1e-4
-    return found
+    assert results["sketch_same_bits_twice"]
+    assert results["sketch_max_difference_from_cpu"] < 1e-4
+    return results
 
 
 def speed(shape: str, device: str, num_pairs: int, token_budget: int) -> dict[str, Any]:
     """Pairs per second, memory, share of the matmul rate, and where the time goes.
 
-    token_budget 0: what fits the memory. The split is of differences between passes
-    that each do one thing more.
+    token_budget: 0 for what fits the memory. Time is split by differences between
+    passes, each of which does one thing more than the one before.
     """
     on_gpu = device == "cuda"
     attention = "flex_attention" if on_gpu else "sdpa"
@@ -80,9 +83,9 @@ def speed(shape: str, device: str, num_pairs: int, token_budget: int) -> dict[st
             handle.remove()
 
     def whole() -> None:
-        found.append(sketcher(pairs, budget))
+        sketched.append(sketcher(pairs, budget))
 
-    found: list[Any] = []
+    sketched: list[Any] = []
     steps = {
         "forward": forward,
         "backward": backward,
@@ -94,12 +97,15 @@ def speed(shape: str, device: str, num_pairs: int, token_budget: int) -> dict[st
         torch.cuda.reset_peak_memory_stats()
         whole()
     peak = torch.cuda.max_memory_allocated() if on_gpu else 0
-    seconds["copy"] = _seconds(lambda: encode(found[-1].sketches, "float16"), on_gpu)
-    linear = sum(
-        m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear)
+    seconds["copy"] = _seconds(lambda: encode(sketched[-1].sketches, "float16"), on_gpu)
+    num_weights = sum(
+        module.weight.numel()
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear)
     )
-    rate = 4 * linear * tokens / seconds["whole"]  # multiply-adds forward and back
-    best = matmul_rate(device)
+    # A multiplication and an addition per weight and token, forward and backward.
+    rate = 4 * num_weights * tokens / seconds["whole"]
+    best_rate = matmul_rate(device)
     pass_seconds = seconds["whole"] + seconds["copy"]
     return {
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
@@ -112,8 +118,8 @@ def speed(shape: str, device: str, num_pairs: int, token_budget: int) -> dict[st
         "hours_per_100000_pairs": 1e5 * pass_seconds / num_pairs / 3600,
         "peak_memory_gib": peak / 2**30 if on_gpu else None,
         "flop_per_s": rate,
-        "matmul_flop_per_s": best,
-        "share_of_matmul_rate": rate / best,
+        "matmul_flop_per_s": best_rate,
+        "share_of_matmul_rate": rate / best_rate,
         "share_of_time": {
             "forward": seconds["forward"] / pass_seconds,
             "backward": (seconds["backward"] - seconds["forward"]) / pass_seconds,
@@ -128,23 +134,25 @@ def speed(shape: str, device: str, num_pairs: int, token_budget: int) -> dict[st
 def sketch_kernels(
     device: str, size: int = 229_376, rows: int = 32
 ) -> dict[str, float]:
-    """Seconds per call of the deterministic sketch of one block, and of one atomic
-    index_add_ of the same entries."""
+    """Seconds to sketch one block of `rows` gradients: in a fixed order of sums, as we
+    do, and by one index_add_ of the same entries, which on a GPU fixes no order."""
     oporp = Oporp({"block": size}, SKETCH_SIZE, 0, device)
     grads = torch.randn(rows, size, device=device)
-    into = torch.zeros(rows, SKETCH_SIZE, device=device)
-    parts = oporp.entries("block")
-    bins = torch.cat([part.bins for part in parts])
-    signs = torch.cat([part.signs for part in parts])
+    sketches = torch.zeros(rows, SKETCH_SIZE, device=device)
+    chunks = oporp.entries("block")
+    bins = torch.cat([chunk.bins for chunk in chunks])
+    signs = torch.cat([chunk.signs for chunk in chunks])
     on_gpu = device == "cuda"
     return {
-        "deterministic": _seconds(lambda: oporp.add(into, "block", grads), on_gpu),
-        "index_add": _seconds(lambda: into.index_add_(1, bins, grads * signs), on_gpu),
+        "deterministic": _seconds(lambda: oporp.add(sketches, "block", grads), on_gpu),
+        "index_add": _seconds(
+            lambda: sketches.index_add_(1, bins, grads * signs), on_gpu
+        ),
     }
 
 
 def matmul_rate(device: str, size: int = 8192) -> float:
-    """FLOP per second of a square bfloat16 product."""
+    """FLOP per second of a product of square bfloat16 matrices (on a CPU of 1,024)."""
     size = size if device == "cuda" else 1024
     a = torch.randn(size, size, device=device, dtype=torch.bfloat16)
     seconds = _seconds(lambda: [a @ a for _ in range(10)], device == "cuda")
@@ -153,13 +161,14 @@ def matmul_rate(device: str, size: int = 8192) -> float:
 
 def _sketch(sizes: dict[str, int], grads: dict[str, Tensor], device: str) -> Tensor:
     oporp = Oporp(sizes, SKETCH_SIZE, 0, device)
-    into = torch.zeros(7, SKETCH_SIZE, device=device)
+    sketches = torch.zeros(7, SKETCH_SIZE, device=device)
     for name, values in grads.items():
-        oporp.add(into, name, values.to(device))
-    return into.cpu()
+        oporp.add(sketches, name, values.to(device))
+    return sketches.cpu()
 
 
 def _seconds(step: Callable[[], Any], on_gpu: bool, repeats: int = 3) -> float:
+    """Of the fastest of the repeats."""
     times = []
     for _ in range(repeats + 1):  # the first one compiles and loads
         if on_gpu:

@@ -1,4 +1,7 @@
-"""The gradient benchmark's figures for one dtype; see ray_jobs/benchmark.py."""
+"""Settings to the gradient benchmark's numbers: speeds, ratios, errors, token counts.
+
+ray_jobs/benchmarks/gradient_pass.py runs it.
+"""
 
 import dataclasses
 import platform
@@ -21,7 +24,7 @@ from inflib.sketches.units import plan_units
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is measured, and how thoroughly."""
+    """Model, pairs and repeats of the benchmark."""
 
     shape: str = "llama-31m"
     num_pairs: int = 48
@@ -29,21 +32,23 @@ class Settings:
     sketch_size: int = 65_536
     repeats: int = 3
     loop_every: int = 6
-    """The batch-size-1 contenders take every n-th pair ..."""
+    """Contenders that take one pair at a time take every so many pairs."""
 
     paper_every: int = 48
-    """... and the paper's loop, much slower, every so many."""
+    """The same of the paper's loop, which is much slower."""
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """Versions, machine, model, tokens, and the ratio of matrix products' operations:
-    what ours over training_step would be if nothing else took time."""
+    """Versions, machine, model, token counts, and FLOP of ours over training_step: the
+    ratio of their times if nothing but matrix products took time."""
     contenders = _contenders(settings, torch.float32)
     pairs, budget = contenders.pairs, settings.token_budget
     shared = sum(unit.num_tokens for unit in pairs)
     whole = sum(len(ids) for unit in pairs for ids in unit.sequences)
-    rows = plan_batches(pairs, budget, flat=False)
-    padded = sum(len(b) * 2 * max(u.longest for u in b) for b in rows)
+    padded = sum(
+        len(batch) * 2 * max(unit.longest for unit in batch)
+        for batch in plan_batches(pairs, budget, flat=False)
+    )
     return {
         "versions": {
             "python": platform.python_version(),
@@ -66,23 +71,23 @@ def describe(settings: Settings) -> dict[str, Any]:
 
 
 def errors(settings: Settings) -> dict[str, float]:
-    """Ours against autograd of two plain forward passes."""
-    found = {}
-    few = hh_pairs(8)
+    """Largest relative error of our gradients, by dtype (contenders.max_rel_error)."""
+    errors_by_dtype = {}
+    pairs = hh_pairs(8)
     for name, dtype in (("float64", torch.float64), ("float32", torch.float32)):
         contenders = _contenders(settings, dtype)
         if dtype == torch.float64:
             without_float32(contenders.model, positions=1024)
-        found[f"max_rel_err_{name}"] = max_rel_error(contenders, few)
-    return found
+        errors_by_dtype[f"max_rel_err_{name}"] = max_rel_error(contenders, pairs)
+    return errors_by_dtype
 
 
 def speeds(
     settings: Settings, dtype: torch.dtype, peers: dict[str, Any]
 ) -> dict[str, Any]:
-    """Pairs per second of every contender, in turn, and their ratios.
+    """Pairs per second of every contender, run in turn, and ratios of their times.
 
-    peers: further contenders by name.
+    peers: further contenders by name. `sketch_share`: OPORP's share of our time.
     """
     contenders = _contenders(settings, dtype)
     loop, paper = settings.loop_every, settings.paper_every
@@ -90,11 +95,11 @@ def speeds(
 
     def ours() -> int:
         started = time.perf_counter()
-        done = contenders.ours()
+        num_pairs = contenders.ours()
         shares.append(contenders.sketch_seconds / (time.perf_counter() - started))
-        return done
+        return num_pairs
 
-    found: dict[str, Any] = run_in_turn(
+    results: dict[str, Any] = run_in_turn(
         {
             "ours": ours,
             "training_step": contenders.training_step,
@@ -105,33 +110,38 @@ def speeds(
         },
         settings.repeats,
     )
-    for name in [name for name in found if name not in ("ours", "training_step")]:
-        found[f"ours_over_{name}"] = ratio(found, name, "ours")  # a speed-up
-    found["ours_over_training_step"] = ratio(found, "ours", "training_step")  # a time
-    found["sketch_share"] = sorted(shares)[len(shares) // 2]
-    return found
+    others = [name for name in results if name not in ("ours", "training_step")]
+    for name in others:
+        results[f"ours_over_{name}"] = ratio(results, name, "ours")  # of speeds
+    # This one is of times: how much longer ours takes.
+    results["ours_over_training_step"] = ratio(results, "ours", "training_step")
+    results["sketch_share"] = sorted(shares)[len(shares) // 2]
+    return results
 
 
 def response_mode(settings: Settings, dtype: torch.dtype) -> dict[str, Any]:
-    """Comparisons per second when 4 responses make 6 comparisons per prompt."""
+    """Comparisons per second with responses as units, and with comparisons as units.
+
+    Each prompt has 4 responses, which make 6 comparisons.
+    """
     rows = recurring_pairs(num_prompts=settings.num_pairs // 6)
     contenders = _contenders(settings, dtype)
 
     def run(kind: Any) -> int:
         plan = plan_units(rows, kind)
         contenders.train(False)
-        found = contenders.sketcher(plan.units, settings.token_budget)
-        found.comparisons(plan)
+        unit_sketches = contenders.sketcher(plan.units, settings.token_budget)
+        unit_sketches.comparisons(plan)
         return len(rows)
 
-    found = run_in_turn(
+    speed = run_in_turn(
         {kind: lambda kind=kind: run(kind) for kind in ("comparison", "response")},  # type: ignore[misc]
         settings.repeats,
     )
     return {
-        "response_unit": found["response"],
-        "comparison_unit": found["comparison"],
-        "response_over_comparison": ratio(found, "comparison", "response"),
+        "response_unit": speed["response"],
+        "comparison_unit": speed["comparison"],
+        "response_over_comparison": ratio(speed, "comparison", "response"),
     }
 
 
@@ -145,21 +155,22 @@ def _contenders(settings: Settings, dtype: torch.dtype) -> Contenders:
 
 
 def _flop(contender: Callable[[], int]) -> int:
-    """Floating-point operations of matrix products, attention not included."""
+    """FLOP of one run's matrix products, attention not included."""
     with FlopCounterMode(display=False) as counter:
         contender()
     return counter.get_total_flops()
 
 
 def _cpu() -> dict[str, Any]:
+    """Model of the CPU, and which instructions it has for matrix products."""
     with open("/proc/cpuinfo") as file:
         lines = dict(
             line.strip().split(":", 1) for line in file if line.count(":") == 1
         )
     fields = {name.strip(): value.strip() for name, value in lines.items()}
     flags = fields.get("flags", "").split()
-    known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+    relevant = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
     return {
         "model": fields.get("model name", platform.processor()),
-        "features": [flag for flag in known if flag in flags],
+        "features": [flag for flag in relevant if flag in flags],
     }

@@ -1,4 +1,4 @@
-"""Peak memory of a process and of all that it started, by what they are."""
+"""A process, with all that it started, to the peak memory of each kind of process."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,9 @@ from contextlib import contextmanager
 
 import psutil
 
-_INTERVAL = 0.5
+_PAUSE = 0.5
+"""Seconds between samples."""
+
 _KINDS = {
     "ray::Reducer": "coordinator of score",
     "SketchActor": "sketch worker",
@@ -17,21 +19,22 @@ _KINDS = {
     "monitor": "ray dashboard and agents",
     "ray::": "other workers",
 }
+"""Kind of a process by what its command line contains; the first one counts."""
 
 
 @contextmanager
 def peak_memory(pid: int) -> Iterator[dict[str, dict[str, float]]]:
-    """{kind of process: {"rss_gib", "private_gib"}}, the largest process of each.
+    """{kind of process: {"rss_gib", "private_gib"}} of its largest process so far.
 
-    rss counts Ray's shared object store in every process that looked at it; private
-    memory does not. Sampled twice a second.
+    Filled while the block runs, twice a second. rss counts Ray's shared object store in
+    every process that looked at it; private memory does not.
     """
     peaks: dict[str, dict[str, float]] = {}
     done = threading.Event()
 
     def sample() -> None:
         root = psutil.Process(pid)
-        while not done.wait(_INTERVAL):
+        while not done.wait(_PAUSE):
             for process in _tree(root):
                 try:
                     kind = "driver" if process.pid == pid else _kind(process)
@@ -61,4 +64,4 @@ def _tree(root: psutil.Process) -> list[psutil.Process]:
 
 def _kind(process: psutil.Process) -> str:
     command = " ".join(process.cmdline())
-    return next((kind for mark, kind in _KINDS.items() if mark in command), "others")
+    return next((kind for text, kind in _KINDS.items() if text in command), "others")

@@ -1,4 +1,6 @@
-"""The paper's compression of a gradient, from its description.
+"""A gradient to a sketch the paper's way, written from its description.
+
+    d  entries of a gradient     k  entries of a sketch
 
 The flattened gradient is padded to a multiple of 2^24 and shuffled 100 times: in turn
 the rows and the columns of a matrix are permuted, whose shape is drawn anew each time,
@@ -18,7 +20,7 @@ _SHUFFLES = 100
 
 
 class PaperSketch:
-    """Sketcher of gradients of `size` entries."""
+    """Sketches gradients of `size` entries."""
 
     def __init__(self, size: int, sketch_size: int, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""A run folder with the benchmark's pairs and model, ready for the sketch stage."""
+"""The benchmark's pairs and model to a run folder, ready for the sketch stage."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from inflib.storage.folder import Folder
 def write_run(
     folder: Path, shape: str, num_pairs: int, num_shards: int, workers: int
 ) -> Recipe:
-    """Write pairs, base model and adapter; shards take about equal token counts.
+    """Write pairs, base model and adapter into `folder`; returns the run's recipe.
 
-    One thread per worker.
+    Shards have about equal numbers of tokens. Each of the workers has one thread.
     """
     model = reward_model(shape, torch.float32)
     model.save_pretrained(folder / "adapter")

@@ -1,8 +1,8 @@
-"""Generated preference data of any size, and a model small enough that the rest counts.
+"""Numbers of pairs to generated preference files, and a tiny model for them.
 
-At a hundred thousand pairs a real model's gradients take all the time; here a tiny one
-leaves the stages' own work to be seen: reading, sharding, sketching into K entries,
-storing, scoring.
+At a hundred thousand pairs a real model's gradients would take all the time. A tiny
+model leaves the rest of the work to be measured: reading, sharding, sketching into K
+entries, storing, scoring.
 """
 
 import json
@@ -25,7 +25,7 @@ NUM_FILES = 8
 
 
 def write_inputs(folder: Path, num_pairs: int, num_queries: int) -> None:
-    """train-<i>.jsonl, query.jsonl, base/ and adapter/, the same for equal sizes."""
+    """Write train-<i>.jsonl, query.jsonl, base/ and adapter/, all by fixed seeds."""
     folder.mkdir(parents=True)
     for number in range(NUM_FILES):
         lines = (_row(i) for i in range(number, num_pairs, NUM_FILES))
@@ -63,14 +63,14 @@ def write_inputs(folder: Path, num_pairs: int, num_queries: int) -> None:
 
 
 def _row(i: int) -> dict[str, str]:
-    draw = random.Random(i)
-    text = [" ".join(draw.choices(WORDS, k=draw.randint(4, 16))) for _ in range(3)]
+    rng = random.Random(i)
+    texts = [" ".join(rng.choices(WORDS, k=rng.randint(4, 16))) for _ in range(3)]
     return {
         "pair_id": f"pair-{i}",
         "labeler": f"labeler-{i % 20}",
-        "prompt": f"{text[0]} ",
-        "chosen": text[1],
-        "rejected": text[2],
+        "prompt": f"{texts[0]} ",
+        "chosen": texts[1],
+        "rejected": texts[2],
     }
 
 

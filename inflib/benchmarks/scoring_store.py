@@ -1,4 +1,4 @@
-"""The scoring benchmark's store, its read floor, and exact scores to compare with.
+"""The scoring benchmark's store, the time to just read it, and exact scores of it.
 
 k  entries of a sketch     q  query sets
 """
@@ -20,7 +20,7 @@ from inflib.scores.sketch_set import SketchSet
 from inflib.storage.folder import Folder
 
 NUM_PARAMETERS = 41_943_040
-"""Of the adapter that the sketches pretend to be of: Llama-3-8B's, r=16."""
+"""Parameters of the adapter that the sketches stand for: Llama-3-8B's with r = 16."""
 
 _SHARD, _DIRECTIONS = 1024, 20
 
@@ -28,8 +28,10 @@ _SHARD, _DIRECTIONS = 1024, 20
 def write_store(
     run: Folder, num_pairs: int, sketch_size: int, dtype: str, num_queries: int
 ) -> None:
-    """Sketches with a few common directions and norms over two orders of magnitude;
-    `num_queries` query sets of 64 labels."""
+    """Write training sketches and `num_queries` query sets of 64 labels.
+
+    Sketches share a few directions, and norms spread over two orders of magnitude.
+    """
     generator = torch.Generator().manual_seed(0)
     common = torch.randn(_DIRECTIONS, sketch_size, generator=generator)
     write_manifest(run, [Layer("all", NUM_PARAMETERS, 0, sketch_size)])
@@ -51,8 +53,10 @@ def write_store(
 
 
 def read_floor(run: Folder) -> tuple[float, float]:
-    """Seconds of two plain sequential reads of all training payloads, one process:
-    (each file into an array of its own, all files into one buffer)."""
+    """Seconds in which one process reads all training payloads twice in sequence.
+
+    (each file into a new array, all files into one buffer)
+    """
     files = sorted((Path(run.url) / "sketches" / "train").glob("*.npy"))
     buffer = memoryview(bytearray(max(file.stat().st_size for file in files)))
     started = time.perf_counter()
@@ -69,36 +73,40 @@ def read_floor(run: Folder) -> tuple[float, float]:
 def exact_datainf(
     run: Folder, vectors: Float[Tensor, "k q"], lam: float, sample: int
 ) -> tuple[np.ndarray, Float[Tensor, "_ q"]]:
-    """(places in plan order, influences) of evenly spaced labels, in float64 from the
-    stored bytes on."""
+    """(indices in plan order, influences) of `sample` evenly spaced labels, by DataInf.
+
+    vectors: query gradients' sketches. lam: lambda. float64 from the stored bytes on.
+    """
     train = SketchSet(run, "train")
     plan = train.plan()
-    total, num_labels = torch.zeros_like(vectors), 0
+    sums, num_labels = torch.zeros_like(vectors), 0
     for shard in plan:
         labels = train.labels(shard)
         squares = labels.weights.square()
         norms = labels.sq_norms.sum(1)
-        terms = labels.by_comparison(squares / (lam + squares * norms))
+        coefficients = labels.by_comparison(squares / (lam + squares * norms))
         for rows, sketches in _sketches(train, shard):
-            total += sketches.T @ (terms[rows, None] * (sketches @ vectors))
+            sums += sketches.T @ (coefficients[rows, None] * (sketches @ vectors))
         num_labels += len(labels.signs)
-    ihvps = curvature.datainf_ihvp(vectors, total, num_labels, lam)
-    places = np.linspace(0, num_labels - 1, sample).astype(int)
+    ihvps = curvature.datainf_ihvp(vectors, sums, num_labels, lam)
+    indices = np.linspace(0, num_labels - 1, sample).astype(int)
     scores, start = [], 0
     for shard in plan:
-        own = places[(places >= start) & (places < start + shard.num_labels)] - start
-        if len(own):
+        in_shard = (indices >= start) & (indices < start + shard.num_labels)
+        chosen = indices[in_shard] - start
+        if len(chosen):
             labels = train.labels(shard)
-            parts = [sketches @ ihvps for _, sketches in _sketches(train, shard)]
-            aligned = torch.cat(parts)[labels.rows]
-            scores.append((-labels.weights[:, None] * aligned)[own])
+            products = [sketches @ ihvps for _, sketches in _sketches(train, shard)]
+            aligned = torch.cat(products)[labels.rows]
+            scores.append((-labels.weights[:, None] * aligned)[chosen])
         start += shard.num_labels
-    return places, torch.cat(scores)
+    return indices, torch.cat(scores)
 
 
 def _sketches(
     train: SketchSet, shard: Shard
 ) -> Iterator[tuple[slice, Float[Tensor, "_ k"]]]:
+    """(comparisons of the shard, their sketches in float64), 128 at a time."""
     entries, scales = train.payload(shard)
     for start in range(0, len(entries), 128):
         rows = slice(start, start + 128)

@@ -1,30 +1,34 @@
-"""Contenders run in turn, repeated: on a shared machine only ratios mean something."""
+"""Contenders to their speeds, run in turn several times.
+
+On a shared machine only ratios of neighbouring runs mean something.
+"""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
 
-Figures = dict[str, float | list[float]]
+Speed = dict[str, float | list[float]]
+"""pairs_per_s, pairs_per_s_range, seconds_per_pair (of each repeat)."""
 
 
 def run_in_turn(
     contenders: Mapping[str, Callable[[], int]], repeats: int
-) -> dict[str, Figures]:
-    """{name: figures} after all contenders ran once, then all again, and so on.
+) -> dict[str, Speed]:
+    """Speed of each contender by name: all run once, then all again, and so on.
 
-    A contender does its work once and returns how many pairs it did.
+    A contender goes over its pairs once and returns how many they were.
     """
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+    seconds_per_pair: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, contender in contenders.items():
             started = time.perf_counter()
             num_pairs = contender()
-            found[name].append((time.perf_counter() - started) / num_pairs)
-    return {name: figures(seconds) for name, seconds in found.items()}
+            seconds_per_pair[name].append((time.perf_counter() - started) / num_pairs)
+    return {name: speed_of(seconds) for name, seconds in seconds_per_pair.items()}
 
 
-def figures(seconds_per_pair: list[float]) -> Figures:
-    """Median, fastest and slowest of the repeats."""
+def speed_of(seconds_per_pair: list[float]) -> Speed:
+    """Median and range of pairs per second over the repeats."""
     rates = [1 / seconds for seconds in seconds_per_pair]
     return {
         "pairs_per_s": statistics.median(rates),
@@ -33,11 +37,11 @@ def figures(seconds_per_pair: list[float]) -> Figures:
     }
 
 
-def ratio(found: dict[str, Figures], over: str, under: str) -> float:
-    """Median over the repeats of time(over) / time(under), each pair of neighbours."""
-    pairs = zip(
-        found[over]["seconds_per_pair"],  # type: ignore[arg-type]
-        found[under]["seconds_per_pair"],  # type: ignore[arg-type]
+def ratio(speeds: dict[str, Speed], over: str, under: str) -> float:
+    """Median of time(over) / time(under), two contenders in the same repeat."""
+    repeats = zip(
+        speeds[over]["seconds_per_pair"],  # type: ignore[arg-type]
+        speeds[under]["seconds_per_pair"],  # type: ignore[arg-type]
         strict=True,
     )
-    return statistics.median(a / b for a, b in pairs)
+    return statistics.median(a / b for a, b in repeats)

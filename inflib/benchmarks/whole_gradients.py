@@ -1,6 +1,8 @@
-"""How far compressed scores are from those of whole gradients, on a trained model.
+"""A trained run to scores from whole gradients, scores from sketches, their agreement.
 
-n  comparisons     d  trained parameters     k  entries of a sketch
+    n  comparisons     d  trained parameters     k  entries of a sketch     l  layers
+
+A comparison has one label here, its first.
 """
 
 import tempfile
@@ -28,35 +30,39 @@ from inflib.sketches.units import plan_units
 from inflib.storage.folder import Folder
 
 _ROWS, _SHARD = 64, 256
+"""Comparisons that are sketched at once; comparisons of a shard."""
 
 
 class WholeGradients:
-    """Margins and whole margin gradients of some comparisons, and their labels."""
+    """Margins and whole margin gradients of the first comparisons of a pair set."""
 
     def __init__(
         self,
         recipe: Recipe,
         pairs: str,
-        most: int,
+        max_comparisons: int,
         model: Any,
         truth: str | None = None,
     ) -> None:
-        """model: UnitGradients and the id of padding; truth: boolean column."""
+        """model: UnitGradients and the id of padding.
+
+        truth: boolean column of the labels that says which are wrong.
+        """
         gradients, pad_id = model
         folder = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
         rows: list[dict[str, Any]] = []
         self.signs: list[int] = []
         wrong: list[bool] = []
-        names = ["row", "sign"] + ([truth] if truth else [])
+        columns = ["row", "sign"] + ([truth] if truth else [])
         for shard in folder.plan():
-            labels = folder.labels(shard, names).to_pylist()
+            labels = folder.labels(shard, columns).to_pylist()
             first = {label["row"]: label for label in reversed(labels)}
-            found = folder.comparisons(shard, ["comparison_id", "prefix", "a", "b"])
-            rows += found.to_pylist()
-            self.signs += [first[i]["sign"] for i in range(len(found))]
-            wrong += [bool(truth and first[i][truth]) for i in range(len(found))]
-        rows, self.signs = rows[:most], self.signs[:most]
-        self.wrong = np.array(wrong[:most])
+            table = folder.comparisons(shard, ["comparison_id", "prefix", "a", "b"])
+            rows += table.to_pylist()
+            self.signs += [first[i]["sign"] for i in range(len(table))]
+            wrong += [bool(truth and first[i][truth]) for i in range(len(table))]
+        rows, self.signs = rows[:max_comparisons], self.signs[:max_comparisons]
+        self.wrong = np.array(wrong[:max_comparisons])
         """Whether each label is known to be wrong; all False without a truth."""
         plan = plan_units(rows, "comparison")
         starts = np.cumsum([0, *gradients.sizes.values()])
@@ -68,10 +74,10 @@ class WholeGradients:
         whole = torch.empty(len(rows), int(starts[-1]))
         values, done = [], 0
         for batch in plan_batches(plan.units, 4096, flat=False):
-            own = whole[done : done + len(batch)]
+            batch_grads = whole[done : done + len(batch)]
 
-            def keep(block: str, grads: Tensor, own: Tensor = own) -> None:
-                own[:, self.blocks[block]] = grads
+            def keep(block: str, grads: Tensor, out: Tensor = batch_grads) -> None:
+                out[:, self.blocks[block]] = grads
 
             values.append(gradients(pack(batch, False, pad_id), keep).double())
             done += len(batch)
@@ -79,89 +85,100 @@ class WholeGradients:
         self.margins: Float[Tensor, " n"] = torch.cat(values)[plan.first]
 
     def weights(self) -> Float[Tensor, " n"]:
+        """What a margin gradient is multiplied by to give its label's loss gradient."""
         signs = torch.tensor(self.signs)
         return -torch.sigmoid(-signs * self.margins) * signs
 
     def sketched(
         self, sketch_size: int, seed: int, by_layer: bool
     ) -> tuple[Oporp, Float[Tensor, "n k"], Float[Tensor, "n l"]]:
-        """(projection, sketches, |s|^2 by layer)."""
+        """(projection, sketches, |s|^2 of the whole gradients by layer)."""
         oporp = Oporp(self.sizes, sketch_size, seed, by_layer=by_layer)
-        count = len(self.margins)
-        sketches = torch.zeros(count, sketch_size)
-        norms = {layer.name: torch.zeros(count).double() for layer in oporp.layers}
-        for block, place in self.blocks.items():
-            for start in range(0, count, _ROWS):
+        n = len(self.margins)
+        sketches = torch.zeros(n, sketch_size)
+        sq_norms = {layer.name: torch.zeros(n).double() for layer in oporp.layers}
+        for block, columns in self.blocks.items():
+            for start in range(0, n, _ROWS):
                 rows = slice(start, start + _ROWS)
-                oporp.add(sketches[rows], block, self.grads[rows, place])
-            square = self.grads[:, place].double().square().sum(1)
-            norms[oporp.layer_of[block]] += square
-        return oporp, sketches, torch.stack(list(norms.values()), dim=1)
+                oporp.add(sketches[rows], block, self.grads[rows, columns])
+            squares = self.grads[:, columns].double().square().sum(1)
+            sq_norms[oporp.layer_of[block]] += squares
+        return oporp, sketches, torch.stack(list(sq_norms.values()), dim=1)
 
     def layers(self) -> list[list[slice]]:
-        """Places of the blocks of each layer."""
-        found: dict[str, list[slice]] = {}
-        for block, place in self.blocks.items():
-            found.setdefault(layer_of(block, True), []).append(place)
-        return list(found.values())
+        """For each layer, the columns of `grads` that its blocks have."""
+        columns_of: dict[str, list[slice]] = {}
+        for block, columns in self.blocks.items():
+            columns_of.setdefault(layer_of(block, True), []).append(columns)
+        return list(columns_of.values())
 
 
 def load(
     recipe: Recipe, num_train: int, query: str, truth: str | None = None
 ) -> tuple[WholeGradients, WholeGradients]:
-    """Whole gradients of some training labels and of a query set.
+    """Whole gradients of the first `num_train` training comparisons, and of as many of
+    a query set at most.
 
-    truth: boolean column of the training labels.
+    truth: boolean column of the training labels that says which are wrong.
     """
     model, tokenizer = load_reward_model(recipe, torch.device("cpu"))
-    both = UnitGradients(model), tokenizer.pad_token_id
+    gradients = UnitGradients(model), tokenizer.pad_token_id
     return (
-        WholeGradients(recipe, "train", num_train, both, truth),
-        WholeGradients(recipe, query, num_train, both),
+        WholeGradients(recipe, "train", num_train, gradients, truth),
+        WholeGradients(recipe, query, num_train, gradients),
     )
 
 
 def exact_scores(
     train: WholeGradients, query: WholeGradients, config: ScoreConfig
 ) -> dict[Curvature, np.ndarray]:
-    """Influence of every curvature from whole gradients, in float64 sums; the first
-    damping of the sweep."""
-    w, n = train.weights(), len(train.margins)
+    """Influence of each training label on the query loss, by curvature, from whole
+    gradients, summed in float64. With several dampings in the sweep: the first."""
+    weights, n = train.weights(), len(train.margins)
     v = (query.weights().float() @ query.grads) / len(query.margins)
     aligned, gram = torch.zeros(n).double(), torch.zeros(n, n).double()
     by_layer = torch.zeros(n).double()
-    for places in train.layers():
-        own, inner, size = torch.zeros(n).double(), torch.zeros(n, n).double(), 0
-        for place in places:
-            part, size = train.grads[:, place], size + place.stop - place.start
-            own += (part @ v[place]).double()
-            inner += (part @ part.T).double()
-        by_layer += _datainf(w, own, inner, config.datainf_damping / size)
-        aligned, gram = aligned + own, gram + inner
+    for layer in train.layers():
+        layer_aligned, layer_gram = torch.zeros(n).double(), torch.zeros(n, n).double()
+        size = 0
+        for columns in layer:
+            grads, size = train.grads[:, columns], size + columns.stop - columns.start
+            layer_aligned += (grads @ v[columns]).double()
+            layer_gram += (grads @ grads.T).double()
+        scale = config.datainf_damping / size
+        by_layer += _datainf(weights, layer_aligned, layer_gram, scale)
+        aligned, gram = aligned + layer_aligned, gram + layer_gram
     scale = config.datainf_damping / train.grads.shape[1]
-    found: dict[Curvature, Tensor] = {
+    products: dict[Curvature, Tensor] = {
         "identity": aligned,
-        "datainf": _datainf(w, aligned, gram, scale),
+        "datainf": _datainf(weights, aligned, gram, scale),
         "datainf_layer": by_layer,
     }
-    h = torch.sigmoid(train.margins) * torch.sigmoid(-train.margins)
-    terms: dict[Curvature, Tensor] = {"gauss_newton": h, "empirical_fisher": w.square()}
-    for kind, weights in terms.items():
-        lam = config.damping[0] * float((weights * gram.diagonal()).mean())
-        # (A + lam)^-1 v = (v - S' R (lam n + R S S' R)^-1 R S v) / lam, R = root of h
-        root = weights.sqrt()
+    curvature_weights: dict[Curvature, Tensor] = {
+        "gauss_newton": torch.sigmoid(train.margins) * torch.sigmoid(-train.margins),
+        "empirical_fisher": weights.square(),
+    }
+    for kind, c in curvature_weights.items():
+        lam = config.damping[0] * float((c * gram.diagonal()).mean())
+        # Rows of S are margin gradients; H = S' diag(c) S / n, R = diag(c)^(1/2):
+        # (H + lam I)^-1 v = (v - S' R (n lam I + R S S' R)^-1 R S v) / lam
+        root = c.sqrt()
         matrix = root[:, None] * gram * root / n + lam * torch.eye(n).double()
         inner = root * torch.linalg.solve(matrix, root * aligned)
-        found[kind] = (aligned - gram @ inner / n) / lam
-    return {kind: (-w * solved).numpy() for kind, solved in found.items()}
+        products[kind] = (aligned - gram @ inner / n) / lam
+    return {kind: (-weights * product).numpy() for kind, product in products.items()}
 
 
-def _datainf(w: Tensor, aligned: Tensor, gram: Tensor, scale: float) -> Tensor:
-    """s . H^-1 v of every comparison."""
-    squares = w.square() * gram.diagonal()
+def _datainf(weights: Tensor, aligned: Tensor, gram: Tensor, scale: float) -> Tensor:
+    """s . (H + lambda I)^-1 v of every comparison s by DataInf.
+
+    aligned: s . v of each. gram: s . s' of each two. scale: lambda over the mean
+    squared norm of a loss gradient.
+    """
+    squares = weights.square() * gram.diagonal()
     lam = scale * float(squares.mean())
-    coefficients = w.square() * aligned / (lam + squares)
-    return (aligned - gram @ coefficients / len(w)) / lam
+    coefficients = weights.square() * aligned / (lam + squares)
+    return (aligned - gram @ coefficients / len(weights)) / lam
 
 
 def compressed_scores(
@@ -172,16 +189,19 @@ def compressed_scores(
     sketch_size: int,
     seed: int,
 ) -> pa.Table:
-    """Scores by way of a store of sketches, as an audit computes them."""
+    """Table of scores from sketches, written to a store and scored as in an audit."""
     by_layer = "datainf_layer" in config.curvatures
     with tempfile.TemporaryDirectory() as folder:
         run = Folder(str(Path(folder)))
         for pairs, whole in (("train", train), ("query", query)):
-            made, sketches, norms = whole.sketched(sketch_size, seed, by_layer)
-            write_manifest(run, made.layers)
+            oporp, sketches, sq_norms = whole.sketched(sketch_size, seed, by_layer)
+            write_manifest(run, oporp.layers)
             shards = [
                 Generated(
-                    sketches[rows], whole.margins[rows], norms[rows], whole.signs[rows]
+                    sketches[rows],
+                    whole.margins[rows],
+                    sq_norms[rows],
+                    whole.signs[rows],
                 )
                 for start in range(0, len(sketches), _SHARD)
                 for rows in [slice(start, start + _SHARD)]
@@ -190,12 +210,13 @@ def compressed_scores(
         return score_run(run, config, ["query"])[0]
 
 
-def agreement(found: np.ndarray, exact: np.ndarray) -> dict[str, float]:
-    """Pearson, Spearman, and the share of the most harmful 1% that are the same."""
+def agreement(scores: np.ndarray, exact: np.ndarray) -> dict[str, float]:
+    """Pearson's and Spearman's correlation, and the share of the most harmful 1% of
+    labels by `exact` that are among the most harmful 1% by `scores`."""
     top = max(1, len(exact) // 100)
-    same = set(np.argsort(-found)[:top]) & set(np.argsort(-exact)[:top])
+    same = set(np.argsort(-scores)[:top]) & set(np.argsort(-exact)[:top])
     return {
-        "pearson": float(pearsonr(found, exact).statistic),
-        "spearman": float(spearmanr(found, exact).statistic),
+        "pearson": float(pearsonr(scores, exact).statistic),
+        "spearman": float(spearmanr(scores, exact).statistic),
         "top_1_percent": len(same) / top,
     }

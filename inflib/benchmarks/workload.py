@@ -1,4 +1,4 @@
-"""Pairs with the lengths of real ones, and Llama-shaped reward models."""
+"""Comparisons of random tokens with real lengths, and Llama-shaped reward models."""
 
 import itertools
 import random
@@ -97,26 +97,28 @@ def hh_pairs(num_pairs: int, seed: int = 0) -> list[Unit]:
     rng = random.Random(seed)
     pairs = []
     for number in range(num_pairs):
-        p, a, b = HH_LENGTHS[number * len(HH_LENGTHS) // num_pairs]
-        pairs.append(Unit(_tokens(rng, p), (_tokens(rng, a), _tokens(rng, b))))
+        shared, chosen, rejected = HH_LENGTHS[number * len(HH_LENGTHS) // num_pairs]
+        prefix = _tokens(rng, shared)
+        pairs.append(Unit(prefix, (_tokens(rng, chosen), _tokens(rng, rejected))))
     return pairs
 
 
 def recurring_pairs(num_prompts: int, seed: int = 0) -> list[dict[str, Any]]:
-    """All 6 comparisons of 4 responses to each prompt, lengths from HH_LENGTHS."""
+    """All 6 comparisons of 4 responses to each prompt, as rows for plan_units."""
     rng = random.Random(seed)
     rows: list[dict[str, Any]] = []
     for number in range(num_prompts):
         place = number * len(HH_LENGTHS) // num_prompts
         prefix = _tokens(rng, HH_LENGTHS[place][0])
         tails = [
-            _tokens(rng, HH_LENGTHS[(place + step) % len(HH_LENGTHS)][which])
+            _tokens(rng, HH_LENGTHS[(place + step) % len(HH_LENGTHS)][tail])
             for step in (0, 1)
-            for which in (1, 2)
+            for tail in (1, 2)
         ]
         for a, b in itertools.combinations(tails, 2):
-            name = f"{number:012}{len(rows):020}"
-            rows.append({"comparison_id": name, "prefix": prefix, "a": a, "b": b})
+            comparison_id = f"{number:012}{len(rows):020}"
+            row = {"comparison_id": comparison_id, "prefix": prefix, "a": a, "b": b}
+            rows.append(row)
     return rows
 
 

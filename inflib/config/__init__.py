@@ -1,1 +1,1 @@
-"""Recipes: one model per stage, YAML and the command line."""
+"""Recipes: one model per stage, from YAML and the command line."""

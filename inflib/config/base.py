@@ -1,10 +1,13 @@
-"""What all configuration models share: immutable, strict about names, no secrets."""
+"""What configuration models share: they are immutable and refuse unknown fields."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
-    """Immutable, and strict about names: a misspelt option is an error."""
+    """A model whose fields cannot be set; an unknown field is an error.
+
+    The docstrings under its fields are the help texts of the command line.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True
@@ -12,7 +15,8 @@ class Frozen(BaseModel):
 
 
 def check_address(address: str) -> str:
-    """Refuse credentials inside a URL: they would end up in records and reports."""
+    """The address. Raises ValueError where it holds credentials, as in s3://key@bucket:
+    they would end up in records and reports."""
     scheme, separator, rest = address.partition("://")
     if separator and "@" in rest.partition("/")[0]:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Configuration of the bias-detection study (`ray_jobs.detect_bias`)."""
+"""Configuration of the bias-detection study (`inflib bias-study`)."""
 
 from typing import Any
 
@@ -11,37 +11,41 @@ class BiasConfig(Frozen):
     """Which labels were planted wrong: influence against other detectors."""
 
     truth: str = "planted_flip"
-    """Kept boolean column: true where the label is known to be wrong."""
+    """Boolean column of the data, true where the label is known to be wrong. The
+    default is the column that prepare.train.plant adds."""
 
     activations: bool = True
-    """Computes hidden states of every response, one more pass over the model, for
-    Mahalanobis distance and nearest neighbours."""
+    """Also try the detectors that need hidden states, Mahalanobis distance and nearest
+    neighbours, for one more forward pass over all responses."""
 
     neighbours: tuple[PositiveInt, ...] = (1, 3, 5, 10, 20, 50, 100)
-    """k of the nearest neighbours that are tried."""
+    """Values of k that the nearest-neighbour detector chooses from."""
 
     resamples: PositiveInt = 1000
     """Bootstrap resamples of the labels, for 95% intervals and paired tests."""
 
     sizes: tuple[PositiveInt, ...] = (10, 20, 50, 100, 200, 500)
-    """Query labels drawn at random for the ablation of the query set's size."""
+    """Ablation of the query set's size: numbers of query labels to draw at random.
+    Those that a query set does not reach are left out."""
 
     repeats: PositiveInt = 5
-    """Draws of each size."""
+    """Random draws of each of these sizes."""
 
     ablate: dict[str, tuple[Any, ...]] = Field(default={})
-    """Recipe fields and the values to try instead, each in a run of its own inside
-    this one: {sketch.sketch_size: [1024, 4096], train.lora_r: [2, 64]}."""
+    """Ablation of recipe fields: {field: values to try}, each value in a run of its own
+    inside the run folder, such as {sketch.sketch_size: [1024, 4096],
+    train.lora_r: [2, 64]}. Fields outside sketch and score train a new reward model."""
 
     choices: tuple[str, ...] = ()
-    """Files in which LLM judges say which response is better (`ray_jobs.judge`); each
-    becomes a point of the ROC figures, named like the folder that it is in."""
+    """Files choices.jsonl of LLM judges (`inflib judge`, task compare). Each judge is a
+    point in the ROC plots, named after the file's folder."""
 
     examples: NonNegativeInt = 10
-    """Most harmful and most helpful labels shown with their texts."""
+    """Labels shown with their texts: so many of the most harmful, and as many of the
+    most helpful."""
 
     folds: int = Field(default=5, ge=2)
-    """Folds of the cross-validated combination of influence and length difference."""
+    """Folds of the cross-validation that fits the detector influence_and_length."""
 
     seed: NonNegativeInt = 0
-    """Of resamples, draws and folds."""
+    """Seed of the resamples, the draws and the folds."""

@@ -1,7 +1,7 @@
-"""Command line of every entry point: a click command whose options are recipe fields.
+"""Command-line arguments to a recipe, and to exit codes: one click command per job.
 
-Exit codes: 0 done; 1 failure (of the job, or problems that a check found); 2 input: a
-wrong option, recipe or file, told in one line.
+Its options are the fields of the recipe. Exit codes: 0 done; 1 the job failed, or a
+check found problems; 2 wrong input (option, recipe or file), told in one line.
 """
 
 import contextlib
@@ -30,13 +30,13 @@ FIRST = (
     "sketch.workers",
     "sketch.gpus_per_worker",
 )
-"""Fields that --help shows of a command without a section of its own."""
+"""Fields that --help shows for a command without a section of its own."""
 
 
 class RecipeCommand(click.Command):
-    """A command on a recipe: `job` gets it, and the command's own parameters.
+    """A command that calls `job` with the recipe and with parameters of its own.
 
-    What the job returns is printed as JSON if --json is given.
+    With --json, what the job returns is printed as JSON.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class RecipeCommand(click.Command):
         parameters: list[click.Parameter] | None = None,
         config: str | None = None,
     ) -> None:
-        """doc: help, its first line the short one. section: of the recipe, whose
-        fields --help shows. config: recipe if none is named."""
+        """doc: help text, whose first line is the short help; section: section of the
+        recipe whose fields --help shows; config: recipe file without --config."""
         config_help = "YAML recipe. Without it: the recipe of --run."
         show_all = {"is_flag": True, "is_eager": True, "expose_value": False}
-        own = [
+        fixed = [
             *(parameters or []),
             click.Option(["--config"], default=config, help=config_help),
             click.Option(
@@ -65,12 +65,15 @@ class RecipeCommand(click.Command):
                 **show_all,
             ),
         ]
-        super().__init__(name, params=own, short_help=doc.partition("\n")[0])
+        super().__init__(name, params=fixed, short_help=doc.partition("\n")[0])
         self._doc, self._job, self._section = doc, job, section
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own = [option for option in self.params if not isinstance(option, FieldOption)]
-        self.params = [*own, *field_options(args)]
+        """Parse with options of all fields, for query sets that the arguments name."""
+        fixed = [
+            option for option in self.params if not isinstance(option, FieldOption)
+        ]
+        self.params = [*fixed, *field_options(args)]
         return super().parse_args(ctx, args)
 
     def format_help_text(
@@ -81,6 +84,7 @@ class RecipeCommand(click.Command):
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
+        """Write the options by stage (--help-all), or those that are needed first."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         everything = "all" in ctx.meta
         for option in self.get_params(ctx):
@@ -100,21 +104,22 @@ class RecipeCommand(click.Command):
         return path == "run" or path.startswith(f"{self._section}.")
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Load the recipe and call the job; returns its result."""
         changes = {
             option.path: option.value(ctx.params.pop(option.name))
-            for option in self._given(ctx)
+            for option in self._used_options(ctx)
         }
         config, as_json = ctx.params.pop("config"), ctx.params.pop("as_json")
-        own = [o.name for o in self.params if not isinstance(o, FieldOption)]
-        parameters = {name: ctx.params[name] for name in own if name in ctx.params}
+        names = [p.name for p in self.params if not isinstance(p, FieldOption)]
+        parameters = {name: ctx.params[name] for name in names if name in ctx.params}
         with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
             result = self._job(load(config, changes), **parameters)
         if as_json:
             click.echo(json.dumps(result, indent=1))
         return result
 
-    def _given(self, ctx: click.Context) -> Iterator[FieldOption]:
-        """Options that were given, in the order of the command line."""
+    def _used_options(self, ctx: click.Context) -> Iterator[FieldOption]:
+        """Field options that the command line uses, in its order."""
         options = {o.name: o for o in self.params if isinstance(o, FieldOption)}
         for name in list(ctx.params):
             source = ctx.get_parameter_source(name)
@@ -122,17 +127,19 @@ class RecipeCommand(click.Command):
                 yield options[name]
 
 
-def _help_all(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
+def _help_all(ctx: click.Context, _: click.Parameter, is_set: bool) -> None:
+    if is_set and not ctx.resilient_parsing:
         ctx.meta["all"] = True
         click.echo(ctx.get_help())
         ctx.exit()
 
 
 def load(config: str | None, changes: dict[str, Any]) -> Recipe:
-    """The recipe of a file, or of the run that `changes` name; some fields changed.
+    """The recipe in a file with some fields changed; without a file, that of a run.
 
-    Raises ValueError naming the option or field that is wrong.
+    config: path of the recipe file, or None for the recipe that is stored in
+    changes["run"]; changes: {dotted field: value}. Raises ValueError naming the option
+    or field that is wrong.
     """
     if config is not None:
         path = Path(config)
@@ -150,23 +157,27 @@ def load(config: str | None, changes: dict[str, Any]) -> Recipe:
 def run_command(
     command: click.Command, program: str, arguments: list[str] | None = None
 ) -> None:
-    """Run a command; exits. Bad input is told in one line, with exit code 2."""
+    """Run a command, and exit with its exit code.
+
+    Wrong input (ValueError, OSError, a click error) is told in one line on standard
+    error, with exit code 2.
+    """
     try:
         code = command.main(arguments, prog_name=program, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.NoSuchOption as error:
         hint = _hint(error.possibilities, "--help-all")
-        text = f"{error.option_name}: no such option; {hint}"
+        message = f"{error.option_name}: no such option; {hint}"
     except click.exceptions.NoSuchCommand as error:
         hint = _hint(error.possibilities, "--help")
-        text = f"{error.command_name}: no such command; {hint}"
+        message = f"{error.command_name}: no such command; {hint}"
     except click.ClickException as error:
-        text = error.format_message()
+        message = error.format_message()
     except (ValueError, OSError) as error:
-        text = str(getattr(error, "cause", None) or error)
+        message = str(getattr(error, "cause", None) or error)
     except click.Abort:
         sys.exit(1)
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 
 

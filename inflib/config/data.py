@@ -1,4 +1,4 @@
-"""Configuration of the data: sources, planted biases, preparation."""
+"""Configuration of the data: where labels are, biases planted into them, stage 1."""
 
 from typing import Literal
 
@@ -14,42 +14,43 @@ from inflib.config.base import Frozen, check_address
 
 
 class PlantConfig(Frozen):
-    """A known bias put into labels, to see whether an audit finds it."""
+    """A known bias planted into labels, to test whether an audit finds it."""
 
     kind: Literal["longer_chosen", "higher_rated_chosen"] = "longer_chosen"
-    """longer_chosen: the response with more tokens is made the chosen one.
-    higher_rated_chosen: the one with the higher rating is (needs ratings)."""
+    """Response that the planted bias favours. longer_chosen: the one with more tokens.
+    higher_rated_chosen: the one with the higher rating (needs ratings)."""
 
     share: float = Field(default=0.2, gt=0, le=1)
-    """Share of the labels made biased, picked by a hash of pair_id and seed. Those
-    already agreeing with the bias stay as they are; the others are flipped."""
+    """Share of the labels that get the bias, picked by a hash of pair_id and seed.
+    Those that already agree with it stay as they are; the others are flipped."""
 
     max_difference: PositiveFloat | None = None
     """higher_rated_chosen only: labels whose ratings differ by this or more stay as
-    they are. The paper: 1.5 on a scale of 1 to 5."""
+    they are. Min et al. (README, Citation): 1.5 on a scale of 1 to 5."""
 
     seed: int = 0
-    """Fixes which labels are picked."""
+    """Seed of the hash that picks the labels."""
 
 
 class SourceConfig(Frozen):
-    """One set of preference labels: where it is and which of it to take."""
+    """One set of preference labels: where it is, and which of its labels to take."""
 
     path: str | tuple[str, ...]
-    """Files (JSONL, Parquet, CSV; globs, .gz and s3:// allowed), a `datasets` folder,
-    or a hub name written hub:owner/name, with a folder of it as hub:owner/name/dir;
-    or made-up data, generated:answers?pairs=900&seed=0."""
+    """Files (JSONL, Parquet, CSV; globs, .gz and s3:// allowed), a `datasets` folder, a
+    data set of the Hugging Face hub written hub:owner/name or hub:owner/name/folder, or
+    generated data such as generated:answers?pairs=900&seed=0."""
 
     split: str = "train"
-    """Split of a hub name or of a `datasets` dictionary folder."""
+    """Split to read of a hub data set or a saved DatasetDict."""
 
     columns: dict[str, str] = Field(default={})
-    """Renames: our name (prompt, chosen, rejected, pair_id; response) to the column's
-    name."""
+    """Names of columns in the data, where they differ from ours: {our name: name in the
+    data}. Ours are prompt, chosen, rejected and pair_id; response for rated
+    responses."""
 
     part: tuple[float, float] = (0.0, 1.0)
-    """Takes the pairs whose prompt hashes into [from, to) of [0, 1): two sources on
-    the same files with disjoint parts never share a prompt."""
+    """Take the pairs whose prompt hashes into [from, to) of [0, 1). Two sources on the
+    same files with disjoint parts, such as 0,0.8 and 0.8,1, share no prompt."""
 
     select: Literal[
         "all",
@@ -58,16 +59,19 @@ class SourceConfig(Frozen):
         "chosen_lower_rated",
         "chosen_higher_rated",
     ] = "all"
-    """Keeps the labels whose chosen response has fewer (more) tokens, or a lower
-    (higher) rating, than the rejected one; ties are in neither."""
+    """Labels to keep: those whose chosen response has fewer (chosen_shorter) or more
+    tokens than the rejected one, or a lower or higher rating. Ties are kept by `all`
+    only."""
 
     ratings: str | tuple[str, ...] | None = None
-    """Files with ratings of the responses, averaged over judges: columns pair_id,
-    chosen, rejected, or comparison_id, a, b (`ray_jobs.judge`). Labels without one are
-    not used. Adds the column rating_difference (chosen - rejected)."""
+    """Files with ratings of the responses: columns pair_id, chosen, rejected, or
+    comparison_id, a, b (as `inflib judge` writes them). Judges are averaged; labels
+    without a rating are left out. Adds the column rating_difference (chosen -
+    rejected)."""
 
     plant: PlantConfig | None = None
-    """Known bias put into these labels (adds columns planted, planted_flip)."""
+    """Bias planted into these labels, to test whether the audit finds it. Adds the
+    columns planted (picked) and planted_flip (made wrong)."""
 
     @field_validator("path", "ratings")
     @classmethod
@@ -112,26 +116,29 @@ class PrepareConfig(Frozen):
     """Labels to audit (and to train the reward model on)."""
 
     queries: dict[str, SourceConfig]
-    """Trusted query sets by name; each gets its own influence column."""
+    """Trusted query sets by name: labels whose loss the scores explain. Each gets its
+    own influence column."""
 
     max_length: PositiveInt = 1024
-    """Tokens per sequence; longer ones lose tokens at the left of the prompt, never
-    of a response."""
+    """Maximum length of prompt and response, in tokens. Longer prompts lose tokens at
+    their start; pairs whose responses alone are longer are left out."""
 
     append_eos: bool = True
-    """End text pairs (not chat) with the tokenizer's EOS, as TRL does. Set to false
-    for an adapter whose training read the reward before EOS (pad == eos)."""
+    """End text (not chat) with the tokenizer's EOS, as TRL does. Set to false for an
+    adapter that was trained with pad token = EOS: it gives the reward before EOS."""
 
     margin_column: str | None = None
-    """Numeric column with the margin that the chosen reward must have over the other
-    one: the loss is -log sigmoid(r(chosen) - r(rejected) - margin), as with TRL's
-    column of this kind. Every pair set needs it then."""
+    """Numeric column with the margin c that the loss requires of a pair, as TRL's
+    column margin does: -log sigmoid(r(chosen) - r(rejected) - c). Every pair set needs
+    it then. null: c = 0."""
 
     shard_rows: PositiveInt = 1024
-    """Most comparisons in a shard. Shards have about equal token counts."""
+    """Maximum number of comparisons in a shard, which is what is computed, stored and
+    resumed as one. Shards have about equal token counts."""
 
     on_bad_rows: Literal["exclude", "stop"] = "exclude"
-    """exclude: list bad rows and go on. stop: list them and stop."""
+    """What happens to rows that cannot be used. exclude: they are listed in
+    excluded.parquet and left out. stop: they are listed, and preparing stops."""
 
     @property
     def sources(self) -> dict[str, SourceConfig]:

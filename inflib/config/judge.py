@@ -1,4 +1,4 @@
-"""Configuration of LLM judges (`ray_jobs.judge`)."""
+"""Configuration of LLM judges (`inflib judge`)."""
 
 import re
 from typing import Any, Literal
@@ -17,96 +17,106 @@ from inflib.config.base import Frozen
 
 
 class JudgeConfig(Frozen):
-    """A language model that rates responses or compares them."""
+    """A language model that rates responses or compares them, and how to ask it."""
 
     base_url: str
-    """Any OpenAI-compatible endpoint, its /v1 included. Where the model is served may
-    change between calls; what is served is `model`, and its answers are kept by it."""
+    """Address of an OpenAI-compatible endpoint, up to and including /v1. It may change
+    between calls: answers are kept by model, not by address."""
 
     model: str
-    """The model, as the endpoint calls it."""
+    """Name of the model at that endpoint."""
 
     api_key_env: str | None = "OPENAI_API_KEY"
-    """Environment variable of the driver that holds the key; null: none is needed."""
+    """Environment variable, where this command runs, that holds the API key; null: the
+    endpoint needs none."""
 
     task: Literal["rate", "compare"] = "rate"
-    """rate: every response by itself, 1 to 5, by the rubric. compare: which of two
-    responses is more helpful."""
+    """rate: score every response by itself, 1 to 5, by the rubric. compare: say which
+    of two responses is more helpful."""
 
     name: str | None = None
-    """Folder of the results, judge/<name>/, and the judge's name in them; default:
-    made of model and task."""
+    """Folder of the results, judge/<name>/, and the judge's name in them; default: made
+    of model and task."""
 
     sets: tuple[str, ...] = ("train",)
-    """Pair sets that are judged."""
+    """Pair sets to judge: train, or names of query sets."""
 
     rubric: str | None = None
-    """rate: file with another rubric than the one for sycophancy: what to look at,
-    then five lines that start with Score 1: to Score 5:."""
+    """rate: file with a rubric to use instead of the built-in one for sycophancy: what
+    to look at, then five lines that start with Score 1: to Score 5:."""
 
     shots: int = Field(default=0, ge=0, le=50)
-    """compare: labelled examples shown before each comparison, the same for all."""
+    """compare: number of labelled examples shown before each comparison, the same for
+    all."""
 
     examples: str | None = None
-    """compare: query set, or file of labelled pairs, that the examples are drawn from;
-    prompts that are judged are left out."""
+    """compare: query set, or file of labelled pairs, that the examples are drawn from.
+    Prompts that are judged are never among them."""
 
     order: Literal["random", "both"] = "random"
-    """compare: which response is shown first: drawn by comparison_id and seed, or each
-    once, at twice the cost; a judge who then contradicts itself says tie."""
+    """compare: which response is shown first. random: drawn by comparison_id and seed.
+    both: each once, at twice the cost; a judge that then contradicts itself counts as a
+    tie."""
 
     seed: int = 0
-    """Fixes the examples and who is shown first."""
+    """Seed of the examples and of the order in which responses are shown."""
 
     repeats: PositiveInt = 1
-    """Answers asked for each question; ratings are averaged, choices counted. More
-    than one needs a temperature above 0."""
+    """Answers to each question: ratings are averaged, choices put to a vote. More than
+    one needs a temperature above 0."""
 
     temperature: NonNegativeFloat | None = 0.0
-    """Of sampling; null: not sent, for models that refuse it."""
+    """Sampling temperature; null: not sent, for models that refuse it."""
 
     max_tokens: PositiveInt = 512
-    """Tokens of an answer at most. Judges that think before they answer need more."""
+    """Maximum length of an answer, in tokens. Models that reason before they answer
+    need some 4000."""
 
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """How the endpoint calls that limit."""
+    """Name of that limit in requests: OpenAI's models that reason take
+    max_completion_tokens."""
 
     extra: dict[str, Any] = Field(default={})
-    """More fields of every request, such as reasoning_effort."""
+    """Further fields of every request, such as {reasoning_effort: low}."""
 
     price_in: NonNegativeFloat = 0.0
-    """Price of a million tokens read, in any currency."""
+    """Price of a million input tokens, in any currency. For the estimate of the cost,
+    and for max_cost."""
 
     price_out: NonNegativeFloat = 0.0
-    """Price of a million tokens written."""
+    """Price of a million output tokens, in the same currency."""
 
     max_cost: PositiveFloat | None = None
-    """Refuse to start where the estimate with what was spent exceeds it, and stop where
-    the spend does. null: no limit."""
+    """Limit of what is spent, in that currency: refuses to start where the estimate,
+    added to what was spent before, exceeds it; stops where the spending does. null: no
+    limit."""
 
     requests_per_minute: PositiveFloat | None = None
-    """Limit over all workers, tries that fail included. null: no limit."""
+    """Limit of requests per minute, of all workers together, failed ones included.
+    null: no limit."""
 
     at_once: PositiveInt = 8
-    """Requests under way in each worker."""
+    """Requests that each worker has open at a time."""
 
     workers: PositiveInt = 1
-    """Actors that ask."""
+    """Ray actors that send requests."""
 
     timeout: PositiveFloat = 120.0
-    """Seconds until an answer counts as lost."""
+    """Seconds to wait for an answer before the request counts as failed."""
 
     retries: NonNegativeInt = 6
-    """Tries more when the server is busy, broken or silent, with growing pauses."""
+    """Further tries of a request when the server is busy, broken or silent, with
+    growing pauses."""
 
     reasks: NonNegativeInt = 2
-    """Questions more when an answer cannot be read; each is paid for."""
+    """How often a question is asked again when its answer cannot be read. Each is paid
+    for."""
 
     @property
     def judge(self) -> str:
-        """The name, or the default one."""
-        made = re.sub(r"[^A-Za-z0-9._-]+", "-", self.model).strip("-.")
-        return self.name or f"{made}-{self.task}"
+        """Name of the judge: `name`, or one made of model and task."""
+        model = re.sub(r"[^A-Za-z0-9._-]+", "-", self.model).strip("-.")
+        return self.name or f"{model}-{self.task}"
 
     @field_validator("base_url")
     @classmethod
@@ -121,7 +131,7 @@ class JudgeConfig(Frozen):
     @classmethod
     def _is_a_variable(cls, name: str | None) -> str | None:
         if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            # Without its value: it may be the key itself.
+            # The message leaves the value out: it may be the key itself.
             raise ValueError("not the name of an environment variable")
         return name
 
@@ -134,7 +144,7 @@ class JudgeConfig(Frozen):
 
     @field_validator("sets")
     @classmethod
-    def _some(cls, sets: tuple[str, ...]) -> tuple[str, ...]:
+    def _distinct(cls, sets: tuple[str, ...]) -> tuple[str, ...]:
         if not sets or len(set(sets)) != len(sets):
             raise ValueError("must be a non-empty list without repeats")
         return sets

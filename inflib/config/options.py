@@ -1,13 +1,13 @@
-"""Recipe fields to command-line options: click options made from the models.
+"""Fields of the recipe to options of the command line.
 
     --prepare.queries.expert.path FILE      a field by its dotted name
     --score.damping 0.1,1                   lists: commas, or repeated, or [0.1, 1]
     --bias.ablate '{train.lora_r: [2, 4]}'  lists and mappings as in YAML
     --model.adapter null                    no value, where a field allows it
 
-click rather than a library that reads pydantic models (pydantic-settings, tyro,
-jsonargparse, cyclopts): of those none takes a query set of a new name, keeps a recipe
-file's other query sets, and passes every value on unread to one validation.
+Made with click. Of the libraries that turn pydantic models into options
+(pydantic-settings, tyro, jsonargparse, cyclopts) none takes a query set of a new name,
+keeps the other query sets of a recipe file, and leaves all values to one validation.
 """
 
 import json
@@ -25,7 +25,7 @@ from pydantic.fields import FieldInfo
 from inflib.config.recipe import Recipe
 
 NAME = "NAME"
-"""Stands for the key of a mapping, such as a query set's name, in help texts."""
+"""Stands in help texts for the key of a mapping, such as a query set's name."""
 
 _WORDS: dict[Any, tuple[str, ...]] = {
     bool: ("true", "false"),
@@ -37,25 +37,27 @@ _WORDS: dict[Any, tuple[str, ...]] = {
 
 
 class FieldOption(click.Option):
-    """Option of one field. Its text is left to pydantic, but for null, [..] and {..},
-    and commas in fields that are nothing but lists."""
+    """Option of one field. Values stay text, for pydantic to read, except null, [..],
+    {..}, and comma-separated items of a field that takes nothing but lists."""
 
     def __init__(self, path: str, info: FieldInfo, types: list[Any]) -> None:
+        """path: dotted name of the field; types: members of its annotation."""
         lists = [kind for kind in types if get_origin(kind) is tuple]
-        inner = [m for kind in lists for a in get_args(kind) for m in members(a)]
-        literals = [get_args(k) for k in types + inner if get_origin(k) is Literal]
-        words = sum([*literals, *(_WORDS.get(k, ()) for k in types + inner)], ())
+        items = [item for kind in lists for item in get_args(kind)]
+        kinds = types + [member for item in items for member in members(item)]
+        literals = [get_args(kind) for kind in kinds if get_origin(kind) is Literal]
+        words = sum([*literals, *(_WORDS.get(kind, ()) for kind in kinds)], ())
         self.path = path
         self._words = [word for word in dict.fromkeys(words) if not word.isupper()]
         self._splits = bool(lists) and str not in types  # paths may hold commas
         default = info.get_default(call_default_factory=True)
-        known = "required" if info.is_required() else _shown(default)
+        default_text = "required" if info.is_required() else _shown(default)
         super().__init__(
             [f"--{path}", re.sub(r"\W", "__", path)],
             type=self._read,
             multiple=bool(lists),
             metavar="|".join(dict.fromkeys(words)) or "{..}",
-            help=f"{' '.join((info.description or '').split())} [{known}]",
+            help=f"{' '.join((info.description or '').split())} [{default_text}]",
         )
 
     def _read(self, text: str) -> Any:
@@ -71,24 +73,28 @@ class FieldOption(click.Option):
             raise click.BadParameter(f"not a list or mapping: {text}") from None
         return text.split(",") if self._splits else text
 
-    def value(self, given: Any) -> Any:
-        """What the field gets, of what click has collected."""
-        if not self.multiple or len(given) == 1:
-            return given[0] if self.multiple else given
+    def value(self, parsed: Any) -> Any:
+        """Value for the field, from what click parsed: one value, or a tuple of those
+        of a repeated option, whose lists are joined."""
+        if not self.multiple or len(parsed) == 1:
+            return parsed[0] if self.multiple else parsed
         return [
-            x for each in given for x in (each if isinstance(each, list) else [each])
+            item
+            for value in parsed
+            for item in (value if isinstance(value, list) else [value])
         ]
 
     def shell_complete(
         self, ctx: click.Context, incomplete: str
     ) -> list[CompletionItem]:
-        fitting = [w for w in self._words if w.startswith(incomplete)]
+        fitting = [word for word in self._words if word.startswith(incomplete)]
         return [CompletionItem(word) for word in fitting] or [
             CompletionItem(incomplete, type="file")
         ]
 
 
 def _shown(default: Any) -> str:
+    """A default as help texts show it."""
     if isinstance(default, tuple | dict) and not default:
         return "none"
     return json.dumps(default, default=str).strip('"')
@@ -97,7 +103,8 @@ def _shown(default: Any) -> str:
 def field_options(arguments: list[str]) -> Iterator[FieldOption]:
     """Options of all fields of a recipe, in their order.
 
-    arguments: of the command line; keys of mappings (query sets) are found in them.
+    arguments: those of the command line. Names of query sets, and other keys of
+    mappings, are taken from them.
     """
     for name, info in Recipe.model_fields.items():
         yield from _options(name, info, members(info.annotation), arguments)
@@ -106,23 +113,27 @@ def field_options(arguments: list[str]) -> Iterator[FieldOption]:
 def _options(
     path: str, info: FieldInfo, types: list[Any], arguments: list[str]
 ) -> Iterator[FieldOption]:
-    models = [k for k in types if isinstance(k, type) and issubclass(k, BaseModel)]
+    """Options of one field, or of the fields below it. types: members of its
+    annotation."""
+    classes = [kind for kind in types if isinstance(kind, type)]
+    models = [kind for kind in classes if issubclass(kind, BaseModel)]
     if not models or NoneType in types:
         yield FieldOption(path, info, types)
     for model in models:
         for name, field in model.model_fields.items():
-            inner = members(field.annotation)
-            yield from _options(f"{path}.{name}", field, inner, arguments)
+            field_types = members(field.annotation)
+            yield from _options(f"{path}.{name}", field, field_types, arguments)
     for values in (get_args(kind)[1] for kind in types if get_origin(kind) is dict):
-        keys = [re.match(rf"--{re.escape(path)}\.([^.=]+)", a) for a in arguments]
-        for key in dict.fromkeys([NAME, *(match[1] for match in keys if match)]):
+        pattern = rf"--{re.escape(path)}\.([^.=]+)"
+        matches = [re.match(pattern, argument) for argument in arguments]
+        for key in dict.fromkeys([NAME, *(match[1] for match in matches if match)]):
             yield from _options(f"{path}.{key}", info, members(values), arguments)
 
 
 def members(annotation: Any) -> list[Any]:
-    """The types of a union, without their constraints."""
+    """The types of a union, without pydantic's constraints; of one type, it alone."""
     if get_origin(annotation) is Annotated:
         return members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return [kind for part in get_args(annotation) for kind in members(part)]
+        return [kind for member in get_args(annotation) for kind in members(member)]
     return [annotation]

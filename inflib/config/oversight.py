@@ -1,4 +1,4 @@
-"""Configuration of labeling-strategy oversight (`ray_jobs.oversight`)."""
+"""Configuration of bringing labelers closer to an expert (`inflib oversight`)."""
 
 from typing import Literal
 
@@ -14,28 +14,32 @@ from inflib.config.base import Frozen
 Method = Literal[
     "influence", "least_squares", "mahalanobis", "knn", "random", "upper_bound"
 ]
-"""New weights from which labels agree with the expert, by: influence, distance from the
-expert's labels, chance, the truth. least_squares: from how large influence is."""
+"""How a labeler's weights are updated. All but one decide which labels the expert would
+agree with, and separate these from the others: by influence; by distance from the
+expert's labels (mahalanobis, knn); by chance; by the truth (upper_bound). least_squares
+fits the influence scores themselves."""
 
 
 class SimulationConfig(Frozen):
-    """An expert and labelers who weigh known sub-objective scores, each in their own
-    way; every set of prepare is then a file of rated responses."""
+    """An expert and labelers who label by the objectives' scores, each with weights of
+    their own. Every pair set of `prepare` is then a file of rated responses."""
 
     expert: tuple[float, ...]
-    """Weights of the objectives by which the query sets are labelled."""
+    """Weight of each objective for the expert, who labels the query sets."""
 
     labelers: tuple[tuple[float, ...], ...] = ()
-    """Weights of each labeler, who labels all training pairs; none: drawn."""
+    """Weights of the objectives for each labeler, such as [[1, 2], [3, 0]]; every one
+    labels all training pairs. none: labelers are drawn."""
 
     draw: PositiveInt = 5
-    """Labelers drawn, if none are named: weights uniform in [0, 6]."""
+    """Number of labelers to draw, if none are named, with weights uniform in [0, 6]."""
 
     agreement: tuple[float, float] = (0.7, 0.8)
-    """Share of the training pairs on which a drawn labeler agrees with the expert."""
+    """Range for drawn labelers: on what share of the training pairs they agree with the
+    expert, at least and at most."""
 
     pairs_per_prompt: PositiveInt = 1
-    """Pairs of responses to one prompt, drawn at random."""
+    """Maximum number of pairs of responses made for a prompt, drawn at random."""
 
     test: str | None = None
     """Query set on which reward models are compared; default: the last one."""
@@ -47,22 +51,26 @@ class SimulationConfig(Frozen):
         "random",
         "upper_bound",
     )
-    """Methods whose updated labels a reward model is trained with."""
+    """Methods to train a reward model for, with the labels that the labeler would give
+    after an update by that method."""
 
     rounds: PositiveInt = 1
-    """Updates by influence, one after the other: label anew, retrain, repeat."""
+    """Updates by influence, one after the other: new weights, new labels, a new reward
+    model, new scores."""
 
     shares: tuple[float, ...] = (0.25, 0.1, 0.05)
-    """Updates from the most and least influential labels alone, so many of each."""
+    """Ablation: updates from the most and the least influential labels only, this share
+    of the labels at either end."""
 
     sizes: tuple[PositiveInt, ...] = (10, 20, 50, 100, 200)
-    """Query labels drawn at random for the ablation of the query set's size."""
+    """Ablation of the query set's size: numbers of query labels to draw at random."""
 
     repeats: PositiveInt = 20
-    """Draws of each size."""
+    """Random draws of each of these sizes."""
 
     seed: NonNegativeInt = 0
-    """Of pairs, drawn labelers and random splits."""
+    """Seed of the pairs, of drawn labelers, of query labels, and of the method
+    random."""
 
     @model_validator(mode="after")
     def _same_lengths(self) -> "SimulationConfig":
@@ -78,29 +86,31 @@ class SimulationConfig(Frozen):
 
 
 class OversightConfig(Frozen):
-    """In what a labeler differs from the expert, and which decisions show it."""
+    """What labelers weigh otherwise than the expert, and which decisions show it."""
 
     objectives: tuple[str, ...] = Field(min_length=1)
-    """Names of the sub-objective scores. Labels need the kept columns
-    <name>_chosen and <name>_rejected (a simulation makes them)."""
+    """Names of the objectives that responses are scored on, such as correctness.
+    Training labels need the columns <name>_chosen and <name>_rejected with these scores
+    (a simulation makes them)."""
 
     query: str | None = None
-    """Query set of the expert; default: the first one."""
+    """Query set that the expert labelled; default: the first one."""
 
     labeler: str = "labeler"
-    """Kept column that names who labelled."""
+    """Column of the data that says who labelled."""
 
     resamples: PositiveInt = 200
-    """Bootstrap resamples of a labeler's labels, for 95% intervals."""
+    """Bootstrap resamples of a labeler's labels, for 95% intervals of the weights."""
 
     examples: NonNegativeInt = 10
-    """Decisions to look at again, for each labeler."""
+    """Decisions to look at again that are listed for each labeler."""
 
     seed: NonNegativeInt = 0
-    """Of resamples."""
+    """Seed of the resamples."""
 
     simulate: SimulationConfig | None = None
-    """Simulates the labels; without it, those of the run are looked at."""
+    """Simulate an expert and labelers with known weights. null: the run's own labels
+    are looked at."""
 
     @model_validator(mode="after")
     def _one_weight_each(self) -> "OversightConfig":

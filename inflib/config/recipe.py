@@ -25,25 +25,27 @@ class ModelConfig(Frozen):
     """The reward model: a base model and, optionally, a trained adapter."""
 
     base: str
-    """Folder or hub name of the base model, or package:NAME/FOLDER for weights that
-    an installed Python package ships."""
+    """Folder or hub name of the base model, or package:NAME/FOLDER for weights that an
+    installed Python package ships."""
 
     revision: str | None = None
-    """Hub revision of the base model."""
+    """Branch, tag or commit of the base model on the hub."""
 
     adapter: str | None = None
-    """Folder of a LoRA reward model written by TRL or PEFT; skips training."""
+    """Folder of a LoRA reward model written by TRL or PEFT, to audit instead of
+    training one."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Dtype of the base model's and LoRA's arithmetic; the score head and all sums
-    over gradients are float32. bfloat16 on a CPU pays with AMX only."""
+    """Number format in which the base model and LoRA compute; the score head and all
+    sums over gradients are float32. bfloat16 is for GPUs; of CPUs, only those with AMX
+    gain."""
 
     attention: Literal["sdpa", "eager", "flex_attention"] = "sdpa"
     """Attention implementation: flex_attention on GPUs, sdpa on CPUs, eager for models
     that cap attention scores (Gemma 2) on CPUs."""
 
     trust_remote_code: bool = False
-    """Lets a hub model run its own Python code."""
+    """Run Python code that comes with the base model on the hub."""
 
     @field_validator("adapter")
     @classmethod
@@ -53,7 +55,7 @@ class ModelConfig(Frozen):
 
 class TrainConfig(Frozen):
     """Stage 2: LoRA reward model, Bradley-Terry loss (prepare.margin_column adds a
-    margin). Defaults: the paper's recipe."""
+    margin). Defaults: the recipe of Min et al. (README, Citation)."""
 
     epochs: PositiveFloat = 4.0
     """Passes over the training labels."""
@@ -62,55 +64,58 @@ class TrainConfig(Frozen):
     """Peak AdamW learning rate."""
 
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """Learning-rate schedule."""
+    """Learning-rate schedule after the warm-up."""
 
     warmup_share: float = Field(default=0.03, ge=0, lt=1)
-    """Share of the steps used for linear warm-up."""
+    """Share of the steps in which the learning rate rises linearly from 0."""
 
     weight_decay: NonNegativeFloat = 0.0
     """AdamW weight decay."""
 
     batch_size: PositiveInt = 16
-    """Labels per optimiser step, over all workers."""
+    """Labels per optimiser step, over all workers. A multiple of workers x
+    micro_batch_size."""
 
     micro_batch_size: PositiveInt = 16
-    """Labels per forward pass on one worker."""
+    """Labels per forward pass on one worker. Lower it where memory runs out."""
 
     lora_r: PositiveInt = 16
     """LoRA rank."""
 
     lora_alpha: PositiveFloat = 32.0
-    """LoRA alpha; the update is scaled by alpha / r."""
+    """LoRA alpha; LoRA's update is scaled by lora_alpha / lora_r."""
 
     lora_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout on LoRA inputs. 0 also turns the base model's own dropout off."""
 
     target_modules: str | tuple[str, ...] = "all-linear"
-    """Modules that get LoRA, as PEFT names them."""
+    """Modules that get LoRA, as PEFT's target_modules names them."""
 
     bf16: bool = False
-    """Train under bfloat16 autocast."""
+    """Train under bfloat16 autocast, for GPUs that support it."""
 
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: slower, less memory."""
 
     saves_per_epoch: PositiveInt = 1
-    """Checkpoints per epoch; what a killed worker loses at most."""
+    """Checkpoints per epoch. A killed worker loses the steps since the last one."""
 
     seed: int = 0
-    """Order of the data, LoRA and score-head initialisation."""
+    """Seed of the order of the data and of LoRA's and the score head's first
+    weights."""
 
     workers: PositiveInt = 1
-    """Data-parallel workers. Part of the recipe: another count, another model."""
+    """Data-parallel workers. Another number gives another model (of the same
+    quality)."""
 
     cpus_per_worker: PositiveInt = 2
     """CPU cores per worker."""
 
     gpus_per_worker: NonNegativeFloat = 0.0
-    """GPUs per worker."""
+    """GPUs per worker; 0: training on CPUs."""
 
     max_failures: NonNegativeInt = 3
-    """Worker-group failures to recover from before giving up."""
+    """Failures of workers that training recovers from, at its last checkpoint."""
 
     @model_validator(mode="before")
     @classmethod
@@ -139,54 +144,61 @@ class SketchConfig(Frozen):
     """Stage 3: pairs to sketches of margin gradients."""
 
     sketch_size: PositiveInt = 65_536
-    """Entries K per sketch. The error of an inner product falls as 1/sqrt(K)."""
+    """Entries K that a gradient is compressed to. The error of an inner product falls
+    as 1/sqrt(K); storage and the time of scoring grow with K."""
 
     seed: NonNegativeInt = 0
-    """Fixes permutation and signs; sketches compare only under equal seeds."""
+    """Seed of OPORP's permutation and signs. Sketches of different seeds cannot be
+    compared."""
 
     by_layer: bool = False
-    """Gives every layer of the model bins of its own, which datainf_layer needs.
-    Products of whole gradients then have larger errors where layers differ much."""
+    """Give every layer of the model entries of its own, which datainf_layer needs.
+    Inner products of whole gradients then have larger errors where layers differ
+    much."""
 
     store_dtype: Literal["float32", "float16", "int8"] = "int8"
-    """Stored entries; each row has a float32 scale of its own. int8 scores as well as
-    float32 in a quarter of the bytes (docs/benchmarks.md)."""
+    """Number format of stored entries, with a float32 scale for each sketch. int8
+    scores as well as float32 in a quarter of the bytes (docs/benchmarks.md)."""
 
     unit: Literal["auto", "comparison", "response"] = "auto"
-    """What a gradient is computed for: every comparison, its prompt shared by both
-    responses; or every distinct response, whose sketches are then subtracted. auto:
-    responses where they need at least a tenth fewer tokens."""
+    """What a gradient is computed for. comparison: each one, its prompt computed once.
+    response: each distinct response; a comparison's sketch is then a difference of two.
+    auto: response where that needs at least a tenth fewer tokens, decided for each pair
+    set."""
 
     token_budget: PositiveInt | Literal["auto"] = "auto"
-    """Tokens per batch, padding included. Changes rounding only. auto: 4096 on CPUs;
-    on GPUs what fits the memory of the first worker, for all. A worker that runs out
-    of memory halves its own and goes on."""
+    """Tokens per batch, padding included. Changes rounding only. auto: 4096 on CPUs; on
+    GPUs what fits the memory of the first worker, for all workers. A worker that runs
+    out of memory halves its batches for the rest of the shard."""
 
     workers: PositiveInt = 2
-    """Actors that compute gradients. Changes no bit of the output."""
+    """Ray actors that compute gradients. Any number gives the same bits."""
 
     cpus_per_worker: PositiveInt = 1
-    """CPU cores (torch threads) per actor. Bound: it changes rounding."""
+    """CPU cores (torch threads) per actor. Fixed for a run, since it changes
+    rounding."""
 
     gpus_per_worker: NonNegativeFloat = 0.0
-    """GPUs per actor."""
+    """GPUs per actor; 0: gradients are computed on CPUs."""
 
 
 class ClusterConfig(Frozen):
-    """Where Ray runs. RAY_ADDRESS, which `ray job submit` sets, comes first."""
+    """Where Ray runs."""
 
     address: str = "local"
-    """local: start Ray inside this process. Otherwise a cluster's address."""
+    """local: start Ray on this machine. Otherwise the address of a running cluster.
+    RAY_ADDRESS, which `ray job submit` sets, comes first."""
 
     num_cpus: PositiveInt | None = None
-    """CPU slots of an embedded Ray; default: the machine's cores."""
+    """CPU cores that a Ray started here may use; default: all of the machine."""
 
 
 class Recipe(Frozen):
-    """An audit, whole."""
+    """A whole audit: the run folder, and a section for each stage and study."""
 
     run: str
-    """Run folder, local or s3://bucket/prefix."""
+    """Folder of the run: what is computed, and where it resumes. A local path or
+    s3://bucket/prefix; on a cluster, one that every node can reach."""
 
     prepare: PrepareConfig
     model: ModelConfig
@@ -198,10 +210,12 @@ class Recipe(Frozen):
     report: ReportConfig = ReportConfig()
     bias: BiasConfig = BiasConfig()
     judge: JudgeConfig | None = None
-    """A language model that rates or compares responses (`inflib judge`)."""
+    """Section of `inflib judge`: a language model that rates or compares responses.
+    null: none."""
 
     oversight: OversightConfig | None = None
-    """In what labelers differ from an expert (`inflib oversight`)."""
+    """Section of `inflib oversight`: in what labelers differ from an expert. null:
+    none."""
 
     cluster: ClusterConfig = ClusterConfig()
 
@@ -214,14 +228,14 @@ class Recipe(Frozen):
         return self
 
     def query_set(self, name: str | None, option: str) -> str:
-        """The query set that an option names, the first one by default.
+        """The query set called `name`, or the first one for None.
 
-        Raises ValueError for one that the recipe does not have.
+        Raises ValueError, naming the option, for a query set that the recipe lacks.
         """
-        known = list(self.prepare.queries)
-        if name is not None and name not in known:
-            raise ValueError(f"{option} {name!r}: no such query set; there is {known}")
-        return name or known[0]
+        names = list(self.prepare.queries)
+        if name is not None and name not in names:
+            raise ValueError(f"{option} {name!r}: no such query set; there is {names}")
+        return name or names[0]
 
     @field_validator("run")
     @classmethod

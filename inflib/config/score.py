@@ -1,4 +1,4 @@
-"""Configuration of scoring and of the report."""
+"""Configuration of scoring, explaining, verifying and reporting."""
 
 from typing import Any, Literal
 
@@ -16,59 +16,66 @@ from inflib.config.base import Frozen
 Curvature = Literal[
     "gauss_newton", "empirical_fisher", "datainf", "datainf_layer", "identity"
 ]
-"""Curvatures, see inflib.numerics.curvature."""
+"""Approximations of the Hessian, whose formulas are in inflib.numerics.curvature."""
 
 QueryLoss = Literal["bradley_terry", "margin"]
-"""What is explained of a query label: its loss, or -margin."""
+"""Loss of a query label that scores explain: Bradley-Terry, or the negative margin."""
 
 ITERATIVE: tuple[Curvature, ...] = ("gauss_newton", "empirical_fisher")
-"""Those that are solved by conjugate gradients, for a sweep of dampings."""
+"""Curvatures solved by conjugate gradients, all dampings at once."""
 
 
 class ScoreConfig(Frozen):
     """Stage 4: sketches to influence scores."""
 
     curvatures: tuple[Curvature, ...] = ("gauss_newton", "datainf", "identity")
-    """Inverse-Hessian approximations, the first being the one reported. identity is
-    the plain gradient dot product; datainf_layer needs sketch.by_layer."""
+    """Approximations of the loss's Hessian H to score with, side by side; the first is
+    the one reported. identity: no curvature, the plain gradient dot product.
+    datainf_layer needs sketch.by_layer."""
 
     query_loss: QueryLoss = "bradley_terry"
-    """Loss of the query labels. margin: -margin, by which all of them weigh the same,
-    where the other's gradient is mostly that of the few that the model gets wrong. For
-    query sets of less than some hundred labels."""
+    """Loss of the query labels that the scores explain. bradley_terry: its gradients
+    vanish on pairs that the model is confident about, so a few wrong ones dominate the
+    query vector. margin: -margin, all query labels weigh the same; use it below some
+    300 query labels."""
 
     damping: tuple[PositiveFloat, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-    """Sweep of lambda for gauss_newton and empirical_fisher, relative to the trace of
-    the undamped matrix. Each query set takes the smallest that is reliable."""
+    """Values of lambda in (H + lambda I)^-1 to try for gauss_newton and
+    empirical_fisher, relative to the trace of H. Each query set is scored with the
+    smallest that is reliable (score.reliability); a single value is always used."""
 
     reliability: float = Field(default=0.7, ge=-1, le=1)
-    """Rank correlation of the scores by two halves of a query set that a damping must
-    reach; where none does, the largest is taken."""
+    """When a damping is reliable: the scores by two halves of the query set have at
+    least this rank correlation. Where no damping is, the largest is taken. Lower it to
+    damp less, at the price of noisier scores."""
 
     keep_sweep: bool = False
-    """Writes columns for every damping, named like gauss_newton_0.01_<query set>."""
+    """Write columns for every damping too, such as influence_gauss_newton_0.01_<query
+    set>."""
 
     datainf_damping: PositiveFloat = 0.1
     """DataInf's lambda, relative to the mean squared gradient entry: lambda =
-    damping * mean |g|^2 / D, D the number of trainable parameters."""
+    datainf_damping * mean |g|^2 / D, with D the number of trainable parameters."""
 
     query_groups: PositiveInt = 10
-    """Groups of each query set that its sampling error is read from (jackknife). 1: no
-    such error, and only one damping."""
+    """Groups, by prompt, that each query set is cut into; their spread (jackknife) is
+    the sampling error of the query set. 1: no such error, and a single damping only."""
 
     tolerance: PositiveFloat = 1e-3
-    """Residual at which conjugate gradients stop, relative to the query vector."""
+    """Conjugate gradients stop at this residual, relative to the query vector. Smaller
+    is more exact and takes more passes over the sketches."""
 
     self_probes: NonNegativeInt = 0
-    """Random probes that each label's influence on its own loss is estimated with, for
-    gauss_newton and empirical_fisher; relative error sqrt(2 / probes). 0: not computed;
-    64 are enough for a ranking."""
+    """Random vectors that estimate each label's influence on its own loss, for
+    gauss_newton and empirical_fisher, with relative error sqrt(2 / self_probes). 0: not
+    estimated; 64 are enough for a ranking."""
 
     max_steps: PositiveInt = 200
-    """Steps of conjugate gradients (each is a pass over the sketches) at most."""
+    """Maximum number of steps of conjugate gradients; each is a pass over the sketches.
+    Raise it, or leave out small dampings, when scoring warns of the residual."""
 
     shards_per_task: PositiveInt = 4
-    """Shards per reduction task. Changes rounding only."""
+    """Shards that one scoring task reads. Changes rounding only."""
 
     @property
     def reported(self) -> Curvature:
@@ -76,17 +83,20 @@ class ScoreConfig(Frozen):
         return self.curvatures[0]
 
     @property
-    def columns(self) -> list[str]:
-        """Names of the columns of scores; each query set has one of every name."""
-        found: list[str] = []
+    def score_names(self) -> list[str]:
+        """What scores are made with: curvatures and, with keep_sweep, their dampings.
+
+        Names of score columns are these with `_<query set>` after them.
+        """
+        names: list[str] = []
         for kind in self.curvatures:
-            found.append(kind)
+            names.append(kind)
             if kind in ITERATIVE and self.keep_sweep:
-                found += self.swept(kind)
-        return found
+                names += self.swept(kind)
+        return names
 
     def swept(self, kind: Curvature) -> list[str]:
-        """Names of the columns of a curvature at each damping, ascending."""
+        """The names, as in `columns`, of a curvature at each damping, ascending."""
         return [f"{kind}_{damping:g}" for damping in sorted(self.damping)]
 
     @field_validator("damping", mode="before")
@@ -111,66 +121,70 @@ class ScoreConfig(Frozen):
 
 
 class ExplainConfig(Frozen):
-    """What drives single query labels (`ray_jobs.explain`)."""
+    """Which training labels drive single query labels (`inflib explain`)."""
 
     query: str | None = None
-    """Query set of the labels; default: the first one."""
+    """Query set whose labels are explained; default: the first one."""
 
     pairs: tuple[str, ...] = ()
-    """pair_ids of query labels, or @FILE with one a line; default: all of the set."""
+    """pair_ids of the query labels to explain, or @FILE with one per line; default: all
+    of the query set."""
 
     train_pairs: tuple[str, ...] = ()
-    """pair_ids of training labels (or @FILE) whose influence on every one of the query
-    labels is given, be it large or small."""
+    """pair_ids of training labels, or @FILE with one per line, whose influence on every
+    explained query label is listed, however small it is."""
 
     top: PositiveInt = 5
-    """Training labels of each kind for each query label: most harmful, most helpful,
-    nearest."""
+    """Training labels listed for each query label: so many of the most harmful, of the
+    most helpful, and of those with the most similar gradients (nearest)."""
 
 
 class VerifyConfig(Frozen):
-    """Retraining that checks the scores (`ray_jobs.verify`)."""
+    """Retraining that checks the scores (`inflib verify`)."""
 
     query: str | None = None
-    """Query set whose scores choose the labels; default: the first one."""
+    """Query set whose scores say which labels are harmful; default: the first one."""
 
     share: float = Field(default=0.1, gt=0, le=0.5)
-    """Share of the labels that is dropped or flipped: the most harmful ones."""
+    """Share of the labels, the most harmful ones, that are dropped or flipped."""
 
     seeds: PositiveInt = 3
-    """Trainings of each kind, with seeds train.seed, train.seed + 1, ..."""
+    """Trainings for each change of the labels (none; harmful or random ones dropped or
+    flipped), with seeds train.seed, train.seed + 1, ..."""
 
     groups: NonNegativeInt = 8
-    """Groups of labels, from least to most harmful, dropped one at a time."""
+    """Equal groups of labels, from the least to the most harmful; one training without
+    each. 0: none."""
 
     subsets: NonNegativeInt = 16
-    """Random halves of the labels, dropped one at a time."""
+    """Trainings without a random half of the labels. 0: none."""
 
     at_once: PositiveInt = 1
-    """Worker groups that share the trainings."""
+    """Trainings that run at the same time, each on train.workers workers."""
 
 
 class ReportConfig(Frozen):
     """Stage 5: terminal summary and summary.json."""
 
     top: PositiveInt = 10
-    """Most harmful labels shown."""
+    """Number of most harmful labels shown."""
 
     fdr: float = Field(default=0.1, gt=0, lt=1)
-    """False discovery rate at which a score is said to differ from zero
-    (Benjamini-Hochberg over all labels)."""
+    """False discovery rate (Benjamini-Hochberg) of the tests that find labels whose
+    influence differs from zero, and suspicious labelers."""
 
     groups: tuple[str, ...] = ("labeler", "source")
-    """Kept columns whose groups of labels are compared, the labeler's first; those
-    that the data lacks are ignored."""
+    """Columns of the data whose values divide the labels into groups to compare, the
+    labeler's first. Columns that the data lacks are ignored."""
 
     time: str | None = None
-    """Kept column with the time of each label (numbers or text that sorts): ten equal
-    shares of the labels are compared, too."""
+    """Column of the data with the time of each label (a number, or text that sorts by
+    time). Ten groups of labels, in order of time, are compared then, too."""
 
     position: str | None = None
-    """Kept column, true where the chosen response was shown first."""
+    """Column of the data, true where the chosen response was shown first. Adds position
+    bias to the preferences that are tested."""
 
     truth: str | None = None
-    """Kept boolean column: true where the label is known to be wrong. Adds detection
-    figures (AUC) to the summary."""
+    """Boolean column of the data, true where the label is known to be wrong. Adds
+    detection metrics (AUC) to the summary."""

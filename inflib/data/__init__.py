@@ -1,1 +1,1 @@
-"""Stage 1: preference files to comparisons and labels, tokenised, in shards."""
+"""Stage 1: preference files to comparisons (tokenised) and labels, in shards."""

@@ -1,8 +1,7 @@
-"""The input files of a run: which they are, what they are called, whether they changed.
+"""Recipe to the input files of a run, with a name and a fingerprint of each.
 
-    {pair set: {file: {"name": ..., "fingerprint": ...}}}
-
-A file's name starts the ids of those of its rows that have none, so it never changes.
+A row without a pair_id gets one that starts with its file's name, so a name stays what
+it was when the run was prepared. The fingerprint tells whether the file has changed.
 """
 
 import os.path
@@ -11,39 +10,49 @@ from inflib.config.recipe import Recipe
 from inflib.data.readers import find_files, fingerprint
 
 Sources = dict[str, dict[str, dict[str, str]]]
+"""{pair set: {file: {"name": ..., "fingerprint": ...}}}; stored as sources.json."""
 
 
 def find_sources(recipe: Recipe, stored: Sources | None = None) -> Sources:
-    """The recipe's files as they are now, under the names they were stored with."""
-    found: Sources = {}
+    """The recipe's files as they are now.
+
+    stored: the files that the run was prepared with; those keep their names. Raises
+    FileNotFoundError naming a path that matches nothing.
+    """
+    sources: Sources = {}
     for pairs, source in recipe.prepare.sources.items():
-        had = (stored or {}).get(pairs, {})
+        stored_files = (stored or {}).get(pairs, {})
         files = find_files(source.path)
         ratings = find_files(source.ratings) if source.ratings else []
-        names = _names([*had, *(file for file in files if file not in had)])
-        found[pairs] = {
+        new_files = [file for file in files if file not in stored_files]
+        names = _names([*stored_files, *new_files])
+        names |= {file: entry["name"] for file, entry in stored_files.items()}
+        sources[pairs] = {
             file: {
-                "name": had[file]["name"] if file in had else names[file],
+                "name": names[file],
                 "fingerprint": "+".join(map(fingerprint, [file, *ratings])),
             }
             for file in files
         }
-    return found
+    return sources
 
 
 def check_sources(sources: Sources, stored: Sources, where: str) -> None:
-    """Raise ValueError unless all query sets are of the same files as ever, and no
-    training file is gone."""
-    for pairs, had in stored.items():
-        found = sources[pairs]
-        for file in had:
-            if file not in found:
+    """Refuse files that a prepared run cannot take: raises ValueError when the recipe
+    no longer names one of its files, or a query set has a new or changed file.
+
+    stored: files that the run was prepared with; where: address of its pairs/.
+    """
+    for pairs, stored_files in stored.items():
+        files = sources[pairs]
+        for file in stored_files:
+            if file not in files:
                 raise ValueError(
                     f"{where} was prepared with {file}, which {pairs} no longer names: "
                     "labels can be appended to a run, not taken out"
                 )
-        for file in found:
-            if pairs != "train" and found[file] != had.get(file):
+        for file in files:
+            if pairs != "train" and files[file] != stored_files.get(file):
                 raise ValueError(
                     f"{where} was prepared from other contents of {file} ({pairs}): "
                     "choose another --run"
@@ -51,8 +60,9 @@ def check_sources(sources: Sources, stored: Sources, where: str) -> None:
 
 
 def _names(files: list[str]) -> dict[str, str]:
+    """{file: its last path component, with the file's number where two are equal}."""
     bases = [os.path.basename(file.rstrip("/")) for file in files]
     return {
-        file: base if bases.count(base) == 1 else f"{i}/{base}"
-        for i, (file, base) in enumerate(zip(files, bases, strict=True))
+        file: base if bases.count(base) == 1 else f"{number}/{base}"
+        for number, (file, base) in enumerate(zip(files, bases, strict=True))
     }

@@ -1,4 +1,5 @@
-"""Edits of labels: flip, drop, reweight. By hand in a CSV file, or made by `verify`."""
+"""A CSV file to edits of labels (flip, drop, reweight), as what-ifs and retraining use
+them."""
 
 import csv
 import io
@@ -13,31 +14,32 @@ FLIP, DROP = "flip", "drop"
 
 @dataclass(frozen=True)
 class Edit:
-    """What becomes of a label."""
+    """What is done to a label."""
 
     action: str
-    """flip, drop or reweight."""
+    """flip, drop, reweight or keep."""
 
     weight: float
-    """Of the label from now on: 0 dropped, 1 as the others."""
+    """How often the label counts from now on: 0 for one that is dropped, 1 for others
+    unless reweighted."""
 
     @property
     def sign(self) -> int:
-        """What the label's sign is multiplied by."""
+        """Factor of the label's sign: -1 for a flip, otherwise 1."""
         return -1 if self.action == FLIP else 1
 
 
 UNCHANGED = Edit("keep", 1.0)
 
 Edits = dict[str, Edit]
-"""By pair_id."""
+"""{pair_id: edit of the label}; labels that are not named stay as they are."""
 
 
 def read_edits(path: str) -> Edits:
-    """Edits from a CSV file with the columns pair_id and action: flip, drop, or the
+    """The edits in a CSV file with the columns pair_id and action: flip, drop, or the
     label's new weight (a number, 0 or more).
 
-    Raises ValueError naming the file, its row and what is wrong.
+    Raises ValueError naming the file, the row and what is wrong with it.
     """
     fs, local = open_filesystem(path)
     text = fs.cat_file(local).decode("utf-8-sig")
@@ -47,18 +49,19 @@ def read_edits(path: str) -> Edits:
             f"{path}: columns {rows.fieldnames}; needs pair_id and action (flip, drop "
             "or a new weight)"
         )
-    found: Edits = {}
+    edits: Edits = {}
     for number, row in enumerate(rows, start=2):
         pair_id, action = row["pair_id"], (row["action"] or "").strip()
-        if pair_id in found:
+        if pair_id in edits:
             raise ValueError(f"{path} row {number}: {pair_id!r} is edited twice")
-        found[pair_id] = _edit(action, f"{path} row {number}")
-    if not found:
+        edits[pair_id] = _edit(action, f"{path} row {number}")
+    if not edits:
         raise ValueError(f"{path}: no rows")
-    return found
+    return edits
 
 
 def _edit(action: str, where: str) -> Edit:
+    """The edit that an action stands for. where: file and row, for the error."""
     if action in (FLIP, DROP):
         return Edit(action, 0.0 if action == DROP else 1.0)
     try:

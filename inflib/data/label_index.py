@@ -1,6 +1,7 @@
-"""Counts over all rows of a pair set: duplicates, kept columns, the data report.
+"""Rows of a pair set to its index of labels: counts, duplicates, the data report.
 
-Holds 41 bytes per label, never text.
+The index is made on the driver, over the rows of all files. It holds 41 bytes per label
+and no text, only 64-bit hashes of ids.
 """
 
 import hashlib
@@ -28,8 +29,11 @@ COLUMNS = [
     "num_cut",
     "kinds",
 ]
+"""Columns of ROWS that the index is made from."""
+
 EDGES = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 2**31)
-"""Bounds of the token histogram: tokens of a comparison's longer sequence."""
+"""Bounds, in tokens, of the histogram of lengths: each comparison's longer sequence."""
+
 _LABEL = np.dtype(
     [
         ("pair", "u8"),
@@ -42,35 +46,52 @@ _LABEL = np.dtype(
         ("sign", "i1"),
     ]
 )
+"""Record of one label. pair and comparison are hashes of its ids; file is an index."""
 
 
 @dataclass(frozen=True)
 class LabelKeys:
-    """Labels by 64-bit hashes of their ids; arrays of one entry per label."""
+    """Labels by 64-bit hashes of their ids. Each array has one entry per label."""
 
     pair: np.ndarray
+    """Hash of the pair_id, uint64."""
+
     comparison: np.ndarray
+    """Hash of the comparison_id, uint64."""
+
     file: np.ndarray
+    """Input file."""
+
     row: np.ndarray
+    """Row in the input file, from 1."""
+
     sign: np.ndarray
+    """+1: response a was chosen; -1: b."""
 
 
 class LabelIndex:
-    """Feed it every batch of rows, then ask."""
+    """Counts over all rows of one pair set, and a record of each label (a used row).
+
+    All rows are added (`add`) before anything else is called.
+    """
 
     def __init__(self) -> None:
         self.states: Counter[str] = Counter()
+        """Number of rows in each state (row_schema)."""
+
         self.kinds: set[str] = set()
+        """Distinct values of the column `kinds` of the labels."""
+
         self.unused: list[dict[str, Any]] = []
-        """Rows that are neither used nor outside: file, row, problem."""
+        """{file, row, problem} of every row that is neither used nor outside."""
 
         self._files: list[str] = []
-        self._parts: list[np.ndarray] = []
+        self._chunks: list[np.ndarray] = []
 
     def add(self, rows: pa.Table) -> None:
-        """Count a batch; it has at least COLUMNS."""
-        for found in pc.value_counts(rows["state"]).to_pylist():
-            self.states[found["values"]] += found["counts"]
+        """Count a batch of rows; it has at least COLUMNS."""
+        for count in pc.value_counts(rows["state"]).to_pylist():
+            self.states[count["values"]] += count["counts"]
         state = pc.field("state")
         unused = rows.filter((state != USED) & (state != OUTSIDE))
         for row in unused.select(["file", "file_row", "problem"]).to_pylist():
@@ -80,58 +101,67 @@ class LabelIndex:
         for file in pc.unique(used["file"]).to_pylist():
             if file not in self._files:
                 self._files.append(file)
-        part = np.empty(len(used), _LABEL)
-        part["pair"] = hashes(used["pair_id"].to_pylist())
-        part["comparison"] = hashes(used["comparison_id"].to_pylist())
-        part["file"] = [self._files.index(file) for file in used["file"].to_pylist()]
-        part["row"] = used["file_row"]
+        records = np.empty(len(used), _LABEL)
+        records["pair"] = hash_ids(used["pair_id"].to_pylist())
+        records["comparison"] = hash_ids(used["comparison_id"].to_pylist())
+        records["file"] = [self._files.index(file) for file in used["file"].to_pylist()]
+        records["row"] = used["file_row"]
         for name in ("length", "length_difference", "num_cut", "sign"):
-            part[name] = used[name]
-        self._parts.append(part)
+            records[name] = used[name]
+        self._chunks.append(records)
 
     def drop_duplicates(self) -> set[tuple[str, int]]:
-        """Leave out every label whose pair_id an earlier row has; their (file, row)."""
-        labels = self._labels()
+        """Exclude labels whose pair_id an earlier row has; returns their (file, row).
+
+        Earlier: in a file that was added before, or above in the same file.
+        """
+        labels = self._records()
         order = np.lexsort((labels["row"], labels["file"], labels["pair"]))
         pair = labels["pair"][order]
-        same = np.zeros(len(order), dtype=bool)
-        same[order[1:]] = pair[1:] == pair[:-1]
-        return self.leave_out(same, "duplicate pair_id")
+        repeats = np.zeros(len(order), dtype=bool)
+        repeats[order[1:]] = pair[1:] == pair[:-1]
+        return self.exclude(repeats, "duplicate pair_id")
 
-    def leave_out(self, mask: np.ndarray, problem: str) -> set[tuple[str, int]]:
-        """Count used labels (bool, one per label) as bad; returns their (file, row)."""
-        left = self._labels()[mask]
-        files = [self._files[i] for i in left["file"]]
-        places = set(zip(files, left["row"].tolist(), strict=True))
+    def exclude(self, mask: np.ndarray, problem: str) -> set[tuple[str, int]]:
+        """Count labels as bad rows; returns their (file, row).
+
+        mask: bool, one per label; problem: what is wrong with them.
+        """
+        records = self._records()[mask]
+        files = [self._files[i] for i in records["file"]]
+        places = set(zip(files, records["row"].tolist(), strict=True))
         self.unused += [_unused(file, row, problem) for file, row in places]
         self.states[BAD] += len(places)
         self.keep(~mask)
         return places
 
-    def labels(self) -> LabelKeys:
-        """The used labels, in the order in which they came."""
-        found = self._labels()
+    def label_keys(self) -> LabelKeys:
+        """Keys of the labels, in the order in which they were added."""
+        records = self._records()
         return LabelKeys(
-            found["pair"],
-            found["comparison"],
-            np.array([*self._files, ""], dtype=object)[found["file"]],
-            found["row"],
-            found["sign"],
+            records["pair"],
+            records["comparison"],
+            np.array([*self._files, ""], dtype=object)[records["file"]],
+            records["row"],
+            records["sign"],
         )
 
-    def keep(self, kept: np.ndarray) -> None:
-        """Forget the used labels that are not kept (bool, one per label)."""
-        if not kept.all():
-            self.states[USED] -= int((~kept).sum())
-            self._parts = [self._labels()[kept]]
+    def keep(self, mask: np.ndarray) -> None:
+        """Forget all other labels: they count as no row at all.
+
+        mask: bool, one per label; true for those that stay.
+        """
+        if not mask.all():
+            self.states[USED] -= int((~mask).sum())
+            self._chunks = [self._records()[mask]]
 
     def comparisons(self) -> np.ndarray:
-        """Sorted 64-bit hashes of the distinct comparisons."""
-        return np.unique(self._labels()["comparison"])
+        """Hashes of the distinct comparison_ids, uint64, sorted."""
+        return np.unique(self._records()["comparison"])
 
     def report(self) -> dict[str, Any]:
-        """The data report of this set."""
-        labels = self._labels()
+        """The data report of this pair set, as it stands in pairs/report.json."""
+        labels = self._records()
         length, difference = labels["length"], labels["length_difference"]
         counts, _ = np.histogram(length, EDGES)
         reasons = Counter(
@@ -161,17 +191,18 @@ class LabelIndex:
             f"{self.states[OUTSIDE]} not asked for"
         )
 
-    def _labels(self) -> np.ndarray:
-        """All used labels in one array of _LABEL."""
-        if len(self._parts) != 1:
-            self._parts = [np.concatenate([np.empty(0, _LABEL), *self._parts])]
-        return self._parts[0]
+    def _records(self) -> np.ndarray:
+        """Records of all labels in one array of _LABEL."""
+        if len(self._chunks) != 1:
+            self._chunks = [np.concatenate([np.empty(0, _LABEL), *self._chunks])]
+        return self._chunks[0]
 
 
 def _unused(file: str, row: int, problem: str) -> dict[str, Any]:
     return {"file": file, "row": row, "problem": problem}
 
 
-def hashes(texts: Any) -> np.ndarray:
+def hash_ids(texts: Any) -> np.ndarray:
+    """First 64 bits of the SHA-256 of each text, uint64."""
     digests = [hashlib.sha256(text.encode()).digest()[:8] for text in texts]
     return np.frombuffer(b"".join(digests), dtype="<u8")

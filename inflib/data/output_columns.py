@@ -1,10 +1,11 @@
-"""The columns of influence.parquet: the one list of them.
+"""The columns of influence.parquet, whose rows are labels: the one list of them.
 
-Scoring names its columns by it, `prepare` reserves their names (a column of the user's
-data with such a name is kept as input_<name>), and the README's table holds it.
+Scoring takes the names of its columns from here, and the README's table shows them.
+`prepare` reserves them: a column of the user's data with such a name is kept as
+input_<name>.
 
-<score> is a curvature and a query set, gauss_newton_expert; with score.keep_sweep also
-a curvature, a damping and a query set.
+<score> stands for a curvature and a query set, such as gauss_newton_expert; with
+score.keep_sweep also for a curvature, a damping and a query set.
 """
 
 from dataclasses import dataclass
@@ -12,32 +13,35 @@ from dataclasses import dataclass
 from inflib.data.pairs_folder import LABELS
 
 KEPT_AS = "input_"
-"""How the name of a user's column starts whose own name is an output column's."""
+"""Prefix of a column of the user's data whose name is an output column's."""
 
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """One column, or the columns that differ in what stands for <score>."""
+    """One column, or one for each <score> or <curvature>."""
 
     name: str
-    """Its name; <score>, or <curvature>, at its end stands for many."""
+    """Name of the column; ends in <score> or <curvature> where there are several."""
 
     unit: str
+    """Unit of measurement; 1 for plain numbers, text for text."""
+
     meaning: str
-    """What it holds, with its sign where it has one."""
+    """What the column holds, and what its sign means."""
 
     @property
     def stem(self) -> str:
-        """What all names of a many-named column start with."""
+        """The name up to <score> or <curvature>; without one, the whole name."""
         return self.name.partition("<")[0]
 
     def of(self, *score: str) -> str:
-        """One of its columns: of("datainf", "expert") or of("datainf_expert")."""
+        """Name of the column for a score: of("datainf", "expert") and
+        of("datainf_expert") are the same."""
         assert "<" in self.name, self.name
         return self.stem + "_".join(score)
 
     def matches(self, name: str) -> bool:
-        """Whether a name is this column's, or one of its columns'."""
+        """Whether this is the column's name, for any <score> or <curvature>."""
         return name.startswith(self.stem) if "<" in self.name else name == self.name
 
 
@@ -106,11 +110,11 @@ COLUMNS = (
     SELF_INFLUENCE,
     PARTS,
 )
-"""All of them; the user's own columns follow the label's."""
+"""All output columns. In the file, the user's own stand before `status`."""
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a column of the user's data must not keep this name."""
-    if name.startswith(KEPT_AS):  # or it would meet one that was renamed
+    """Whether a column of the user's data with this name must be renamed."""
+    if name.startswith(KEPT_AS):  # it would clash with a column that was renamed
         return is_reserved(name.removeprefix(KEPT_AS))
     return name in LABELS.names or any(column.matches(name) for column in COLUMNS)

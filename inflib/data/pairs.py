@@ -1,12 +1,12 @@
-"""Raw rows to preference pairs: one shape for every input format.
+"""Raw rows of any input format to preference pairs: prompt, chosen, rejected.
 
-Formats: TRL's preference data with an explicit prompt or with an implicit one (both
+Formats: TRL's preference data, with an explicit prompt or with an implicit one (both
 responses repeat it), as text or as chat messages; Anthropic HH's dialogues, text in
 which turns start with "\\n\\nHuman:" and "\\n\\nAssistant:".
 
-A pair is three strings: what is tokenised is prompt + response. A *comparison* is the
-prompt with its two responses in canonical order, a < b; a *label* is one verdict on
-it, with sign +1 when the chosen response is a.
+What is tokenised is prompt + response. A *comparison* is the prompt with its two
+responses in canonical order, a < b as text. A *label* is one verdict on it, with sign
++1 when the chosen response is a, and -1 when it is b.
 """
 
 import hashlib
@@ -20,6 +20,8 @@ from typing import Any
 from inflib.data.readers import BadRow, RawRow, kind_of
 
 OURS = ("prompt", "chosen", "rejected", "pair_id")
+"""Columns of a row that are not kept as they are, by our names."""
+
 ASSISTANT = "\n\nAssistant:"
 HUMAN = "\n\nHuman:"
 
@@ -28,49 +30,61 @@ _PROMPT_DIGITS = 12
 
 Message = dict[str, Any]
 Render = Callable[[list[Message], bool], str]
-"""Chat template: (messages, add the generation prompt) -> text."""
+"""A chat template: (messages, whether to add the generation prompt) to text."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One label, before tokenisation."""
+    """One label with its texts, before tokenisation."""
 
     file: str
     row: int
+    """Row in the file, from 1."""
+
     pair_id: str | None
+    """The row's id; None for a row without one."""
+
     prompt: str
     chosen: str
     rejected: str
     is_chat: bool
+    """The texts were made from messages, by the chat template."""
+
     extra: dict[str, Any]
+    """{name: value} of the row's other columns, which are kept beside the label."""
 
     @property
     def sign(self) -> int:
+        """+1: response a was chosen; -1: b."""
         return 1 if self.chosen < self.rejected else -1
 
     @property
     def responses(self) -> tuple[str, str]:
-        """(a, b) in canonical order."""
+        """(a, b): the responses in canonical order, a < b."""
         return min(self.chosen, self.rejected), max(self.chosen, self.rejected)
 
     @property
     def comparison_id(self) -> str:
-        """Hash of the prompt, 12 hex digits, then of all three texts, 20: sorting by
-        it brings the comparisons of a prompt together."""
+        """32 hex digits: 12 of the prompt's hash, 20 of the hash of all three texts.
+
+        Sorting by it brings the comparisons of a prompt together.
+        """
         prompt = hashlib.sha256(self.prompt.encode(errors="surrogatepass"))
         whole = hashlib.sha256(json.dumps([self.prompt, *self.responses]).encode())
         return prompt.hexdigest()[:_PROMPT_DIGITS] + whole.hexdigest()[:20]
 
 
 def prompt_of(comparison_id: str) -> str:
-    """The digits that comparisons of one prompt share, and no others."""
+    """The digits of a comparison_id that stand for its prompt: equal for comparisons of
+    one prompt, different for those of two."""
     return comparison_id[:_PROMPT_DIGITS]
 
 
 def to_pair(raw: RawRow, columns: dict[str, str], render: Render) -> Pair | BadRow:
-    """The pair in a raw row, or what is wrong with it.
+    """The pair in a raw row, or a BadRow that says what is wrong with it.
 
-    columns: our name -> the row's name, for names that differ.
+    columns: {our name of a column: its name in the row}, where these differ; render:
+    the chat template, for rows of messages.
     """
     names = {ours: columns.get(ours, ours) for ours in OURS}
     fields = {ours: raw.fields.get(name) for ours, name in names.items()}
@@ -90,7 +104,7 @@ def to_pair(raw: RawRow, columns: dict[str, str], render: Render) -> Pair | BadR
             raise ValueError(f"empty response in {names[empty]!r}")
         if chosen == rejected:
             raise ValueError("identical responses")
-        (prompt + chosen + rejected).encode()
+        (prompt + chosen + rejected).encode()  # raises for a lone surrogate
         pair_id = fields["pair_id"]
         if pair_id is not None and not isinstance(pair_id, str | int):
             raise ValueError(f"{names['pair_id']!r} is {kind_of(pair_id)}, not text")
@@ -112,6 +126,7 @@ def to_pair(raw: RawRow, columns: dict[str, str], render: Render) -> Pair | BadR
 
 
 def _split_text(fields: dict[str, Any], names: dict[str, str]) -> tuple[str, str, str]:
+    """(prompt, chosen, rejected) of a row of text."""
     for ours in ("prompt", "chosen", "rejected"):
         if not isinstance(fields[ours], str) and fields[ours] is not None:
             raise ValueError(f"{names[ours]!r} is {kind_of(fields[ours])}, not text")
@@ -125,10 +140,10 @@ def _split_text(fields: dict[str, Any], names: dict[str, str]) -> tuple[str, str
             raise ValueError("the dialogues share no '\\n\\nAssistant:' turn")
         cut += len(ASSISTANT)
     else:
-        # Responses start at a word, and neither is empty.
-        cuts = (m.end() for m in re.finditer(r"\s+", shared))
+        # Cut where a word starts, so that neither response is empty.
+        starts = (space.end() for space in re.finditer(r"\s+", shared))
         cut = max(
-            (c for c in cuts if chosen[c:].strip() and rejected[c:].strip()),
+            (i for i in starts if chosen[i:].strip() and rejected[i:].strip()),
             default=0,
         )
     return shared[:cut], chosen[cut:], rejected[cut:]
@@ -137,6 +152,8 @@ def _split_text(fields: dict[str, Any], names: dict[str, str]) -> tuple[str, str
 def _split_chat(
     fields: dict[str, Any], names: dict[str, str], render: Render
 ) -> tuple[str, str, str]:
+    """(prompt, chosen, rejected) of a row of messages: the prompt is all that the two
+    dialogues share, with what the template puts before an answer."""
     messages: dict[str, list[Message]] = {}
     for ours in ("prompt", "chosen", "rejected"):
         value = fields[ours] if fields[ours] is not None else []
@@ -159,7 +176,7 @@ def _split_chat(
     texts = [render(chosen, False), render(rejected, False)]
     prompt = render(chosen[:turns], True) if turns else ""
     if not all(text.startswith(prompt) for text in texts):
-        # An unusual template: the rendered prompt is not how its answers start.
+        # An unusual template: a whole dialogue does not start with its rendered prompt.
         prompt = os.path.commonprefix([prompt, *texts])  # noqa: RUF071
     return prompt, texts[0][len(prompt) :], texts[1][len(prompt) :]
 
@@ -173,7 +190,10 @@ def _is_message(value: object) -> bool:
 
 
 def _extra(fields: dict[str, Any], used: set[str]) -> dict[str, Any]:
-    """Columns to keep beside the scores: plain values; nested ones as JSON text."""
+    """{name: value} of the other columns, which are kept; nested values as JSON text.
+
+    used: names of the columns that make the pair.
+    """
     extra = {}
     for name, value in fields.items():
         if name in used:
@@ -181,6 +201,6 @@ def _extra(fields: dict[str, Any], used: set[str]) -> dict[str, Any]:
         if not isinstance(value, str | int | float | bool | None):
             value = json.dumps(value, default=str)
         if isinstance(value, str):
-            value.encode()
+            value.encode()  # raises for a lone surrogate
         extra[name] = value
     return extra

@@ -1,15 +1,14 @@
-"""The folder of one pair set, pairs/<set>/: what prepare writes, later stages read.
+"""The folder of one pair set, pairs/<set>/: `prepare` writes it, later stages read it.
 
-    plan.json                    the shards: name, comparisons, labels, tokens, sha256
-    comparisons-<shard>.parquet  comparison_id, prefix, a, b (token ids), texts
+    plan.json                    one entry for each shard, the fields of Shard
+    comparisons-<shard>.parquet  COMPARISONS: a row for each comparison
     labels-<shard>-<digest>.parquet
-                                 pair_id, row (of its comparison), sign, the margin that
-                                 the loss requires (0 without one), kept columns
-    excluded.parquet             file, row, problem of every row left out
+                                 LABELS and the kept columns: a row for each label
+    excluded.parquet             EXCLUDED: a row for each input row that was left out
 
 A label is in the shard of its comparison, so scoring a shard needs that shard alone.
-The plan is what counts: a labels file is never changed but replaced by one of another
-name, when labels are appended to its comparisons.
+The plan says which files belong to the set: when labels are appended to comparisons of
+a shard, its labels file is not changed but replaced by one with another digest.
 """
 
 import hashlib
@@ -33,6 +32,9 @@ COMPARISONS = pa.schema(
         ("response_b", pa.string()),
     ]
 )
+"""A comparison. prefix: token ids that both sequences start with; a, b: those that
+follow for response a and b; num_cut: prompt tokens cut off to fit max_length."""
+
 LABELS = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -45,6 +47,11 @@ LABELS = pa.schema(
         ("required_margin", pa.float64()),
     ]
 )
+"""A label. row: row of its comparison in the shard, from 0; sign: +1 when response a
+was chosen, -1 for b; file_row: row in the input file, from 1; length_difference: tokens
+of the chosen minus the rejected response; required_margin: margin that its loss
+requires, 0 without prepare.margin_column."""
+
 EXCLUDED = pa.schema(
     [("file", pa.string()), ("row", pa.int64()), ("problem", pa.string())]
 )
@@ -52,25 +59,25 @@ EXCLUDED = pa.schema(
 
 @dataclass(frozen=True)
 class Shard:
-    """One line of the plan."""
+    """One shard of the plan: its name, its size and the digests of its files."""
 
     name: str
     num_comparisons: int
     num_labels: int
     num_tokens: int
-    """Tokens of both full sequences of every comparison."""
+    """Tokens of both full sequences (prefix and response) of every comparison."""
 
     num_shared: int
-    """The same with each comparison's shared prefix counted once."""
+    """Tokens when the prefix of each comparison is counted once."""
 
     num_distinct: int
-    """Tokens of the distinct full sequences."""
+    """Tokens when equal full sequences are counted once."""
 
     sha256: str
-    """Digest of the comparisons file."""
+    """SHA-256 of the comparisons file."""
 
     labels_sha256: str
-    """Digest of the labels file."""
+    """SHA-256 of the labels file."""
 
     @property
     def comparisons_file(self) -> str:
@@ -83,36 +90,45 @@ class Shard:
 
 @dataclass(frozen=True)
 class PairsFolder:
-    """Reads and writes pairs/<set>/."""
+    """The files of one pair set."""
 
     folder: Folder
 
     def plan(self) -> list[Shard]:
+        """All shards of the pair set, in order."""
         return [Shard(**shard) for shard in self.folder.read_json("plan.json")]
 
     def write_plan(self, shards: list[Shard]) -> None:
+        """Write plan.json; the files that it names must be there."""
         self.folder.write_json("plan.json", [vars(shard) for shard in shards])
 
     def unplanned(self, plan: list[Shard]) -> list[str]:
-        """Files here that the plan does not name."""
+        """Names of files in the folder that do not belong to the plan, sorted."""
         planned = {"plan.json", "excluded.parquet"}
-        planned |= {n for s in plan for n in (s.comparisons_file, s.labels_file)}
+        for shard in plan:
+            planned |= {shard.comparisons_file, shard.labels_file}
         return sorted(self.folder.names() - planned)
 
     def comparisons(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
-        """Raises ValueError when the file is not the planned one."""
+        """Comparisons of a shard, as COMPARISONS; columns: some of its columns.
+
+        Raises ValueError when the file does not have the planned digest.
+        """
         return self._read(shard.comparisons_file, shard.sha256, columns)
 
     def labels(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
-        """Raises ValueError when the file is not the planned one."""
+        """Labels of a shard, as LABELS and kept columns; columns: some of these.
+
+        Raises ValueError when the file does not have the planned digest.
+        """
         return self._read(shard.labels_file, shard.labels_sha256, columns)
 
     def texts(self, shard: Shard, comparison_id: str) -> dict[str, str]:
-        """prompt, response_a and response_b of a comparison."""
+        """{"prompt", "response_a", "response_b"} of a comparison in the shard."""
         names = ["comparison_id", "prompt", "response_a", "response_b"]
-        found = self.comparisons(shard, names)
-        place = found["comparison_id"].to_pylist().index(comparison_id)
-        return found.select(names[1:]).slice(place, 1).to_pylist()[0]
+        table = self.comparisons(shard, names)
+        row = table["comparison_id"].to_pylist().index(comparison_id)
+        return table.select(names[1:]).slice(row, 1).to_pylist()[0]
 
     def _read(self, name: str, sha256: str, columns: list[str] | None) -> pa.Table:
         data = self.folder.read_bytes(name)
@@ -124,6 +140,7 @@ class PairsFolder:
         return pq.read_table(pa.BufferReader(data), columns=columns)
 
     def write_shard(self, name: str, comparisons: pa.Table, labels: pa.Table) -> Shard:
+        """Write a shard's two files; returns its entry for the plan."""
         return Shard(
             name,
             len(comparisons),
@@ -134,7 +151,7 @@ class PairsFolder:
         )
 
     def write_labels(self, name: str, labels: pa.Table) -> str:
-        """Write a shard's labels; returns their digest."""
+        """Write the labels file of the shard with this name; returns its SHA-256."""
         data = to_parquet(labels)
         digest = hashlib.sha256(data).hexdigest()
         self.folder.write(_labels_file(name, digest), data)
@@ -146,19 +163,19 @@ def _labels_file(name: str, sha256: str) -> str:
 
 
 def num_tokens(comparisons: pa.Table) -> tuple[int, int, int]:
-    """Tokens of all full sequences, with prefixes shared, of distinct sequences."""
-    whole, shared, distinct = 0, 0, {}
+    """(num_tokens, num_shared, num_distinct) of a Shard with these comparisons."""
+    num_tokens, num_shared, lengths = 0, 0, {}
     for row in comparisons.select(["prefix", "a", "b"]).to_pylist():
         for tail in (row["a"], row["b"]):
             sequence = tuple(row["prefix"] + tail)
-            distinct[sequence] = len(sequence)
-            whole += len(sequence)
-        shared += len(row["prefix"]) + len(row["a"]) + len(row["b"])
-    return whole, shared, sum(distinct.values())
+            lengths[sequence] = len(sequence)
+            num_tokens += len(sequence)
+        num_shared += len(row["prefix"]) + len(row["a"]) + len(row["b"])
+    return num_tokens, num_shared, sum(lengths.values())
 
 
 class TextsById:
-    """Texts of any comparison of a pair set; reads all its ids once."""
+    """{comparison_id: its texts} of a pair set; reads all ids once, texts when used."""
 
     def __init__(self, folder: PairsFolder) -> None:
         self.folder, self._shards = folder, dict[str, Shard]()
@@ -167,5 +184,5 @@ class TextsById:
             self._shards |= dict.fromkeys(ids.to_pylist(), shard)
 
     def __getitem__(self, comparison_id: str) -> dict[str, str]:
-        """prompt, response_a and response_b."""
+        """{"prompt", "response_a", "response_b"} of a comparison."""
         return self.folder.texts(self._shards[comparison_id], comparison_id)

@@ -1,7 +1,8 @@
-"""Known biases planted into labels, and query sets chosen for a purpose."""
+"""Labels to labels with a known bias planted into them; labels to a query set that
+prefers, say, the shorter response."""
 
 from inflib.config.data import PlantConfig
-from inflib.data.hash_sampling import unit_hash
+from inflib.data.hash_sampling import uniform_hash
 
 
 def plant(
@@ -11,13 +12,16 @@ def plant(
     lengths: tuple[int, int],
     ratings: tuple[float, float] | None,
 ) -> tuple[int, bool, bool]:
-    """(sign, planted, flipped): the label after the bias was put into it.
+    """(sign, planted, flipped) of a label after planting: its new sign, whether it was
+    picked, and whether it was flipped.
 
-    lengths, ratings: of responses a and b. A label is picked with probability `share`;
-    if picked, the response with more tokens (or the higher rating, when they differ by
-    less than `max_difference`) becomes the chosen one. Equal ones stay as they are.
+    sign: +1 when response a is the chosen one, -1 for b; lengths, ratings: tokens and
+    ratings of a and b. A label is picked with probability `share`, by a hash of its
+    pair_id. If picked, the response with more tokens (or the higher rating, when the
+    ratings differ by less than `max_difference`) becomes the chosen one; where they are
+    equal the label stays as it is.
     """
-    planted = unit_hash(config.seed, pair_id) < config.share
+    planted = uniform_hash(config.seed, pair_id) < config.share
     a, b = lengths if config.kind == "longer_chosen" else ratings or (0, 0)
     too_far = config.max_difference is not None and abs(a - b) >= config.max_difference
     if not planted or a == b or too_far:
@@ -29,7 +33,11 @@ def plant(
 def selected(
     select: str, length_difference: int, rating_difference: float | None
 ) -> bool:
-    """Whether a query set takes a label; differences are chosen - rejected."""
+    """Whether a query set with this `select` takes a label.
+
+    length_difference (tokens), rating_difference: of the chosen minus the rejected
+    response.
+    """
     if select == "all":
         return True
     by_rating = select.endswith("_rated")

@@ -1,11 +1,11 @@
-"""Ratings and choices of judges, human or machine, read from files.
+"""Files of judges (people or models) to ratings of responses, and to choices.
 
-A ratings file (JSONL, CSV or Parquet) has a row for each comparison, or pair,
-and judge:
+A ratings file (JSONL, CSV or Parquet) has a row for each comparison and judge, or for
+each pair and judge:
 
     comparison_id, a, b             ratings of the responses in canonical order
-    pair_id, chosen, rejected       ratings as published: of the responses as they are
-                                    called in the source row
+    pair_id, chosen, rejected       ratings as published: of the responses that the
+                                    input row with this pair_id calls so
     judge                           optional; without it, the file is the judge
 
 A choices file has comparison_id and choice (a, b or tie). Other columns are ignored.
@@ -19,84 +19,92 @@ from typing import Any
 from inflib.data.readers import BadRow, RawRow, kind_of, read_rows
 
 CHOICES = ("a", "b", "tie")
-_SHAPES = {"comparison_id": ("a", "b"), "pair_id": ("chosen", "rejected")}
+_COLUMNS = {"comparison_id": ("a", "b"), "pair_id": ("chosen", "rejected")}
+"""{kind of id: columns of the two ratings}."""
 
-Two = tuple[float, float]
+TwoRatings = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Ratings:
-    """Ratings of two responses each, by comparison and by pair; one Two per judge."""
+    """Ratings of both responses, by comparison and by pair, each by its judges."""
 
-    by_comparison: Mapping[str, Mapping[str, Two]]
+    by_comparison: Mapping[str, Mapping[str, TwoRatings]]
     """{comparison_id: {judge: (rating of a, rating of b)}}."""
 
-    by_pair: Mapping[str, Mapping[str, Two]]
+    by_pair: Mapping[str, Mapping[str, TwoRatings]]
     """{pair_id: {judge: (rating of chosen, rating of rejected)}}."""
 
-    def rating(self, pair_id: str, comparison_id: str, sign: int) -> Two | None:
-        """Mean ratings of a and b over all judges; None where no judge rated them.
+    def rating(self, pair_id: str, comparison_id: str, sign: int) -> TwoRatings | None:
+        """Ratings of responses a and b, means over all judges; None without a judge.
 
-        sign: +1 when a is the chosen response of the source row of this pair, else -1.
+        sign: +1 when the input row with this pair_id chooses a, -1 when it chooses b.
         """
-        found = [*self.by_comparison.get(comparison_id, {}).values()]
+        ratings = [*self.by_comparison.get(comparison_id, {}).values()]
         for chosen, rejected in self.by_pair.get(pair_id, {}).values():
-            found.append((chosen, rejected) if sign > 0 else (rejected, chosen))
-        return _mean(found) if found else None
+            ratings.append((chosen, rejected) if sign > 0 else (rejected, chosen))
+        return _mean(ratings) if ratings else None
 
     def scores(self) -> dict[tuple[str, str, str], float]:
-        """{(kind of id, id, response): mean over judges}, one for every response."""
-        found = {}
-        for kind, rated in zip(
-            _SHAPES, (self.by_comparison, self.by_pair), strict=True
+        """{(kind of id, id, response): mean rating over judges} of every response.
+
+        kind of id: comparison_id, with response a or b; or pair_id, with chosen or
+        rejected.
+        """
+        scores = {}
+        for kind, by_id in zip(
+            _COLUMNS, (self.by_comparison, self.by_pair), strict=True
         ):
-            for name, judges in rated.items():
-                both = _mean([*judges.values()])
-                for response, value in zip(_SHAPES[kind], both, strict=True):
-                    found[kind, name, response] = value
-        return found
+            for name, judges in by_id.items():
+                means = _mean([*judges.values()])
+                for response, mean in zip(_COLUMNS[kind], means, strict=True):
+                    scores[kind, name, response] = mean
+        return scores
 
 
-def read_ratings(paths: Sequence[str], between: Two | None = None) -> Ratings:
-    """The ratings in some files; `between` is the lowest and the highest allowed.
+def read_ratings(paths: Sequence[str], between: TwoRatings | None = None) -> Ratings:
+    """The ratings in these files, all together.
 
-    Raises ValueError naming file and row of what is not a rating, or comes twice.
+    between: lowest and highest rating allowed. Raises ValueError naming file and row of
+    what is no rating, or comes twice from one judge.
     """
-    found: dict[str, dict[str, dict[str, Two]]] = {kind: {} for kind in _SHAPES}
+    ratings: dict[str, dict[str, dict[str, TwoRatings]]] = {k: {} for k in _COLUMNS}
     for path in paths:
         for raw in _rows(path):
             kind, name = _identity(raw)
-            first, second = (_number(raw, column, between) for column in _SHAPES[kind])
+            first, second = (_number(raw, column, between) for column in _COLUMNS[kind])
             judge = raw.fields.get("judge")
             judge = path if judge is None else str(judge)
-            judges = found[kind].setdefault(name, {})
+            judges = ratings[kind].setdefault(name, {})
             if judge in judges:
                 raise _error(raw, f"{kind} {name!r} is rated by {judge!r} twice")
             judges[judge] = (first, second)
-    return Ratings(found["comparison_id"], found["pair_id"])
+    return Ratings(ratings["comparison_id"], ratings["pair_id"])
 
 
 def read_choices(path: str) -> dict[str, str]:
-    """{comparison_id: a, b or tie}.
+    """The choices in a file, {comparison_id: a, b or tie}.
 
-    Raises ValueError naming file and row of what is not a choice, or comes twice.
+    Raises ValueError naming file and row of what is no choice, or comes twice; also for
+    a file without choices.
     """
-    found: dict[str, str] = {}
+    choices: dict[str, str] = {}
     for raw in _rows(path):
         name, choice = raw.fields.get("comparison_id"), raw.fields.get("choice")
         if name is None:
             raise _error(raw, "no comparison_id")
         if choice not in CHOICES:
             raise _error(raw, f"choice must be a, b or tie, not {_shown(choice)}")
-        if str(name) in found:
+        if str(name) in choices:
             raise _error(raw, f"comparison_id {str(name)!r} is here twice")
-        found[str(name)] = choice
-    if not found:
+        choices[str(name)] = choice
+    if not choices:
         raise ValueError(f"{path}: no choices in it")
-    return found
+    return choices
 
 
 def _rows(path: str) -> Iterator[RawRow]:
+    """Rows of a file. Raises ValueError for one that cannot be read."""
     for raw in read_rows(path, "train"):
         if isinstance(raw, BadRow):
             raise _error(raw, raw.problem)
@@ -104,8 +112,8 @@ def _rows(path: str) -> Iterator[RawRow]:
 
 
 def _identity(raw: RawRow) -> tuple[str, str]:
-    """("comparison_id" or "pair_id", its value), the columns it needs being there."""
-    for kind, columns in _SHAPES.items():
+    """(kind of id, id) of a row with the two ratings that this kind needs."""
+    for kind, columns in _COLUMNS.items():
         name = raw.fields.get(kind)
         if name is None or not all(column in raw.fields for column in columns):
             continue
@@ -119,7 +127,7 @@ def _identity(raw: RawRow) -> tuple[str, str]:
     )
 
 
-def _number(raw: RawRow, column: str, between: Two | None) -> float:
+def _number(raw: RawRow, column: str, between: TwoRatings | None) -> float:
     value = raw.fields[column]
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -143,6 +151,6 @@ def _shown(value: Any) -> str:
     return repr(value) if len(repr(value)) <= 40 else kind_of(value)
 
 
-def _mean(ratings: list[Two]) -> Two:
+def _mean(ratings: list[TwoRatings]) -> TwoRatings:
     first, second = zip(*ratings, strict=True)
     return math.fsum(first) / len(first), math.fsum(second) / len(second)

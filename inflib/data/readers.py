@@ -1,9 +1,9 @@
-"""Preference files to raw rows: JSONL, Parquet, CSV, `datasets` folders, hub names,
-generated data (inflib.data.synthetic.sources).
+"""Files of preference data to raw rows: JSONL, Parquet, CSV, `datasets` folders, data
+sets of the hub, generated data (data.synthetic.sources).
 
-A row that cannot be read becomes a `BadRow` that names its file and row; the rows
-after it are still read. Row numbers start at 1: lines of a JSONL file, data rows of
-a CSV or Parquet file, examples of a dataset.
+A row that cannot be read becomes a `BadRow`; the rows after it are still read. Rows are
+numbered from 1: lines of a JSONL file, data rows of a CSV or Parquet file, examples of
+a dataset.
 """
 
 import csv
@@ -22,18 +22,22 @@ from inflib.storage.folder import open_filesystem
 
 HUB = "hub:"
 _NAMES = (HUB, sources.PREFIX)
-"""How addresses that are no files start."""
+"""Prefixes of addresses that are not files."""
 
 LINES = (".jsonl", ".json", ".ndjson")
+"""Suffixes of files with one JSON object per line."""
 
 
 @dataclass(frozen=True)
 class RawRow:
-    """One row as stored."""
+    """One row as it is in its file."""
 
     file: str
     row: int
+    """Number of the row, from 1."""
+
     fields: dict[str, Any]
+    """{column: value}."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +46,21 @@ class BadRow:
 
     file: str
     row: int
+    """Number of the row, from 1; 0 when the whole file cannot be read."""
+
     problem: str
 
 
 def find_files(path: str | tuple[str, ...]) -> list[str]:
-    """The files, dataset folders and hub names that `path` stands for, sorted.
+    """The files, dataset folders, hub and generated names that `path` stands for.
 
-    Raises FileNotFoundError naming the pattern that matches nothing.
+    Those that match one glob pattern are sorted. Raises FileNotFoundError naming a
+    pattern that matches nothing.
     """
-    found: list[str] = []
+    files: list[str] = []
     for pattern in (path,) if isinstance(path, str) else path:
         if pattern.startswith(_NAMES):
-            found.append(pattern)
+            files.append(pattern)
             continue
         fs, local = open_filesystem(pattern)
         matches = sorted(fs.glob(local)) if any(c in local for c in "*?[") else []
@@ -61,14 +68,15 @@ def find_files(path: str | tuple[str, ...]) -> list[str]:
             matches = [local]
         if not matches:
             raise FileNotFoundError(f"no preference data at {pattern}")
-        found += [fs.unstrip_protocol(m) if "://" in pattern else m for m in matches]
-    return found
+        if "://" in pattern:
+            matches = [fs.unstrip_protocol(match) for match in matches]
+        files += matches
+    return files
 
 
 def fingerprint(file: str) -> str:
-    """Size and digest of the first MiB of a file, to notice that it was replaced.
-
-    Empty for folders and for hub and generated names.
+    """A text that differs when a file was replaced: its size, and a digest of its first
+    MiB. Empty for folders, and for hub and generated names.
     """
     if file.startswith(_NAMES):
         return ""
@@ -81,7 +89,10 @@ def fingerprint(file: str) -> str:
 
 
 def read_rows(file: str, split: str) -> Iterator[RawRow | BadRow]:
-    """Rows of one file, in order. `split` matters to datasets alone."""
+    """Rows of one file, in order; split: of a hub data set or a DatasetDict folder.
+
+    Raises ValueError for a format, a split or a generated name that is not known.
+    """
     name = file.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")
     if file.startswith(sources.PREFIX):
         for number, fields in enumerate(sources.rows(file), start=1):
@@ -154,8 +165,8 @@ def _read_dataset(file: str, split: str) -> Iterator[RawRow]:
     import datasets
 
     if file.startswith(HUB):
-        parts = file.removeprefix(HUB).split("/")
-        name, inside = "/".join(parts[:2]), "/".join(parts[2:])
+        names = file.removeprefix(HUB).split("/")
+        name, inside = "/".join(names[:2]), "/".join(names[2:])
         data = datasets.load_dataset(name, data_dir=inside or None, split=split)
     else:
         data = datasets.load_from_disk(file)
@@ -179,5 +190,5 @@ def _is_dataset(file: str) -> bool:
 
 
 def kind_of(value: object) -> str:
-    """Name of a value's type, as a data file would call it."""
+    """Name of a value's type for a message: null, str, int, list, ..."""
     return "null" if value is None else type(value).__name__

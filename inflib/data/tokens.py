@@ -14,13 +14,13 @@ from inflib.data.pairs import Pair
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of a comparison, in canonical order."""
+    """Token ids of a comparison: prefix + tail_a is the sequence of response a."""
 
     prefix: list[int]
     tail_a: list[int]
     tail_b: list[int]
     num_cut: int
-    """Prompt tokens dropped to fit max_length."""
+    """Tokens of the prompt that were cut off to fit max_length."""
 
     @property
     def length(self) -> int:
@@ -36,18 +36,22 @@ class Tokens:
 def tokenize(
     pairs: list[Pair], tokenizer: Any, max_length: int, append_eos: bool
 ) -> list[Tokens | str]:
-    """Tokens of each pair, or the reason why it cannot be used."""
+    """Tokens of each pair, or a text that says why it cannot be used.
+
+    max_length: most tokens of a full sequence; append_eos: end text (not chat) with the
+    tokenizer's EOS.
+    """
     eos = (tokenizer.eos_token or "") if append_eos else ""
-    full, prompts = [], []
+    texts, prompts = [], []
     for pair in pairs:
         for response in pair.responses:
             text = pair.prompt + response
-            ends = pair.is_chat or text.endswith(eos)
-            full.append(text if ends else text + eos)
+            is_ended = pair.is_chat or text.endswith(eos)
+            texts.append(text if is_ended else text + eos)
         prompts.append(pair.prompt)
-    # A chat template writes BOS itself; text gets the tokenizer's own specials.
-    ids = _encode(tokenizer, full, [p.is_chat for p in pairs for _ in range(2)])
-    prompt_ids = _encode(tokenizer, prompts, [p.is_chat for p in pairs])
+    # A chat template writes BOS itself; text gets the tokenizer's own special tokens.
+    ids = _encode(tokenizer, texts, [pair.is_chat for pair in pairs for _ in range(2)])
+    prompt_ids = _encode(tokenizer, prompts, [pair.is_chat for pair in pairs])
     special = set(tokenizer.all_special_ids)
     return [
         _pack(ids[2 * i], ids[2 * i + 1], prompt_ids[i], special, max_length)
@@ -58,6 +62,8 @@ def tokenize(
 def _pack(
     a: list[int], b: list[int], prompt: list[int], special: set[int], max_length: int
 ) -> Tokens | str:
+    """Tokens of a pair, or why it cannot be used, from the ids of its two sequences and
+    of its prompt. special: ids of special tokens."""
     if a == b:
         return "identical responses once tokenised"
     shared = _common(a, b)
@@ -76,6 +82,7 @@ def _pack(
 
 
 def _common(a: list[int], b: list[int]) -> int:
+    """Length of the longest common prefix."""
     limit = min(len(a), len(b))
     for i in range(limit):
         if a[i] != b[i]:
@@ -84,17 +91,18 @@ def _common(a: list[int], b: list[int]) -> int:
 
 
 def _encode(tokenizer: Any, texts: list[str], is_chat: list[bool]) -> list[list[int]]:
+    """Token ids of each text; special tokens are added to those that are not chat."""
     encoded: list[list[int]] = [[] for _ in texts]
     for chat in (False, True):
-        where = [i for i, c in enumerate(is_chat) if c == chat]
-        if where:
-            out = tokenizer(
-                [texts[i] for i in where],
+        places = [i for i, this_chat in enumerate(is_chat) if this_chat == chat]
+        if places:
+            batch = tokenizer(
+                [texts[i] for i in places],
                 add_special_tokens=not chat,
                 truncation=False,
                 verbose=False,
                 return_attention_mask=False,
             )["input_ids"]
-            for i, ids in zip(where, out, strict=True):
+            for i, ids in zip(places, batch, strict=True):
                 encoded[i] = ids
     return encoded

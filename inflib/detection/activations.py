@@ -1,12 +1,13 @@
-"""Hidden states of chosen and rejected responses, for detectors that look for labels
-unlike the trusted ones.
+"""Pairs of a shard to hidden states of both responses after every layer of the reward
+model, in activations/ of a run.
 
-    <set>/<shard>-<key>-<layer>.npy   [n, 2, f] of responses a and b, float32
-    <set>/<shard>-<key>.json          written last: the shard is complete
+    <set>/<shard>-<key>-<layer>.npy   [c, 2, f] of responses a and b, float32
+    <set>/<shard>-<key>.json          {"layers": their number}; written last
 
-n  comparisons of a shard     f  features of a layer
+c  comparisons     n  labels     f  features of a layer
 
-They are read where the reward is: a decoder's last token, an encoder's first.
+They are taken from the token whose last hidden state the score head reads: a decoder's
+last token, an encoder's first.
 """
 
 import hashlib
@@ -28,13 +29,14 @@ from inflib.storage.folder import Folder, read_array, write_array
 
 
 def key(recipe: Recipe) -> str:
-    """What activations depend on beside the shard, as part of their files' names."""
-    about = describe_model(recipe) | recipe.model.model_dump(mode="json")
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
+    """Digest of the model and its settings: all that activations depend on beside the
+    shard. It is in the name of every file."""
+    model = describe_model(recipe) | recipe.model.model_dump(mode="json")
+    return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def record_name(shard: Shard, key: str) -> str:
-    """File that says that the shard's activations are all there."""
+    """Name of the file whose presence says that all layers of the shard are written."""
     return f"{shard.name}-{shard.sha256[:8]}-{key}.json"
 
 
@@ -45,22 +47,26 @@ def _layer_name(shard: Shard, key: str, layer: int) -> str:
 def read_layer(
     run: Folder, pairs: str, key: str, layer: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(activations of each comparison [c, 2, f], comparison and sign of each label) of
-    a whole pair set, in plan order."""
-    found, rows, signs, start = [], [], [], 0
+    """Activations of a whole pair set after one layer, in plan order: [c, 2, f] of the
+    comparisons, and for each label [n] the row of its comparison and its sign (+1:
+    response a was chosen).
+
+    pairs: the pair set; layer: from 0.
+    """
+    activations, rows, signs, start = [], [], [], 0
     folder = PairsFolder(run / "pairs" / pairs)
     for shard in folder.plan():
         name = _layer_name(shard, key, layer)
-        found.append(read_array(run / "activations" / pairs, name))
+        activations.append(read_array(run / "activations" / pairs, name))
         labels = folder.labels(shard, ["row", "sign"])
         rows.append(start + labels["row"].to_numpy())
         signs.append(labels["sign"].to_numpy())
         start += shard.num_comparisons
-    return np.concatenate(found), np.concatenate(rows), np.concatenate(signs)
+    return np.concatenate(activations), np.concatenate(rows), np.concatenate(signs)
 
 
 class ActivationReader:
-    """Computes and writes the activations of shards; holds the model."""
+    """Holds the reward model; computes and writes the activations of shards."""
 
     def __init__(self, recipe: Recipe, threads: int) -> None:
         self.run, self.key, self.threads = Folder(recipe.run), key(recipe), threads
@@ -72,19 +78,19 @@ class ActivationReader:
         self.longest_flat = longest_flat(self.model.config)
 
     def __call__(self, pairs: str, shard: Shard) -> int:
-        """Write the activations of a shard; returns the number of layers."""
+        """Write the activations of a pair set's shard; returns the number of layers."""
         torch.set_num_threads(self.threads)
         folder = PairsFolder(self.run / "pairs" / pairs)
         table = folder.comparisons(shard, ["comparison_id", "prefix", "a", "b"])
         plan = plan_units(table.to_pylist(), "comparison")
         flat = all(unit.longest <= self.longest_flat for unit in plan.units)
-        parts: list[Any] = []
+        batches: list[Any] = []
         with torch.inference_mode():
             for batch in plan_batches(plan.units, self.budget, flat):
                 packed = pack(batch, flat, self.pad_id).to(self.device)
-                found = hidden_states(self.model, packed).float().cpu()
-                parts.append(found.unflatten(1, (len(batch), 2)))
-        layers = torch.cat(parts, dim=1)[:, plan.first]
+                states = hidden_states(self.model, packed).float().cpu()
+                batches.append(states.unflatten(1, (len(batch), 2)))
+        layers = torch.cat(batches, dim=1)[:, plan.first]
         target = self.run / "activations" / pairs
         for layer, values in enumerate(layers.numpy()):
             write_array(target, _layer_name(shard, self.key, layer), values)

@@ -1,8 +1,7 @@
-"""All detectors of planted labels on one table, with their figures.
+"""Scored labels to detectors' scores, and these to how well they find wrong labels.
 
-    n  labels that count: those whose gradient is finite and not zero
-
-{query set: {detector: scores}}; higher is more suspicious.
+n  labels that count: their gradient is finite and not zero. Higher scores are more
+suspicious.
 """
 
 from typing import Any
@@ -14,17 +13,19 @@ from jaxtyping import Bool, Float
 from inflib.config.bias import BiasConfig
 from inflib.config.recipe import Recipe
 from inflib.data.output_columns import GRADIENT_NORM, INFLUENCE, SELF_INFLUENCE
-from inflib.detection.detectors import of_margins
+from inflib.detection.detectors import margin_scores
 from inflib.numerics import ranking
 from inflib.scores.influence_folder import truth_column
 
 Scores = dict[str, Float[np.ndarray, " n"]]
+"""{detector: score of each label}."""
 
 COMBINED = "influence_and_length"
 
 
 def truth_of(recipe: Recipe, table: pa.Table) -> Bool[np.ndarray, " n"]:
-    """Raises ValueError when the truth column is missing, or one class is empty."""
+    """Whether each label is wrong, by the column bias.truth. Raises ValueError when it
+    is missing, or all labels or none are wrong."""
     name = recipe.bias.truth
     wrong = truth_column(table, name, "bias.truth")
     if wrong.all() or not wrong.any():
@@ -35,81 +36,85 @@ def truth_of(recipe: Recipe, table: pa.Table) -> Bool[np.ndarray, " n"]:
     return wrong
 
 
-def detectors(recipe: Recipe, table: pa.Table, query: str) -> Scores:
-    """Those that the scored labels alone give."""
-    found: Scores = {}
-    for kind in recipe.score.columns:
-        found[f"influence_{kind}"] = table[INFLUENCE.of(kind, query)].to_numpy()
-    found["self_influence_identity"] = table[GRADIENT_NORM.name].to_numpy() ** 2
+def detector_scores(recipe: Recipe, table: pa.Table, query: str) -> Scores:
+    """Scores of the detectors that need influence.parquet alone, for one query set."""
+    scores: Scores = {}
+    for kind in recipe.score.score_names:
+        scores[f"influence_{kind}"] = table[INFLUENCE.of(kind, query)].to_numpy()
+    scores["self_influence_identity"] = table[GRADIENT_NORM.name].to_numpy() ** 2
     for name in table.column_names:
         if SELF_INFLUENCE.matches(name):
-            found[name] = table[name].to_numpy()
-    found |= of_margins(table["margin"].to_numpy())
-    found["length_difference"] = table["length_difference"].to_numpy().astype(float)
+            scores[name] = table[name].to_numpy()
+    scores |= margin_scores(table["margin"].to_numpy())
+    scores["length_difference"] = table["length_difference"].to_numpy().astype(float)
     if "rating_difference" in table.column_names:
-        found["rating_difference"] = table["rating_difference"].to_numpy()
-    return found
+        scores["rating_difference"] = table["rating_difference"].to_numpy()
+    return scores
 
 
 def combined(config: BiasConfig, scores: list[np.ndarray], wrong: np.ndarray) -> Any:
-    """Cross-validated logistic regression on ranks: what two detectors give together.
-    It is told which labels are wrong, in the other folds."""
+    """[n] probability that a label is wrong, by logistic regression on the ranks of
+    several detectors' scores; cross-validated, so it is told which labels of the other
+    folds are wrong."""
     from scipy.stats import rankdata
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    columns = np.stack([rankdata(s) / len(s) for s in scores], axis=1)
+    ranks = np.stack([rankdata(s) / len(s) for s in scores], axis=1)
     folds = StratifiedKFold(config.folds, shuffle=True, random_state=config.seed)
     model = LogisticRegression(C=100.0)
-    found = cross_val_predict(
-        model, columns, wrong, cv=folds, method="predict_proba", n_jobs=1
+    probabilities = cross_val_predict(
+        model, ranks, wrong, cv=folds, method="predict_proba", n_jobs=1
     )
-    return found[:, 1]
+    return probabilities[:, 1]
 
 
-def figures(
+def detection_metrics(
     config: BiasConfig, scores: Scores, wrong: np.ndarray, reference: str
 ) -> dict[str, dict[str, Any]]:
-    """By detector: auc, ap and tnr80 with 95% intervals, and how far the reference
-    detector's AUC is above this one's (interval, p)."""
-    drawn = ranking.bootstrap(scores, wrong, config.resamples, config.seed)
-    found: dict[str, dict[str, Any]] = {}
+    """{detector: {auc, ap, tnr80 (numerics.ranking), each with _low and _high: the ends
+    of its 95% bootstrap percentile interval over the labels; below_reference: such an
+    interval of the reference's AUC minus this one's, and p of no difference}}."""
+    resampled = ranking.bootstrap(scores, wrong, config.resamples, config.seed)
+    rows: dict[str, dict[str, Any]] = {}
     for name, values in scores.items():
         row: dict[str, Any] = {}
         exact = ranking.detection(values, wrong)
         assert exact is not None
-        for figure in ranking.METRICS:
-            low, high = ranking.percentile_interval(drawn[name][figure])
-            row[figure] = exact[figure]
-            row[f"{figure}_low"], row[f"{figure}_high"] = low, high
+        for metric in ranking.METRICS:
+            low, high = ranking.percentile_interval(resampled[name][metric])
+            row[metric] = exact[metric]
+            row[f"{metric}_low"], row[f"{metric}_high"] = low, high
         if name != reference:
-            differences = drawn[reference]["auc"] - drawn[name]["auc"]
+            differences = resampled[reference]["auc"] - resampled[name]["auc"]
             low, high = ranking.percentile_interval(differences)
             row["below_reference"] = {
                 "low": low,
                 "high": high,
                 "p": ranking.p_value(differences),
             }
-        found[name] = row
-    return found
+        rows[name] = row
+    return rows
 
 
 def judge_points(
     choices: dict[str, dict[str, str]], table: pa.Table, wrong: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    """{judge: point of the ROC}: a label is accused when the judge prefers the other
-    response. choices: {judge: {comparison_id: a, b or tie}}; ties and labels that the
-    judge has not seen are left out."""
+    """{judge: {labels, true_positive_rate, false_positive_rate}}. A judge accuses
+    a label when it prefers the rejected response. Ties and labels not seen are left
+    out; so are judges that have seen no wrong or no right label.
+
+    choices: {judge: {comparison_id: a, b or tie}}."""
     ids, signs = table["comparison_id"].to_pylist(), table["sign"].to_numpy()
-    found = {}
-    for judge, verdicts in choices.items():
-        given = np.array([{"a": 1, "b": -1}.get(verdicts.get(i, ""), 0) for i in ids])
-        known, accused = given != 0, given * signs < 0
-        positive, negative = known & wrong, known & ~wrong
+    points = {}
+    for judge, choice in choices.items():
+        preferred = np.array([{"a": 1, "b": -1}.get(choice.get(i, ""), 0) for i in ids])
+        judged, accused = preferred != 0, preferred * signs < 0
+        positive, negative = judged & wrong, judged & ~wrong
         if positive.any() and negative.any():
-            found[judge] = {
-                "labels": int(known.sum()),
+            points[judge] = {
+                "labels": int(judged.sum()),
                 "true_positive_rate": float(accused[positive].mean()),
                 "false_positive_rate": float(accused[negative].mean()),
             }
-    return found
+    return points

@@ -1,9 +1,12 @@
-"""Detectors that influence is compared with: how unlike the trusted labels a label is.
+"""Activations or margins of labels to scores of detectors that influence is compared
+with.
 
-    m  query labels     n  training labels     f  features (chosen and rejected: 2f)
+    m  query labels     n  training labels     c  comparisons
+    f  features of a layer     d  features of a label: chosen, then rejected; d = 2 f
 
-Every score is oriented so that higher is more suspicious. A label's features are its
-layer activations, chosen then rejected, so a wrong label has them the wrong way round.
+Every score is oriented so that higher is more suspicious. A label's features are the
+activations of its chosen, then of its rejected response, so a wrong label has them the
+wrong way round, and is far from the query labels.
 """
 
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 _ROWS_AT_ONCE = 2048
+"""Labels whose distances to all query labels are in memory together."""
 
 
 def features(
@@ -19,73 +23,85 @@ def features(
     rows: Int[np.ndarray, " n"],
     signs: Int[np.ndarray, " n"],
 ) -> Float[np.ndarray, "n 2*f"]:
-    """Chosen and rejected side by side; sign +1: response a was chosen."""
-    own = activations[rows]
-    turned = np.where((signs > 0)[:, None, None], own, own[:, ::-1])
-    return turned.reshape(len(rows), -1)
+    """Features of each label: activations of its chosen, then of its rejected response.
+
+    rows: comparison of each label; signs: +1 where response a was chosen, else -1.
+    """
+    a_first = activations[rows]
+    chosen_first = np.where((signs > 0)[:, None, None], a_first, a_first[:, ::-1])
+    return chosen_first.reshape(len(rows), -1)
 
 
 @dataclass(frozen=True)
 class Mahalanobis:
-    """Distance from the mean of the query labels, in units of their covariance."""
+    """Mahalanobis distance of labels from the mean of the query labels."""
 
     mean: Float[np.ndarray, " d"]
     precision: Float[np.ndarray, "d d"]
+    """Inverse of the query labels' covariance."""
 
     @staticmethod
     def fit(query: Float[np.ndarray, "m d"]) -> "Mahalanobis":
-        """Covariance as it is where it can be inverted, shrunk by Ledoit and Wolf's
-        rule (2004) where it cannot: too few labels, or features that depend."""
+        """Mean and covariance of the query labels. The covariance is shrunk (Ledoit &
+        Wolf, 2004) where its inverse is not to be trusted: for at most two labels per
+        feature, or a condition number above 1e10."""
         from sklearn.covariance import empirical_covariance, ledoit_wolf
 
         query = query.astype(np.float64)
         covariance = empirical_covariance(query)
-        full = len(query) > 2 * query.shape[1]
-        if not full or np.linalg.cond(covariance) > 1e10:
+        enough = len(query) > 2 * query.shape[1]
+        if not enough or np.linalg.cond(covariance) > 1e10:
             covariance, _ = ledoit_wolf(query)
         return Mahalanobis(query.mean(0), np.linalg.pinv(covariance, hermitian=True))
 
-    def __call__(self, found: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-        away = found - self.mean
-        return np.sqrt(np.einsum("nd,nd->n", away @ self.precision, away).clip(0))
+    def __call__(self, train: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """sqrt((x - mean)' precision (x - mean)) of each label's features x."""
+        centred = train - self.mean
+        return np.sqrt(np.einsum("nd,nd->n", centred @ self.precision, centred).clip(0))
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Distance to the k-th nearest query label, features scaled to length 1 (Sun et
-    al., "Deep nearest neighbors", ICML 2022, arXiv:2204.06507)."""
+    """Distance of labels to their k-th nearest query label, features scaled to length 1
+    (Sun et al., "Deep nearest neighbors", ICML 2022, arXiv:2204.06507)."""
 
     query: Float[np.ndarray, "m d"]
+    """Features of the query labels, scaled to length 1; float32."""
 
     @staticmethod
     def fit(query: Float[np.ndarray, "m d"]) -> "Nearest":
-        return Nearest(_unit(query.astype(np.float32)))
+        return Nearest(_normalized(query.astype(np.float32)))
 
     def __call__(
-        self, found: Float[np.ndarray, "n d"], neighbours: tuple[int, ...]
+        self, train: Float[np.ndarray, "n d"], neighbours: tuple[int, ...]
     ) -> Float[np.ndarray, "n _"]:
-        """One column for every k; k beyond the query labels means the farthest."""
+        """One column for every k of `neighbours`; a k above the number of query labels
+        gives the distance to the farthest."""
         places = [min(k, len(self.query)) - 1 for k in neighbours]
-        parts = []
-        for start in range(0, len(found), _ROWS_AT_ONCE):
-            own = _unit(found[start : start + _ROWS_AT_ONCE].astype(np.float32))
-            squares = 2 - 2 * own @ self.query.T  # both of length 1
-            parts.append(np.partition(squares, places, axis=1)[:, places])
-        return np.sqrt(np.concatenate(parts).clip(0)).astype(np.float64)
+        chunks = []
+        for start in range(0, len(train), _ROWS_AT_ONCE):
+            rows = _normalized(train[start : start + _ROWS_AT_ONCE].astype(np.float32))
+            squares = 2 - 2 * rows @ self.query.T  # |x - y|^2 where |x| = |y| = 1
+            chunks.append(np.partition(squares, places, axis=1)[:, places])
+        return np.sqrt(np.concatenate(chunks).clip(0)).astype(np.float64)
 
 
-def _unit(values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+def _normalized(values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     norms = np.linalg.norm(values, axis=1, keepdims=True)
     return values / np.where(norms > 0, norms, 1)
 
 
-def of_margins(margins: Float[np.ndarray, " n"]) -> dict[str, Float[np.ndarray, " n"]]:
-    """Detectors that need the reward model's margins (chosen - rejected) alone.
+def margin_scores(
+    margins: Float[np.ndarray, " n"],
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """{detector: scores} of the detectors that need only the reward model's margins,
+    r(chosen) - r(rejected).
 
-    With p = sigmoid(margin): self-confidence is p, entropy that of (p, 1 - p). The
-    paper's text calls the unsure labels suspicious, its formula for entropy the sure
-    ones: both signs are here. Loss, margin and self-confidence rank alike, and so does
-    confident learning's normalized margin, as neither response is a class of its own.
+    With p = sigmoid(margin), self-confidence is p, and entropy is -p log p - (1 - p)
+    log(1 - p). The text of "Understanding Impact of Human Feedback via Influence
+    Functions" calls unsure labels suspicious, its formula for entropy the sure ones:
+    both signs are here. low_margin, loss and self_confidence_low rank labels alike, and
+    so would confident learning's normalized margin: its two classes mirror each other.
     """
     confidence = 1 / (1 + np.exp(-margins))
     entropy = -(
@@ -105,32 +121,34 @@ def of_margins(margins: Float[np.ndarray, " n"]) -> dict[str, Float[np.ndarray, 
 def swapped_auc(
     query: Float[np.ndarray, "m d"], neighbours: tuple[int, ...]
 ) -> dict[str, float]:
-    """How well each detector tells query labels from the same labels turned round.
+    """{detector: AUC of telling query labels from the same labels with chosen and
+    rejected exchanged}.
 
-    Fitted on one half of the query set, tried on the other, and the other way round:
-    needs no knowledge of which training labels are wrong, so layer and k can be chosen
-    by it honestly.
+    Fitted on one half of the query set and tried on the other, then the halves change
+    places; the mean of both. It needs no training label's truth, so layer and k may be
+    chosen by it.
     """
     from sklearn.metrics import roc_auc_score
 
-    halves = np.arange(len(query)) % 2 == 0
-    found: dict[str, list[float]] = {}
-    for own in (halves, ~halves):
-        other = query[~own]
-        right = np.hsplit(other, 2)
-        both = np.concatenate([other, np.concatenate(right[::-1], axis=1)])
-        wrong = np.repeat([0, 1], len(other))
-        for name, scores in distances(query[own], both, neighbours).items():
-            found.setdefault(name, []).append(float(roc_auc_score(wrong, scores)))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+    even = np.arange(len(query)) % 2 == 0
+    aucs: dict[str, list[float]] = {}
+    for half in (even, ~even):
+        held_out = query[~half]
+        sides = np.hsplit(held_out, 2)  # chosen, rejected
+        tried = np.concatenate([held_out, np.concatenate(sides[::-1], axis=1)])
+        swapped = np.repeat([0, 1], len(held_out))
+        for name, scores in distances(query[half], tried, neighbours).items():
+            aucs.setdefault(name, []).append(float(roc_auc_score(swapped, scores)))
+    return {name: float(np.mean(values)) for name, values in aucs.items()}
 
 
 def distances(
     query: Float[np.ndarray, "m d"],
-    found: Float[np.ndarray, "n d"],
+    train: Float[np.ndarray, "n d"],
     neighbours: tuple[int, ...],
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """mahalanobis, and knn_<k> for every k."""
-    nearest = Nearest.fit(query)(found, neighbours)
+    """{detector: distance of each training label from the query labels}: mahalanobis,
+    and knn_<k> for every k of `neighbours`."""
+    nearest = Nearest.fit(query)(train, neighbours)
     columns = {f"knn_{k}": nearest[:, i] for i, k in enumerate(neighbours)}
-    return {"mahalanobis": Mahalanobis.fit(query)(found), **columns}
+    return {"mahalanobis": Mahalanobis.fit(query)(train), **columns}

@@ -1,4 +1,4 @@
-"""The labels that harm and help most, with their texts side by side, as a page."""
+"""Scored labels to an HTML page: the most harmful and most helpful ones, with texts."""
 
 import html
 from typing import Any
@@ -14,12 +14,14 @@ from inflib.storage.folder import Folder
 def examples_page(
     run: Folder, table: pa.Table, columns: dict[str, str], wrong: np.ndarray, most: int
 ) -> str:
-    """HTML; texts are escaped.
+    """HTML page with `most` labels at either end of each influence column; texts are
+    escaped.
 
-    columns: {query set: name of its influence column}.
+    columns: {query set: name of its influence column}; wrong: [n] which labels of the
+    table were planted wrong.
     """
     texts = TextsById(PairsFolder(run / "pairs" / "train"))
-    parts = [
+    sections = [
         "<p>Influence is on the loss of the query set: positive raises it. Coloured: "
         "the label was planted, chosen and rejected were exchanged.</p>"
     ]
@@ -30,17 +32,17 @@ def examples_page(
             ("Most harmful", order[:most]),
             ("Most helpful", order[::-1][:most]),
         ):
-            parts.append(f"<h2>{title}, query set {html.escape(query)}</h2>")
+            sections.append(f"<h2>{title}, query set {html.escape(query)}</h2>")
             for place in places:
                 label = table.slice(int(place), 1).to_pylist()[0]
                 text = texts[label["comparison_id"]]
                 marked = bool(wrong[place])
-                about = _about(label, column, marked)
-                parts.append(label_table(about, text, label["sign"], marked))
-    return document("Most and least harmful labels", parts)
+                heading = _heading(label, column, marked)
+                sections.append(label_table(heading, text, label["sign"], marked))
+    return document("Most and least harmful labels", sections)
 
 
-def _about(label: dict[str, Any], column: str, wrong: bool) -> str:
+def _heading(label: dict[str, Any], column: str, wrong: bool) -> str:
     return (
         f"{label['pair_id']}: influence {label[column]:.3g}, margin "
         f"{label['margin']:.2f}, chosen longer by {label['length_difference']} tokens"

@@ -1,6 +1,7 @@
-"""Query vectors of random parts of a query set, for the ablation of its size.
+"""Sketches of a query set to query vectors of random subsets of it, for the ablation of
+its size.
 
-k  entries of a sketch     s  subsets
+    k  entries of a sketch     s  subsets
 """
 
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from inflib.scores.sketch_set import SketchSet
 
 @dataclass(frozen=True)
 class Subsets:
-    """Parts of a query set; the last one is all of it."""
+    """Random subsets of the query labels that count; the last one is all of them."""
 
     sizes: list[int]
+    """Query labels in each subset."""
+
     vectors: Float[Tensor, "k s"]
-    """Mean gradient of each."""
+    """Sketch of each subset's mean gradient of the query loss."""
 
 
 def draw_subsets(
@@ -31,7 +34,8 @@ def draw_subsets(
     repeats: int,
     seed: int,
 ) -> Subsets:
-    """`repeats` draws of every size that the query set has more labels than."""
+    """`repeats` random subsets of every size below the number of query labels that
+    count, then the set of all these. One pass over the sketches for all of them."""
     shards = sketches.plan()
     labels = [sketches.labels(shard) for shard in shards]
     counted = torch.cat([each.counted for each in labels])
@@ -39,17 +43,17 @@ def draw_subsets(
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(places) for _ in range(repeats)]
     smaller = [size for size in sorted(sizes) if size < len(places)]
-    parts = [order[:size] for size in smaller for order in orders] + [places]
-    chosen = torch.zeros(len(counted), len(parts), dtype=torch.float64)
-    for column, part in enumerate(parts):
-        chosen[torch.from_numpy(part), column] = 1 / len(part)
+    subsets = [order[:size] for size in smaller for order in orders] + [places]
+    shares = torch.zeros(len(counted), len(subsets), dtype=torch.float64)
+    for column, subset in enumerate(subsets):
+        shares[torch.from_numpy(subset), column] = 1 / len(subset)
     total, start = None, 0
     for shard, each in zip(shards, labels, strict=True):
-        chosen_here = chosen[start : start + len(each.signs)]
-        weights = chosen_here * each.query_weights(loss)[:, None]
-        terms = torch.zeros(each.num_comparisons, len(parts), dtype=torch.float64)
+        shard_shares = shares[start : start + len(each.signs)]
+        weights = shard_shares * each.query_weights(loss)[:, None]
+        terms = torch.zeros(each.num_comparisons, len(subsets), dtype=torch.float64)
         terms.index_add_(0, each.rows, weights)
         total = quantized_products.combine(*sketches.payload(shard), terms, total)
         start += len(each.signs)
     assert total is not None, "no shards"
-    return Subsets([len(part) for part in parts], total)
+    return Subsets([len(subset) for subset in subsets], total)

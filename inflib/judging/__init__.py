@@ -1,1 +1,1 @@
-"""LLM judges: questions, answers, ratings and choices."""
+"""Study: a language model rates responses or compares them; its answers as files."""

@@ -1,12 +1,13 @@
-"""Asking an OpenAI-compatible endpoint: pace, retries, and no answer paid for twice.
+"""Chunks of questions to records of answers, by requests to an OpenAI-compatible
+endpoint: paced, retried, and no answer paid for twice.
 
-Every answer is kept, in a file of its own, the moment it arrives, and what is kept is
-not asked again: a worker that dies loses the answers under way, at most.
+Every answer is stored, in a file of its own, the moment it arrives, and what is stored
+is not asked again: a worker that dies loses at most the answers under way.
 
-What stops all asking, with a message: a refusal that other questions would meet, too
-(key, model, address, quota), and a server that fails more than `retries` times in a row
-for one question. A question that the endpoint refuses because of its text counts as one
-whose answer cannot be read.
+Two things stop all asking, with a message: a refusal that other questions would meet,
+too (key, model, address, quota), and a server that fails more than `retries` times in a
+row for one question. A question that the endpoint refuses because of its text counts as
+one whose answer cannot be read.
 """
 
 import asyncio
@@ -23,28 +24,37 @@ from pydantic import SecretStr
 
 from inflib.data.pairs_folder import PairsFolder
 from inflib.judging.plan import TEXTS, Question
-from inflib.judging.questions import Questions, messages
-from inflib.judging.verdicts import Answer, chain, to_answer, totals
+from inflib.judging.questions import Questionnaire, messages
+from inflib.judging.verdicts import Answer, answer_names, to_answer, totals
 from inflib.storage.folder import Folder
 from inflib.telemetry import count
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
-"""Seconds before the first try more, doubled for each one after it; both jittered."""
+"""Seconds before the first retry, doubled for each one after it, and their limit."""
 
 _LONGEST_WAIT = 600.0
-"""Of a server's Retry-After; when it asks for longer, the job stops."""
+"""Seconds; when a server's Retry-After asks for more, the job stops."""
 
 _BUSY = (408, 409, 429)
-_ABOUT_THE_TEXT = ("context_length", "content_filter", "content_policy")
-_SHOWN = 300
+"""HTTP statuses below 500 after which the same request may succeed."""
+
+_TEXT_ERRORS = ("context_length", "content_filter", "content_policy")
+"""Words in the code or message of an error that is due to a question's text."""
+
+_MESSAGE_LENGTH = 300
+"""Characters shown of a server's error message."""
 
 
 @dataclass(frozen=True)
-class Receipt:
-    """What one unit of work took now; answers kept before are not in it."""
+class ChunkReceipt:
+    """What asking one chunk of questions took; answers stored before are not in it."""
 
     questions: int
+    """Questions of the chunk, each repeat counted."""
+
     requests: int
+    """Answers that arrived."""
+
     tokens_in: int
     tokens_out: int
     problem: str
@@ -52,13 +62,13 @@ class Receipt:
 
 
 class Pace:
-    """Starts of requests, evenly spaced."""
+    """Spaces the starts of requests evenly, at least `seconds` apart."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self._next = seconds, 0.0
 
     async def turn(self) -> None:
-        """Wait for the next start."""
+        """Wait until the next request may start."""
         now = time.monotonic()
         start = max(now, self._next)
         self._next = start + self.seconds
@@ -66,35 +76,41 @@ class Pace:
 
 
 class Asker:
-    """One worker: a unit of work in, its receipt out."""
+    """One worker: takes chunks of questions and stores the answers."""
 
     def __init__(
-        self, run: Folder, asks: Questions, key: SecretStr, num_workers: int
+        self,
+        run: Folder,
+        questionnaire: Questionnaire,
+        key: SecretStr,
+        num_workers: int,
     ) -> None:
-        self.run, self.asks, self.config, self._key = run, asks, asks.config, key
-        self.answers = run / "judge" / asks.key() / "answers"
+        self.run, self.questionnaire = run, questionnaire
+        self.config, self._key = questionnaire.config, key
+        self.answers = run / "judge" / questionnaire.key() / "answers"
         limit = self.config.requests_per_minute
         self._pace = Pace(60.0 * num_workers / limit if limit else 0.0)
         self._problem = ""
-        self._made: list[Answer] = []
+        self._new_answers: list[Answer] = []
 
-    def __call__(self, unit: Sequence[tuple[Question, int]]) -> Receipt:
-        self._made = []
+    def __call__(self, chunk: Sequence[tuple[Question, int]]) -> ChunkReceipt:
+        """Ask questions of one shard, each with the number of its repeat."""
+        self._new_answers = []
         if not self._problem:
-            asyncio.run(self._ask_all(unit))
-        made = totals(self._made)
-        return Receipt(
-            len(unit),
-            made["requests"],
-            made["tokens_in"],
-            made["tokens_out"],
+            asyncio.run(self._ask_all(chunk))
+        sums = totals(self._new_answers)
+        return ChunkReceipt(
+            len(chunk),
+            sums["requests"],
+            sums["tokens_in"],
+            sums["tokens_out"],
             self._problem,
         )
 
-    async def _ask_all(self, unit: Sequence[tuple[Question, int]]) -> None:
+    async def _ask_all(self, chunk: Sequence[tuple[Question, int]]) -> None:
         from openai import AsyncOpenAI
 
-        texts = self._texts(unit[0][0])
+        texts = self._texts(chunk[0][0])
         under_way = asyncio.Semaphore(self.config.at_once)
         async with AsyncOpenAI(
             base_url=self.config.base_url,
@@ -105,41 +121,42 @@ class Asker:
 
             async def settle(question: Question, repeat: int) -> None:
                 async with under_way:
-                    text = self.asks.text(texts[question.row], question.part)
+                    text = self.questionnaire.text(texts[question.row], question.side)
                     await self._settle(client, question.digest, text, repeat)
 
-            # The first error, of storing an answer for one, ends all of them.
-            await asyncio.gather(*(settle(*item) for item in unit))
+            # The first exception, such as one from storing an answer, ends all of them.
+            await asyncio.gather(*(settle(*item) for item in chunk))
 
     def _texts(self, question: Question) -> list[dict[str, str]]:
+        """Texts of all comparisons of the question's shard."""
         folder = PairsFolder(self.run / "pairs" / question.pairs)
         (shard,) = (s for s in folder.plan() if s.name == question.shard)
         return folder.comparisons(shard, TEXTS).to_pylist()
 
     async def _settle(self, client: Any, digest: str, text: str, repeat: int) -> None:
-        """Ask until an answer can be read, as often as the recipe allows."""
-        names = chain(digest, repeat, self.config.reasks)
+        """Ask until an answer can be read, at most 1 + judge.reasks times."""
+        names = answer_names(digest, repeat, self.config.reasks)
         for reask, name in enumerate(names):
-            record = await asyncio.to_thread(self._kept, name)
+            record = await asyncio.to_thread(self._stored, name)
             if record is None:
                 record = await self._request(client, text, reask)
                 if record is None:
                     return
-                self._made.append(to_answer(record, self.asks))
-                record = await asyncio.to_thread(self._keep, name, record)
+                self._new_answers.append(to_answer(record, self.questionnaire))
+                record = await asyncio.to_thread(self._store, name, record)
                 tokens = record["tokens_in"] + record["tokens_out"]
                 count(operation="judge", requests=1, tokens=tokens)
-            if to_answer(record, self.asks).value is not None:
+            if to_answer(record, self.questionnaire).value is not None:
                 return
 
-    def _kept(self, name: str) -> dict[str, Any] | None:
+    def _stored(self, name: str) -> dict[str, Any] | None:
         try:
             return self.answers.read_json(name)
         except FileNotFoundError:
             return None
 
-    def _keep(self, name: str, record: dict[str, Any]) -> dict[str, Any]:
-        """Store an answer; returns the one that counts, the first."""
+    def _store(self, name: str, record: dict[str, Any]) -> dict[str, Any]:
+        """Store an answer; returns the answer that counts: the one stored first."""
         try:
             self.answers.create(name, json.dumps(record, indent=1).encode())
         except ValueError:  # a worker of a driver that was killed outlived it
@@ -149,7 +166,7 @@ class Asker:
     async def _request(
         self, client: Any, text: str, reask: int
     ) -> dict[str, Any] | None:
-        """The record of an answer; None when asking has to stop."""
+        """The record of an answer, after retries; None when asking has to stop."""
         for retries in range(self.config.retries + 1):
             await self._pace.turn()
             if self._problem:
@@ -157,20 +174,20 @@ class Asker:
             try:
                 return await self._try(client, text, reask) | {"retries": retries}
             except _FailedError as failed:
-                said, wait = str(failed), failed.wait
+                message, wait = str(failed), failed.wait
             if self._problem:
                 return None
             if wait > _LONGEST_WAIT:
-                self._stop(f"{said}; wait for {wait:.0f} s")
+                self._stop(f"{message}; wait for {wait:.0f} s")
                 return None
             if retries < self.config.retries:
                 count(operation="judge", retries=1)
                 await asyncio.sleep(max(wait, pause(retries)))
-        self._stop(f"{said} (after {self.config.retries} tries more)")
+        self._stop(f"{message} (after {self.config.retries} tries more)")
         return None
 
     async def _try(self, client: Any, text: str, reask: int) -> dict[str, Any]:
-        """The record of an answer; raises _FailedError when there is none."""
+        """The record of an answer, by one request; raises _FailedError without one."""
         from openai import APIConnectionError, APIStatusError
 
         fields: dict[str, Any] = {self.config.max_tokens_field: self.config.max_tokens}
@@ -185,13 +202,13 @@ class Asker:
             )
         except APIStatusError as error:
             if _is_about_the_text(error):
-                return {"text": "", "finish": self._said(error), **_tokens(None)}
+                return {"text": "", "finish": self._message(error), **_tokens(None)}
             busy = error.status_code >= 500 or error.status_code in _BUSY
             if busy and error.code != "insufficient_quota":
                 wait = retry_after(error.response.headers)
-                raise _FailedError(self._said(error), wait) from error
-            self._stop(self._said(error))
-            raise _FailedError(self._said(error), 0.0) from error
+                raise _FailedError(self._message(error), wait) from error
+            self._stop(self._message(error))
+            raise _FailedError(self._message(error), 0.0) from error
         except APIConnectionError as error:  # a timeout is one, too
             raise _FailedError(f"{type(error).__name__}: {error}", 0.0) from error
         except json.JSONDecodeError as error:
@@ -209,27 +226,29 @@ class Asker:
             return {"text": "", "finish": "no choices", **_tokens(usage)}
         raise _FailedError("the reply is no chat completion: check judge.base_url", 0.0)
 
-    def _stop(self, why: str) -> None:
-        self._problem = self._problem or f"{self.config.base_url}: {why}"
+    def _stop(self, message: str) -> None:
+        self._problem = self._problem or f"{self.config.base_url}: {message}"
 
-    def _said(self, error: Any) -> str:
+    def _message(self, error: Any) -> str:
         """Status and the server's words, without the key should they repeat it."""
         words = str(error.message)
         if self.config.api_key_env is not None:
             words = words.replace(self._key.get_secret_value(), "[key]")
-        if len(words) > _SHOWN:
-            words = words[:_SHOWN] + "..."
+        if len(words) > _MESSAGE_LENGTH:
+            words = words[:_MESSAGE_LENGTH] + "..."
         return f"HTTP {error.status_code}: {words}"
 
 
 def pause(retries: int) -> float:
-    """Seconds before another try: doubled each time, half of it drawn."""
+    """Seconds before a retry, `retries` retries having failed: a random time between
+    half and all of a limit that doubles with each retry, up to a minute."""
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**retries)
     return longest * random.uniform(0.5, 1.0)
 
 
 def retry_after(headers: Any) -> float:
-    """Seconds that a server asks to wait, in either form of the header; 0 for none."""
+    """Seconds that a server asks to wait by its Retry-After header, which holds seconds
+    or a date; 0 without a readable one."""
     value = headers.get("retry-after", "")
     try:
         return max(0.0, float(value))
@@ -243,13 +262,13 @@ def retry_after(headers: Any) -> float:
 
 
 def _is_about_the_text(error: Any) -> bool:
-    said = f"{error.code} {error.message}".lower().replace(" ", "_")
+    message = f"{error.code} {error.message}".lower().replace(" ", "_")
     refused = error.status_code in (400, 413, 422)
-    return refused and any(words in said for words in _ABOUT_THE_TEXT)
+    return refused and any(words in message for words in _TEXT_ERRORS)
 
 
 def _tokens(usage: Any) -> dict[str, int]:
-    """As the endpoint reports them; none where it does not."""
+    """Tokens read and written, as the endpoint reports them; 0 where it does not."""
     return {
         "tokens_in": usage.prompt_tokens if usage else 0,
         "tokens_out": usage.completion_tokens if usage else 0,
@@ -259,6 +278,6 @@ def _tokens(usage: Any) -> dict[str, int]:
 class _FailedError(Exception):
     """A request without an answer, and seconds that the server asks to wait."""
 
-    def __init__(self, said: str, wait: float) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, wait: float) -> None:
+        super().__init__(message)
         self.wait = wait

@@ -1,7 +1,8 @@
-"""Which questions a judge is asked about a run's comparisons, and what they will cost.
+"""Comparisons of a prepared run to the questions that a judge is asked about them, in
+chunks for its workers, and to what these will cost.
 
-The unit is the comparison, so answers do not depend on labels. Equal questions (a
-response that recurs, a comparison in two sets) are asked once.
+Questions are about comparisons, so answers do not depend on labels. Equal questions (a
+response that recurs, a comparison in two sets) have equal digests and are asked once.
 """
 
 from collections import Counter
@@ -11,18 +12,21 @@ from typing import Any
 
 from inflib.config.judge import JudgeConfig
 from inflib.config.recipe import Recipe
-from inflib.data.hash_sampling import unit_hash
+from inflib.data.hash_sampling import uniform_hash
 from inflib.data.pairs import Message, prompt_of, to_pair
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.readers import BadRow, find_files, read_rows
-from inflib.judging.questions import SYCOPHANCY, Example, Questions, check_rubric
+from inflib.judging.questions import SYCOPHANCY, Example, Questionnaire, check_rubric
 from inflib.storage.folder import Folder, open_filesystem
 
 TEXTS = ["comparison_id", "prompt", "response_a", "response_b"]
+"""Columns of a comparison that questions are made of."""
+
 CHARACTERS_PER_TOKEN = 4
 """A rough estimate for English; other scripts have fewer."""
 
 Texts = dict[str, str]
+"""{column of TEXTS: text}."""
 
 
 @dataclass(frozen=True)
@@ -30,62 +34,77 @@ class Question:
     """One question about one comparison, and where its texts are."""
 
     pairs: str
+    """Pair set of the comparison."""
+
     shard: str
     row: int
+    """Row of the comparison in its shard."""
+
     comparison_id: str
-    part: str
+    side: str
+    """a or b: the response that is rated, or that is shown first."""
+
     digest: str
+    """Digest of the question's words, by which its answers are stored."""
+
     num_characters: int
 
 
 def judge_config(recipe: Recipe) -> JudgeConfig:
-    """The recipe's judge; ValueError where there is none, or for an unknown set."""
+    """The recipe's judge. Raises ValueError where the recipe has none, or names a pair
+    set to judge that it does not have."""
     if recipe.judge is None:
         raise ValueError(
             "the recipe has no judge: give --judge.base_url and --judge.model"
         )
-    known = [*recipe.prepare.sources]
+    sets = [*recipe.prepare.sources]
     for pairs in recipe.judge.sets:
-        if pairs not in known:
-            raise ValueError(f"judge.sets {pairs!r}: no such set; there is {known}")
+        if pairs not in sets:
+            raise ValueError(f"judge.sets {pairs!r}: no such set; there is {sets}")
     return recipe.judge
 
 
-def questions(recipe: Recipe) -> Questions:
-    """What the judge of a prepared run is asked: its rubric and examples are read."""
+def read_questionnaire(recipe: Recipe) -> Questionnaire:
+    """What the judge of a prepared run is asked: reads its rubric and its examples.
+
+    Raises ValueError for a rubric without a line for each score, or too few examples.
+    """
     config = judge_config(recipe)
     rubric = "" if config.task == "compare" else SYCOPHANCY
     if config.rubric is not None:
         fs, path = open_filesystem(config.rubric)
         origin = f"judge.rubric {config.rubric}"
         rubric = check_rubric(fs.cat_file(path).decode(), origin)
-    return Questions(config, rubric, draw_examples(recipe) if config.shots else ())
+    examples = draw_examples(recipe) if config.shots else ()
+    return Questionnaire(config, rubric, examples)
 
 
-def asked(run: Folder, asks: Questions) -> Iterator[Question]:
-    """All questions, in the order of the sets and their shards."""
-    for pairs in asks.config.sets:
+def list_questions(run: Folder, questionnaire: Questionnaire) -> Iterator[Question]:
+    """All questions about a run's comparisons, in the order of sets, shards and rows;
+    equal ones as often as they occur."""
+    for pairs in questionnaire.config.sets:
         folder = PairsFolder(run / "pairs" / pairs)
         for shard in folder.plan():
             rows = folder.comparisons(shard, TEXTS).to_pylist()
             for row, texts in enumerate(rows):
-                for part in asks.parts(texts["comparison_id"]):
-                    text = asks.text(texts, part)
+                for side in questionnaire.sides(texts["comparison_id"]):
+                    text = questionnaire.text(texts, side)
                     yield Question(
                         pairs,
                         shard.name,
                         row,
                         texts["comparison_id"],
-                        part,
-                        asks.digest(text),
+                        side,
+                        questionnaire.digest(text),
                         len(text),
                     )
 
 
 def draw_examples(recipe: Recipe) -> tuple[Example, ...]:
-    """The few-shot examples: fixed by the seed, of prompts that are not judged.
+    """judge.shots few-shot examples, drawn by the seed from labelled comparisons whose
+    prompts are not judged; as many labels for a as for b make no example.
 
-    Raises ValueError where there are too few of them.
+    Raises ValueError where there are too few such comparisons.
     """
     config, run = judge_config(recipe), Folder(recipe.run)
     assert config.examples is not None
@@ -100,24 +119,23 @@ def draw_examples(recipe: Recipe) -> tuple[Example, ...]:
         for shard in folder.plan()
         for name in folder.comparisons(shard, TEXTS[:1])[TEXTS[0]].to_pylist()
     }
-    # Labels that disagree by halves say nothing.
-    found = [
+    names = [
         name
         for name, (_, vote) in votes.items()
         if vote and prompt_of(name) not in judged
     ]
-    if len(found) < config.shots:
+    if len(names) < config.shots:
         raise ValueError(
-            f"judge.examples {config.examples!r} has {len(found)} examples whose "
+            f"judge.examples {config.examples!r} has {len(names)} examples whose "
             f"prompt is not judged; judge.shots asks for {config.shots}"
         )
-    found.sort(key=lambda name: unit_hash(config.seed, f"example {name}"))
-    return tuple(_example(config.seed, n, *votes[n]) for n in found[: config.shots])
+    names.sort(key=lambda name: uniform_hash(config.seed, f"example {name}"))
+    return tuple(_example(config.seed, n, *votes[n]) for n in names[: config.shots])
 
 
 def _example(seed: int, comparison_id: str, texts: Texts, vote: int) -> Example:
     a, b = texts["response_a"], texts["response_b"]
-    better_first = unit_hash(seed, f"first {comparison_id}") < 0.5
+    better_first = uniform_hash(seed, f"first {comparison_id}") < 0.5
     better, worse = (a, b) if vote > 0 else (b, a)
     if better_first:
         return Example(texts["prompt"], better, worse, "A")
@@ -125,10 +143,11 @@ def _example(seed: int, comparison_id: str, texts: Texts, vote: int) -> Example:
 
 
 Votes = dict[str, tuple[Texts, int]]
-"""{comparison_id: (texts, labels for a minus labels for b)}."""
+"""{comparison_id: (texts, labels that chose a minus labels that chose b)}."""
 
 
 def _query_votes(folder: PairsFolder) -> Votes:
+    """Votes by the labels of a query set."""
     votes: Votes = {}
     for shard in folder.plan():
         labels = folder.labels(shard, ["comparison_id", "sign"]).to_pydict()
@@ -141,6 +160,7 @@ def _query_votes(folder: PairsFolder) -> Votes:
 
 
 def _file_votes(recipe: Recipe, path: str) -> Votes:
+    """Votes by files of labelled pairs. Raises ValueError naming a row that is none."""
     votes: Votes = {}
     for file in find_files(path):
         for raw in read_rows(file, "train"):
@@ -155,7 +175,7 @@ def _file_votes(recipe: Recipe, path: str) -> Votes:
 
 
 def _render(recipe: Recipe) -> Any:
-    """The chat template that the run's own texts went through."""
+    """A function that renders chats by the template of the run's texts."""
 
     def render(turns: list[Message], add_generation_prompt: bool) -> str:
         from inflib.data.tokenizer import load_tokenizer
@@ -170,7 +190,7 @@ def _render(recipe: Recipe) -> Any:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the questions still to ask will take."""
+    """Requests, tokens and cost of the questions still to ask."""
 
     requests: int
     tokens_in: int
@@ -186,8 +206,9 @@ class Estimate:
 
 
 def estimate(config: JudgeConfig, todo: list[tuple[Question, int]]) -> Estimate:
-    """An upper estimate of the output, a rough one of the input; questions that are
-    asked again, because their answers cannot be read, come on top."""
+    """What questions, each with the number of its repeat, will take: about how many
+    tokens in, at most how many out. Questions that are asked again because an answer
+    cannot be read come on top."""
     characters = sum(question.num_characters for question, _ in todo)
     tokens_in = -(-characters // CHARACTERS_PER_TOKEN)
     tokens_out = len(todo) * config.max_tokens
@@ -197,23 +218,25 @@ def estimate(config: JudgeConfig, todo: list[tuple[Question, int]]) -> Estimate:
 
 
 def cost(config: JudgeConfig, tokens_in: int, tokens_out: int) -> float:
-    """Price of some tokens."""
+    """Price of tokens read and written, in the currency of the config's prices."""
     return (config.price_in * tokens_in + config.price_out * tokens_out) / 1e6
 
 
 def chunks(
     todo: list[tuple[Question, int]], config: JudgeConfig
 ) -> list[list[tuple[Question, int]]]:
-    """The questions, with the numbers of their repeats, as units of work of one shard.
+    """Questions, each with the number of its repeat, in order, cut into chunks of one
+    shard each.
 
-    A unit keeps a worker's requests under way for some rounds.
+    A chunk has at most 16 questions for each request that a worker has under way, and
+    no more than its share of all questions.
     """
     most = min(16 * config.at_once, -(-len(todo) // config.workers))
-    found: list[list[tuple[Question, int]]] = []
+    chunked: list[list[tuple[Question, int]]] = []
     for item in todo:
-        last = found[-1][-1][0] if found else None
+        last = chunked[-1][-1][0] if chunked else None
         same = last and (last.pairs, last.shard) == (item[0].pairs, item[0].shard)
-        if not same or len(found[-1]) >= most:
-            found.append([])
-        found[-1].append(item)
-    return found
+        if not same or len(chunked[-1]) >= most:
+            chunked.append([])
+        chunked[-1].append(item)
+    return chunked

@@ -1,1 +1,1 @@
-"""Stage 2: the LoRA reward model: train it, load it, run it."""
+"""Stage 2 of 5: labels to a LoRA reward model, and token ids to its rewards."""

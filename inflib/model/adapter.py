@@ -1,8 +1,9 @@
-"""A trained LoRA adapter with its score head: two files, read into memory, checked.
+"""A PEFT adapter folder to a checked LoRA adapter, and onto its base model.
 
-In memory, so that an adapter on S3 needs no local disk. The known traps, each refused
-here: an adapter without its score head (rewards would be random), one that is no LoRA
-reward model, weights in a pickle, weights that the model does not take.
+The two files are read into memory, so that an adapter on S3 needs no local disk. The
+known traps are refused here: an adapter without its score head (rewards would be
+random), one that is no LoRA reward model, weights in a pickle, weights that the model
+does not take.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 @dataclass(frozen=True)
 class Adapter:
-    """The files of a PEFT adapter folder."""
+    """The contents of the two files of a PEFT adapter folder."""
 
     url: str
     config: bytes
@@ -32,23 +33,32 @@ class Adapter:
 
     @property
     def sha256(self) -> str:
-        """Digest of both files."""
+        """SHA-256 of both files."""
         return hashlib.sha256(self.config + b"\0" + self.weights).hexdigest()
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Numbers of each tensor, by its name in the file."""
-        return {name: math.prod(e["shape"]) for name, e in self._header().items()}
+        """Number of entries of each tensor, by its name in the file."""
+        return {
+            name: math.prod(tensor["shape"]) for name, tensor in self._header().items()
+        }
 
     def _header(self) -> dict[str, Any]:
-        """Names, shapes and dtypes, by the safetensors format: a length, then JSON."""
+        """Shape and dtype of each tensor. A safetensors file begins with them: 8 bytes
+        of length, then JSON."""
         length = int.from_bytes(self.weights[:8], "little")
         header = json.loads(self.weights[8 : 8 + length])
-        return {name: e for name, e in header.items() if name != "__metadata__"}
+        return {
+            name: tensor for name, tensor in header.items() if name != "__metadata__"
+        }
 
 
 def read_adapter(folder: Folder) -> Adapter:
-    """Raises ValueError saying why its rewards would be wrong."""
+    """The adapter in a folder.
+
+    Raises ValueError, saying why its rewards would be wrong, unless the folder holds a
+    LoRA adapter of a reward model with its score head, in safetensors.
+    """
     try:
         config = folder.read_bytes(CONFIG)
     except FileNotFoundError:
@@ -73,20 +83,25 @@ def read_adapter(folder: Folder) -> Adapter:
 
 
 def attach(base: nn.Module, adapter: Adapter) -> PeftModel:
-    """Base model with the adapter and its score head, in eval mode.
+    """The base model with the adapter and its score head, in eval mode.
 
-    Raises ValueError when the model does not take all of the adapter's weights.
+    Raises ValueError when the model does not take all of the adapter's weights, or
+    needs more of them.
     """
     config = PeftConfig.from_peft_type(**json.loads(adapter.config))
     config.inference_mode = False
     model = get_peft_model(base, config)
     weights = safetensors.torch.load(adapter.weights)
-    found = set_peft_model_state_dict(model, weights)
-    lost = [n for n in found.missing_keys if "lora_" in n or "modules_to_save" in n]
-    if lost or found.unexpected_keys:
+    mismatch = set_peft_model_state_dict(model, weights)
+    missing = [
+        name
+        for name in mismatch.missing_keys
+        if "lora_" in name or "modules_to_save" in name
+    ]
+    if missing or mismatch.unexpected_keys:
         raise ValueError(
             f"{adapter.url}: {model.get_base_model().config.model_type} model and "
-            f"adapter do not fit: {[*lost, *found.unexpected_keys][:3]}"
+            f"adapter do not fit: {[*missing, *mismatch.unexpected_keys][:3]}"
         )
     set_dtypes(model)
     return model.eval()

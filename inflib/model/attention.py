@@ -1,8 +1,12 @@
-"""Attention over flat batches: units apart, tails of a unit hidden from each other.
+"""Attention within a flat batch: each token sees what it sees in its own sequence.
 
-A token sees itself, the earlier tokens of its own tail, and its unit's prefix: what it
-sees in its own full sequence. Registered with transformers as "flat_<implementation>";
-model code calls it in each layer, and it calls transformers' own implementation:
+    t  tokens of the batch     q, k  tokens of one unit, as queries and as keys
+    h  query heads     g  key and value heads     f  features of a head
+
+A token sees itself, the earlier tokens of its own tail, and its unit's prefix: other
+units, and the other tail of its own unit, are hidden. Registered with transformers as
+"flat_<implementation>"; model code calls it in each layer, and it calls transformers'
+own implementation:
 
     sdpa, eager       once per unit, with that unit's additive mask
     flex_attention    once, with a block mask built from the layout: no dense mask
@@ -33,10 +37,10 @@ _ALLOWED_LAYERS = {"full_attention", "sliding_attention"}
 
 
 def longest_flat(config: PretrainedConfig) -> int:
-    """Longest sequence that a model of this config can take in a flat batch.
+    """Tokens of the longest sequence that such a model can take in a flat batch.
 
-    0 for models that cannot: encoders, layers that are not attention, classes of their
-    own. A sliding window is no obstacle up to its length.
+    0 for models that cannot: encoders, models with layers other than attention, models
+    that are not of transformers' generic classes. With a sliding window: its length.
     """
     try:
         family = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
@@ -58,26 +62,27 @@ def longest_flat(config: PretrainedConfig) -> int:
 
 @contextmanager
 def flat_attention(backbone: nn.Module) -> Iterator[None]:
-    """Let the model's layers take a `layout` while the block runs."""
+    """While the block runs, attention follows the `layout` given to the backbone."""
     config: Any = backbone.config
-    usual = config._attn_implementation
-    config._attn_implementation = _PREFIX + usual
+    implementation = config._attn_implementation
+    config._attn_implementation = _PREFIX + implementation
     try:
         yield
     finally:
-        config._attn_implementation = usual
+        config._attn_implementation = implementation
 
 
 def allowed(layout: Layout, start: int, stop: int) -> Tensor:
-    """Boolean mask [query, key] of the tokens start to stop of one unit."""
+    """Boolean [query, key] mask of one unit, the tokens start to stop: True is seen."""
     tail = layout.tail[start:stop]
     place = torch.arange(stop - start, device=tail.device)
-    own = (tail[None, :] == 0) | (tail[None, :] == tail[:, None])
-    return own & (place[None, :] <= place[:, None])
+    same_sequence = (tail[None, :] == 0) | (tail[None, :] == tail[:, None])
+    return same_sequence & (place[None, :] <= place[:, None])
 
 
 def unit_masks(layout: Layout, dtype: torch.dtype) -> list[Float[Tensor, "1 1 q k"]]:
-    """Each unit's mask to be added to its attention scores, made once per batch."""
+    """Each unit's mask to add to its attention scores: 0 where a query sees a key,
+    else -inf. Made once per batch."""
     if dtype not in layout.cache:
         # Additive: eager attention adds its mask, and would add a boolean one too.
         layout.cache[dtype] = [
@@ -90,20 +95,25 @@ def unit_masks(layout: Layout, dtype: torch.dtype) -> list[Float[Tensor, "1 1 q 
 
 
 def block_mask(layout: Layout) -> BlockMask:
-    """The same for FlexAttention, from blocks that units touch; nothing [t, t]."""
+    """The same mask for FlexAttention, of all units at once.
+
+    Built from the 128-token blocks that units touch: nothing of [t, t] is made.
+    """
     if "blocks" not in layout.cache:
         t = layout.bounds[-1]
         unit, tail = layout.unit, layout.tail
         starts = torch.tensor(layout.bounds[:-1], device=unit.device)
-        queries = torch.arange(-(-t // _BLOCK), device=unit.device)
-        first = starts[unit[queries * _BLOCK]] // _BLOCK
-        count = queries - first + 1
-        columns = torch.arange(len(queries), device=unit.device)
-        kv = torch.minimum(first[:, None] + columns[None, :], queries[:, None])
+        query_blocks = torch.arange(-(-t // _BLOCK), device=unit.device)
+        first = starts[unit[query_blocks * _BLOCK]] // _BLOCK
+        num_key_blocks = query_blocks - first + 1
+        columns = torch.arange(len(query_blocks), device=unit.device)
+        key_blocks = torch.minimum(
+            first[:, None] + columns[None, :], query_blocks[:, None]
+        )
 
         layout.cache["blocks"] = BlockMask.from_kv_blocks(
-            count.int()[None, None],
-            kv.int()[None, None],
+            num_key_blocks.int()[None, None],
+            key_blocks.int()[None, None],
             BLOCK_SIZE=_BLOCK,
             mask_mod=lambda _b, _h, q, k: (
                 (unit[q] == unit[k])
@@ -130,14 +140,14 @@ def _per_unit(implementation: str) -> Any:
         eager = vars(sys.modules[type(module).__module__]).get(
             "eager_attention_forward"
         )
-        inner = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager)
+        usual = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager)
         masks = unit_masks(layout, query.dtype)
         sizes = [mask.shape[-1] for mask in masks]
         # split, not slices: the gradient of a slice is as large as the whole
-        parts = (states.split(sizes, dim=2) for states in (query, key, value))
+        by_unit = (states.split(sizes, dim=2) for states in (query, key, value))
         outputs = [
-            inner(module, q, k, v, mask, **settings)[0]
-            for q, k, v, mask in zip(*parts, masks, strict=True)
+            usual(module, q, k, v, mask, **settings)[0]
+            for q, k, v, mask in zip(*by_unit, masks, strict=True)
         ]
         return torch.cat(outputs, dim=1), None
 
@@ -155,9 +165,9 @@ def _by_blocks(
     sliding_window: int | None = None,
     **settings: Any,
 ) -> tuple[Tensor, None]:
-    inner = ALL_ATTENTION_FUNCTIONS["flex_attention"]
+    flex_attention = ALL_ATTENTION_FUNCTIONS["flex_attention"]
     mask = block_mask(layout)
-    return inner(module, query, key, value, mask, **settings)[0], None
+    return flex_attention(module, query, key, value, mask, **settings)[0], None
 
 
 AttentionInterface.register(_PREFIX + "sdpa", _per_unit("sdpa"))

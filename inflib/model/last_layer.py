@@ -1,6 +1,6 @@
-"""The last layer, computed for reward tokens only.
+"""The last layer, computed for reward tokens only: the same rewards in less time.
 
-    t  tokens     r  rewards     f  features
+    r  reward tokens: the last token of each sequence, where its reward is read
 
 Nothing but the reward tokens' final hidden states is read. In the last layer of a
 decoder, keys and values are needed for every token, but queries, the attention's output
@@ -21,8 +21,11 @@ _TOKENWISE = ("self_attn.q_proj", "self_attn.o_proj", "mlp")
 
 @contextmanager
 def reward_tokens_only(backbone: nn.Module, last: Int[Tensor, " r"]) -> Iterator[None]:
-    """Restrict the last layer's tokenwise maps to the tokens `last` of the flattened
-    batch while the block runs; a layer without such maps is left whole."""
+    """While the block runs, the last layer's token-by-token maps compute `last` alone.
+
+    last: places of the reward tokens in the flattened batch. A layer without such maps
+    is left as it is.
+    """
     layers: Any = getattr(backbone, "layers", None)
     with ExitStack() as stack:
         for name in _TOKENWISE if isinstance(layers, nn.ModuleList) else ():
@@ -37,6 +40,7 @@ def reward_tokens_only(backbone: nn.Module, last: Int[Tensor, " r"]) -> Iterator
 
 
 def _around(last: Int[Tensor, " r"]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Hooks for before and after a map: pick the tokens `last`; zeros for the rest."""
     shape: list[int] = []
 
     def gather(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -45,7 +45,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the units of a flat batch lie, for attention."""
+    """Where the units of a flat batch lie, so that attention keeps them apart."""
 
     bounds: list[int]
     """Unit i is tokens bounds[i] to bounds[i + 1]."""
@@ -62,21 +62,21 @@ class Layout:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some units, ready for the model."""
+    """Token ids of several units, ready for the model, and where rewards are read."""
 
     input_ids: Int[Tensor, "rows t"]
     attention_mask: Int[Tensor, "rows t"] | None
-    """Of padded rows; None in a flat batch."""
+    """1 on tokens, 0 on padding; None in a flat batch."""
 
     position_ids: Int[Tensor, "1 t"] | None
-    """Of a flat batch; None in padded rows, whose positions the model knows."""
+    """Positions in a flat batch; None for padded rows: the model counts by itself."""
 
     layout: Layout | None
-    """Of a flat batch."""
+    """Where the units of a flat batch lie; None for padded rows."""
 
     last: Int[Tensor, " r"]
-    """Each sequence's true last token, whatever the pad id is: where its reward is
-    read, in the flattened batch. A unit's sequences are neighbours."""
+    """Place in the flattened batch of each sequence's true last token, whatever the pad
+    id is: its reward is read there. A unit's sequences are neighbours."""
 
     num_units: int
 
@@ -118,9 +118,10 @@ class Batch:
 def plan_batches(
     units: Iterable[Unit], token_budget: int, flat: bool
 ) -> Iterator[list[Unit]]:
-    """Consecutive units per batch, at most token_budget tokens, padding included.
+    """Cut the units, in their order, into batches of at most token_budget tokens.
 
-    A single unit over the budget is a batch of its own.
+    Padding included; a single unit over the budget is a batch by itself. flat: whether
+    `pack` will make flat rows of the batches, or padded rows.
     """
     batch: list[Unit] = []
     tokens, rows, longest = 0, 0, 0
@@ -137,7 +138,7 @@ def plan_batches(
 
 
 def pack(units: Sequence[Unit], flat: bool, pad_id: int) -> Batch:
-    """A batch in one of the two forms; pad_id fills padded rows."""
+    """One batch of the units: a flat row, or rows padded with pad_id."""
     return _flat(units) if flat else _rows(units, pad_id)
 
 
@@ -158,14 +159,14 @@ def _flat(units: Sequence[Unit]) -> Batch:
     last: list[int] = []
     bounds = [0]
     for unit in units:
-        shared = len(unit.prefix)
-        end_of_prefix = len(ids) + shared - 1
+        prefix_length = len(unit.prefix)
+        end_of_prefix = len(ids) + prefix_length - 1
         ids += unit.prefix
-        positions += range(shared)
-        tails += [0] * shared
+        positions += range(prefix_length)
+        tails += [0] * prefix_length
         for number, tail in enumerate(unit.tails, start=1):
             ids += tail
-            positions += range(shared, shared + len(tail))
+            positions += range(prefix_length, prefix_length + len(tail))
             tails += [number] * len(tail)
             last.append(len(ids) - 1 if tail else end_of_prefix)
         bounds.append(len(ids))

@@ -1,4 +1,6 @@
-"""The reward model: base + LoRA + score head, and its rewards.
+"""The reward model (base + LoRA + score head): batches of tokens to rewards.
+
+    u  units of a batch     r  rewards (u, or 2u)     l  layers     f  features
 
 The known traps avoided here: padding side, a pad token equal to EOS (the reward would
 be read one token early), dropout left on. Those of an adapter's files: `adapter`.
@@ -24,7 +26,10 @@ from inflib.model.packing import Batch
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 HEADS = ("score", "classifier")
+"""Names of the score head in transformers' models: decoders, encoders."""
+
 _HASHED_WHOLE = 256 * 2**20
+"""Bytes up to which a file is hashed whole."""
 
 
 def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
@@ -48,28 +53,32 @@ def set_dtypes(model: PeftModel) -> None:
         if "lora_" in name:
             module.to(dtype)
         else:
-            module.float().register_forward_pre_hook(_to_own_dtype)
+            module.float().register_forward_pre_hook(_to_weight_dtype)
 
 
-def _to_own_dtype(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+def _to_weight_dtype(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
     return (args[0].to(module.weight.dtype),)  # type: ignore[arg-type]
 
 
 def trained_linears(model: nn.Module) -> dict[str, nn.Linear]:
     """Every linear map with trainable weights, by PEFT's name, in the model's order.
 
-    These are the blocks of theta: each lora_A, each lora_B, the score head. Raises
+    These are the blocks of a gradient: each lora_A, each lora_B, the score head. Raises
     ValueError for a trainable parameter that is not one of a plain nn.Linear.
     """
     linears: dict[str, nn.Linear] = {}
     for name, module in model.named_modules():
-        own = [n for n, p in module.named_parameters(recurse=False) if p.requires_grad]
-        if not own:
+        trained = [
+            parameter_name
+            for parameter_name, parameter in module.named_parameters(recurse=False)
+            if parameter.requires_grad
+        ]
+        if not trained:
             continue
         if type(module) is not nn.Linear:
             raise ValueError(
-                f"the adapter trains {name}.{own[0]} ({type(module).__name__}): only "
-                "LoRA on linear layers and a linear score head are supported"
+                f"the adapter trains {name}.{trained[0]} ({type(module).__name__}): "
+                "only LoRA on linear layers and a linear score head are supported"
             )
         linears[name] = module
     if not linears:
@@ -78,7 +87,7 @@ def trained_linears(model: nn.Module) -> dict[str, nn.Linear]:
 
 
 def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
-    """Reward of each sequence, read at its true last token (encoders: at [CLS])."""
+    """Reward of each sequence, read at its true last token (encoders: at its first)."""
     classifier = _classifier(model)
     if not hasattr(classifier, "score"):
         return classifier(**_inputs(batch)).logits[:, 0]
@@ -87,13 +96,13 @@ def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
 
 
 def hidden_states(model: nn.Module, batch: Batch) -> Float[Tensor, "l r f"]:
-    """After every layer, where the reward of each sequence is read."""
+    """Hidden state after every layer, at the token where the reward is read."""
     classifier = _classifier(model)
     if not hasattr(classifier, "score"):
-        found = classifier(**_inputs(batch), output_hidden_states=True).hidden_states
-        return torch.stack([layer[:, 0] for layer in found[1:]])
-    found = _decode(classifier, batch, output_hidden_states=True).hidden_states
-    return torch.stack([layer.flatten(0, 1)[batch.last] for layer in found[1:]])
+        layers = classifier(**_inputs(batch), output_hidden_states=True).hidden_states
+        return torch.stack([layer[:, 0] for layer in layers[1:]])
+    layers = _decode(classifier, batch, output_hidden_states=True).hidden_states
+    return torch.stack([layer.flatten(0, 1)[batch.last] for layer in layers[1:]])
 
 
 def _classifier(model: nn.Module) -> Any:
@@ -104,8 +113,8 @@ def _inputs(batch: Batch) -> dict[str, Any]:
     return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
 
 
-def _decode(classifier: Any, batch: Batch, **asked: Any) -> Any:
-    """Output of a decoder's layers; in the last one, of the reward tokens alone."""
+def _decode(classifier: Any, batch: Batch, **options: Any) -> Any:
+    """A decoder's output, which is right at reward tokens alone (see last_layer)."""
     backbone = getattr(classifier, classifier.base_model_prefix)
     inputs = _inputs(batch)
     with ExitStack() as stack:
@@ -113,20 +122,22 @@ def _decode(classifier: Any, batch: Batch, **asked: Any) -> Any:
             inputs |= {"position_ids": batch.position_ids, "layout": batch.layout}
             stack.enter_context(flat_attention(backbone))
         stack.enter_context(reward_tokens_only(backbone, batch.last))
-        return backbone(**inputs, use_cache=False, **asked)
+        return backbone(**inputs, use_cache=False, **options)
 
 
 def unit_values(model: nn.Module, batch: Batch) -> Float[Tensor, " u"]:
-    """r(a) - r(b) of each comparison; the reward of each single response."""
-    found = rewards(model, batch)
-    if len(found) == batch.num_units:
-        return found
-    return found[0::2] - found[1::2]
+    """Value of each unit: r(a) - r(b) of a comparison, the reward of a response."""
+    values = rewards(model, batch)
+    if len(values) == batch.num_units:
+        return values
+    return values[0::2] - values[1::2]
 
 
 def digest_folder(folder: str) -> str:
-    """SHA-256 over a local folder's files: names and contents (of weight files over
-    256 MiB: size, first and last MiB)."""
+    """SHA-256 of a local folder's files, their names and contents.
+
+    Of a file over 256 MiB: size, first MiB and last MiB instead of the contents.
+    """
     total = hashlib.sha256()
     for path in sorted(Path(folder).iterdir()):
         if path.is_file():

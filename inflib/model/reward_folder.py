@@ -1,4 +1,4 @@
-"""The folder reward_model/: adapter, score head, tokenizer and metrics of a run."""
+"""A run's adapter (its reward_model/, or the user's own) to a loaded reward model."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ from inflib.storage.folder import Folder
 
 
 def adapter_folder(recipe: Recipe) -> Folder:
-    """Where the adapter is: the user's own, or the one that `train` wrote."""
+    """Folder of the adapter: `model.adapter`, or the one that `train` wrote."""
     return Folder(recipe.model.adapter or (Folder(recipe.run) / "reward_model").url)
 
 
@@ -27,9 +27,9 @@ def load_reward_model(recipe: Recipe, device: torch.device) -> tuple[nn.Module, 
 
 
 def describe_model(recipe: Recipe) -> dict[str, Any]:
-    """Digests of adapter and base.
+    """{"adapter_sha256", "base_sha256"}: where they are equal, so are the margins.
 
-    Equal digests, equal margins. The base's weights are not read into memory.
+    A base from the Hub is digested by name and revision, a local one by its files.
     """
     adapter = read_adapter(adapter_folder(recipe))
     return {

@@ -1,4 +1,4 @@
-"""LoRA reward model with TRL: Bradley-Terry loss on the labels of pairs/train.
+"""Labels of pairs/train to a LoRA reward model, by TRL with the Bradley-Terry loss.
 
 TRL and datasets are imported inside functions: the rest of inflib runs without them.
 """
@@ -27,8 +27,11 @@ _SAVED = (".json", ".safetensors", ".txt", ".model")
 def labelled_ids(
     folder: PairsFolder, with_margin: bool, edits: Edits | None = None
 ) -> Any:
-    """`datasets.Dataset` of chosen_ids, rejected_ids and, if asked, the margin that
-    the loss requires; one row per label that is not dropped by an edit."""
+    """`datasets.Dataset` with a row for each label: chosen_ids, rejected_ids, margin.
+
+    margin: what the loss requires r(chosen) - r(rejected) to exceed; only with
+    with_margin. edits: dropped labels have no row, flipped ones are turned round.
+    """
     import datasets
 
     chosen: list[list[int]] = []
@@ -58,7 +61,7 @@ def labelled_ids(
 
 
 class ShowProgress(TrainerCallback):
-    """Optimiser steps done, on the first worker."""
+    """Progress lines, in optimizer steps; printed by the first worker."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step and state.is_world_process_zero:
@@ -72,7 +75,10 @@ class ShowProgress(TrainerCallback):
 
 
 class NameCheckpoints(TrainerCallback):
-    """Says in a checkpoint whose it is; must come before what uploads it."""
+    """Writes into each checkpoint the name of the training that it belongs to.
+
+    Among the callbacks it must precede the one that uploads checkpoints.
+    """
 
     FILE = "training.txt"
 
@@ -84,7 +90,7 @@ class NameCheckpoints(TrainerCallback):
         (folder / self.FILE).write_text(self._name)
 
     def names(self, folder: Path) -> bool:
-        """Whether a checkpoint is of this training."""
+        """Whether the checkpoint in a folder belongs to this training."""
         file = folder / self.FILE
         return file.exists() and file.read_text() == self._name
 
@@ -94,7 +100,7 @@ def build_trainer(
 ) -> Any:
     """TRL RewardTrainer for this process, one of recipe.train.workers.
 
-    edits: of the training labels.
+    edits: flips and drops of training labels. output_dir: where checkpoints go.
     """
     from trl import RewardConfig, RewardTrainer
 
@@ -121,7 +127,7 @@ def build_trainer(
         // (config.workers * config.micro_batch_size),
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.schedule,
-        warmup_steps=config.warmup_share,  # a share, being below 1
+        warmup_steps=config.warmup_share,  # below 1: a share of the steps
         weight_decay=config.weight_decay,
         bf16=config.bf16,
         gradient_checkpointing=config.gradient_checkpointing,
@@ -162,8 +168,11 @@ def save_reward_model(trainer: Any, scratch: str, target: Folder) -> None:
 
 
 def _ordered(adapter_config: str) -> str:
-    """The same adapter in the same bytes: PEFT writes sets of module names, whose
-    order differs from process to process, and sketches are bound to these bytes."""
+    """The config with its lists of module names sorted.
+
+    PEFT writes sets, whose order differs between processes, and sketches are bound to
+    the digest of these bytes.
+    """
     fields = json.loads(adapter_config)
     for name in ("target_modules", "modules_to_save"):
         if isinstance(fields[name], list):

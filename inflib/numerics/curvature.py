@@ -1,4 +1,4 @@
-"""Curvature H of the loss: weights of labels, DataInf's closed form. Tensors only.
+"""Margins, signs and norms of labels to the curvature H of their loss.
 
     n  labels     k  entries of a sketch     q  query vectors
 
@@ -22,7 +22,7 @@ empirical_fisher and mean h |s|^2 for gauss_newton. DataInf's lambda is a square
 gradient *entry*: datainf_damping * mean |g|^2 / D, D being the number of parameters
 (with K, the sketch size, it would be D / K times larger); datainf_layer takes mean
 |g|^2 and D of each layer by itself.
-Departure: inner products come from sketches, |g_i|^2 is the exact norm.
+Departure: inner products come from sketches, |g_i|^2 is the exact squared norm.
 """
 
 from collections.abc import Callable
@@ -31,8 +31,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-OfLabels = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(margins, signs, required margins) of labels to a number for each."""
+WeightFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(margins, signs, required margins) of labels to a weight of each."""
 
 
 def loss_weights(
@@ -40,7 +40,10 @@ def loss_weights(
     signs: Float[Tensor, " n"],
     required: Float[Tensor, " n"],
 ) -> Float[Tensor, " n"]:
-    """w of each label: loss gradient = w * margin gradient of its comparison."""
+    """w = -sigmoid(c - z m) z of each label, the derivative of its loss in the margin.
+
+    Its loss gradient is w times the margin gradient of its comparison.
+    """
     return -torch.sigmoid(required - signs * margins) * signs
 
 
@@ -49,7 +52,7 @@ def hessian_weights(
     signs: Float[Tensor, " n"],
     required: Float[Tensor, " n"],
 ) -> Float[Tensor, " n"]:
-    """h of each label: loss Hessian in the margin; at most 1/4."""
+    """h of each label, the second derivative of its loss in the margin; at most 1/4."""
     excess = signs * margins - required
     return torch.sigmoid(excess) * torch.sigmoid(-excess)
 
@@ -57,9 +60,10 @@ def hessian_weights(
 def datainf_coefficients(
     weights: Float[Tensor, " n"], sq_norms: Float[Tensor, " n"], lam: float
 ) -> Float[Tensor, " n"]:
-    """w^2 / (lambda + w^2 |s|^2) of each label.
+    """w^2 / (lambda + w^2 |s|^2) of each label; sq_norms: |s|^2.
 
-    Summed by comparison, sum_i g_i (g_i . v) / (lambda + |g_i|^2) over labels is
+    With coefficient_c the sum of these over the labels of comparison c, DataInf's sum
+    over labels, sum_i g_i (g_i . v) / (lambda + |g_i|^2), is the sum over comparisons
     sum_c coefficient_c s_c (s_c . v).
     """
     squares = weights.square()
@@ -72,9 +76,11 @@ def datainf_ihvp(
     num_labels: float,
     lam: float,
 ) -> Float[Tensor, "k q"]:
-    """H^-1 v, given sum_c coefficient_c s_c (s_c . v) over all comparisons.
+    """DataInf's H^-1 v of each vector v, by Eq. (5).
 
-    lam 0 (all gradients of a layer are zero): v, which no such gradient sees.
+    products: sum_c coefficient_c s_c (s_c . v) over all comparisons. With lam 0, which
+    means that all gradients of a layer are zero, v itself: its inner products with
+    those gradients are zero whatever it is.
     """
     if lam == 0:
         return vectors

@@ -1,6 +1,6 @@
-"""The damping that a query set's scores are computed with.
+"""Scores of a sweep of dampings to the damping that each query set is scored with.
 
-    k  entries of a sketch     q  query sets     g  query groups     l  dampings
+    n  labels     l  dampings     g  query groups
 
 It is chosen without knowing which labels are wrong: for each query set, the smallest
 damping of the sweep whose scores are reliable, that is, whose ranks of training labels
@@ -20,25 +20,30 @@ _HALVINGS = 10
 
 
 @dataclass(frozen=True)
-class Tried:
+class Candidate:
     """One damping of the sweep."""
 
     damping: float
+    """Relative to the trace of H."""
+
     reliability: float
+    """Rank correlation of the scores by halves of the query set."""
+
     residual: float
-    """Of its solution, relative to the query vector."""
+    """Residual of conjugate gradients at this damping, relative to the query vector."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The damping of one query set, and why."""
+    """The damping of one query set, and the sweep that it was chosen from."""
 
     damping: float
     reliability: float
     reliable: bool
-    """Whether its reliability reaches what was asked for."""
+    """Whether the reliability reaches `score.reliability`."""
 
-    sweep: list[Tried]
+    sweep: list[Candidate]
+    """All dampings, ascending."""
 
 
 def choose(
@@ -47,27 +52,31 @@ def choose(
     residuals: Float[Tensor, " l"],
     threshold: float,
 ) -> tuple[int, Choice]:
-    """(place of the damping in the sweep, the choice) of one query set.
+    """(index in `dampings`, choice) of the smallest damping with reliable scores.
 
-    scores: of a sample of labels, what each group adds; dampings: ascending; residuals:
-    of the solutions. Where no damping is reliable, the largest one is taken: nothing
-    says that a correction can be afforded.
+    Where none reaches the threshold it is the largest damping: nothing says that a
+    correction can be afforded. scores: influence of a sample of labels on one query
+    set, as shares of its query groups; dampings: ascending; residuals: of conjugate
+    gradients.
     """
-    rhos = [reliability(scores[:, i].numpy()) for i in range(len(dampings))]
-    good = [i for i, rho in enumerate(rhos) if rho >= threshold]
-    best = good[0] if good else len(dampings) - 1
+    reliabilities = [reliability(scores[:, i].numpy()) for i in range(len(dampings))]
+    reliable = [i for i, rho in enumerate(reliabilities) if rho >= threshold]
+    best = reliable[0] if reliable else len(dampings) - 1
     sweep = [
-        Tried(damping, rho, float(residual))
-        for damping, rho, residual in zip(dampings, rhos, residuals, strict=True)
+        Candidate(damping, rho, float(residual))
+        for damping, rho, residual in zip(
+            dampings, reliabilities, residuals, strict=True
+        )
     ]
-    return best, Choice(dampings[best], rhos[best], bool(good), sweep)
+    return best, Choice(dampings[best], reliabilities[best], bool(reliable), sweep)
 
 
 def reliability(scores: Float[np.ndarray, "n g"]) -> float:
-    """Rank correlation of the labels' scores by two random halves of the query groups.
+    """Spearman correlation of the labels' scores by two random halves of the query set.
 
-    scores: what each group adds. Mean over seeded halvings; 0 when fewer than two
-    groups say anything, or all scores are equal.
+    scores: influence of labels, as shares of the query groups. The mean over seeded
+    halvings; 0 when fewer than two query groups have a score other than 0, when there
+    are fewer than two labels, or when a half gives all labels the same score.
     """
     from scipy.stats import rankdata
 
@@ -75,12 +84,12 @@ def reliability(scores: Float[np.ndarray, "n g"]) -> float:
     if filled.shape[1] < 2 or len(filled) < 2:
         return 0.0
     rng = np.random.default_rng(0)
-    found = []
+    correlations = []
     for _ in range(_HALVINGS):
-        first = rng.permutation(filled.shape[1])[: filled.shape[1] // 2]
-        half = filled[:, first].sum(1)
+        drawn = rng.permutation(filled.shape[1])[: filled.shape[1] // 2]
+        half = filled[:, drawn].sum(1)
         ranks = np.stack([rankdata(half), rankdata(filled.sum(1) - half)])
         if (np.ptp(ranks, axis=1) == 0).any():
             return 0.0
-        found.append(np.corrcoef(ranks)[0, 1])
-    return float(np.mean(found))
+        correlations.append(np.corrcoef(ranks)[0, 1])
+    return float(np.mean(correlations))

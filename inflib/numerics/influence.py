@@ -1,11 +1,15 @@
-"""Influence and flip effect of labels. Pure tensor math.
+"""Products s . H^-1 v and loss weights to influence and flip effect of every label.
 
     c  comparisons     n  labels     k  entries of a sketch     q  query vectors
 
-Influence of label i on query set j is -v_j^T H^-1 g_i: positive when up-weighting the
-label raises the query loss, so that it is harmful (Koh & Liang, ICML 2017,
-arXiv:1703.04730, Eq. (2)). The flip effect is influence of the flipped label minus
-influence as labelled: negative when the flip lowers the query loss.
+A label's loss gradient is g = w s, with its loss weight w (numerics.curvature) and the
+margin gradient s of its comparison. Influence of label i on query set j is
+-v_j^T H^-1 g_i: positive when up-weighting the label raises the query loss, so that it
+is harmful (Koh & Liang, ICML 2017, arXiv:1703.04730, Eq. (2)). The flip effect is
+influence of the flipped label minus influence as labelled: negative when the flip
+lowers the query loss.
+
+`rows` says which comparison each label is on.
 """
 
 import torch
@@ -16,10 +20,10 @@ from torch import Tensor
 def by_comparison(
     terms: Float[Tensor, " n"], rows: Int[Tensor, " n"], num_comparisons: int
 ) -> Float[Tensor, " c"]:
-    """Sum of the labels' terms, for each comparison.
+    """Sum of `terms` over the labels of each comparison; 0 for one without labels.
 
-    Of loss weights: then `sums @ sketches` is the sum of all loss gradients, n times
-    the query vector v.
+    With loss weights as terms, `sums @ sketches` is the sum of all labels' loss
+    gradients.
     """
     return torch.zeros(num_comparisons, dtype=terms.dtype).index_add_(0, rows, terms)
 
@@ -29,19 +33,20 @@ def influence(
     weights: Float[Tensor, " n"],
     rows: Int[Tensor, " n"],
 ) -> Float[Tensor, "n q"]:
-    """Influence of each label; alignments are s_c . H^-1 v_j."""
+    """Influence of each label on each query; alignments: s_c . H^-1 v_j."""
     return -weights[:, None] * alignments[rows]
 
 
 def flip_effect(
     alignments: Float[Tensor, "c q"],
     weights: Float[Tensor, " n"],
-    flipped: Float[Tensor, " n"],
+    flipped_weights: Float[Tensor, " n"],
     rows: Int[Tensor, " n"],
 ) -> Float[Tensor, "n q"]:
-    """Influence of the flipped label minus influence as labelled.
+    """Influence of each label if flipped minus its influence as labelled.
 
-    weights, flipped: loss weights as labelled and with the sign changed. Without a
-    required margin they differ by the sign z: the effect is -z s . H^-1 v.
+    alignments: s_c . H^-1 v_j; weights, flipped_weights: loss weights as labelled and
+    with the sign changed. Without a required margin they differ by the sign z, and the
+    effect is -z s . H^-1 v.
     """
-    return influence(alignments, flipped - weights, rows)
+    return influence(alignments, flipped_weights - weights, rows)

@@ -1,4 +1,4 @@
-"""Products of stored sketches with vectors, straight on the stored bytes.
+"""Payloads and vectors to inner products and sums, straight on the stored bytes.
 
     n  comparisons of a shard     k  entries of a sketch     q  vectors
 
@@ -8,8 +8,8 @@ largest entry, far below the rounding of the sketches), each product with a plan
 exact, so the result has the same bits in any order, on any machine and with any number
 of threads. CPUs with VNNI instructions multiply bytes almost as fast as they are read;
 elsewhere torch's integer product is some 60 times slower than float32's, which is just
-as exact on few enough terms. float rows are converted some at a time and multiplied in
-float32.
+as exact on few enough terms. Rows stored as floats are converted some at a time and
+multiplied in float32.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 Payload = np.ndarray
-"""[n k] entries as stored: int8, float16 or float32."""
+"""[n k] entries as stored: int8, float16 or float32; sketch = entries * scale."""
 
 _ROWS_AT_ONCE = 128
 _BINS_AT_ONCE = 2048  # sums over rows of so many bins stay in the cache
@@ -35,18 +35,20 @@ _FAST_INTEGERS: bool = torch.cpu._is_vnni_supported()
 
 
 class Vectors:
-    """Vectors to be multiplied with many shards; cut into planes once."""
+    """Vectors to be multiplied with many shards; converted for the product once."""
 
     def __init__(self, values: Float[Tensor, "k q"]) -> None:
         self.values = values
 
     @cached_property
     def in_float32(self) -> Float[Tensor, "k q"]:
+        """The vectors rounded to float32, for float rows."""
         return self.values.float()
 
     @cached_property
     def planes(self) -> tuple[Int[Tensor, "k _"], Float[Tensor, "1 q"]]:
-        """(both planes of each entry side by side [k, 2 q], steps)."""
+        """(both planes of each entry side by side [k, 2 q], step of each vector), for
+        int8 rows."""
         planes, steps = _planes(self.values, 0)
         return planes.permute(1, 0, 2).flatten(1).contiguous(), steps
 
@@ -54,12 +56,16 @@ class Vectors:
 def times(
     payload: Payload, scales: Float[Tensor, " n"], vectors: Vectors
 ) -> Float[Tensor, "n q"]:
-    """Inner product of every sketch with every vector, in float64."""
+    """Inner product of every sketch with every vector, as float64.
+
+    Exact for int8 rows, but for the vectors' rounding to 15 bits and a sign; summed in
+    float32 for others.
+    """
     if payload.dtype == np.int8:
         total = _exact_times(torch.from_numpy(payload), *vectors.planes)
     else:
-        parts = [part @ vectors.in_float32 for _, part in _in_float32(payload)]
-        total = torch.cat(parts).double()
+        products = [chunk @ vectors.in_float32 for _, chunk in _in_float32(payload)]
+        total = torch.cat(products).double()
     return total * scales[:, None].double()
 
 
@@ -71,7 +77,8 @@ def combine(
 ) -> Float[Tensor, "k q"]:
     """Sum over the sketches of coefficient times sketch, in float64.
 
-    total: what is added to, in place, and returned; `empty_total` has the fast layout.
+    total: is added to, in place, and returned; `empty_total` makes one with the fast
+    memory layout.
     """
     if total is None:
         total = empty_total(payload.shape[1], coefficients.shape[1])
@@ -79,17 +86,18 @@ def combine(
     if payload.dtype == np.int8:
         _exact_combine(scaled, torch.from_numpy(payload), total.T)
     else:
-        for rows, part in _in_float32(payload):
-            total.T.add_(scaled[rows].T.float() @ part)
+        for rows, chunk in _in_float32(payload):
+            total.T.add_(scaled[rows].T.float() @ chunk)
     return total
 
 
 def empty_total(size: int, columns: int) -> Float[Tensor, "k q"]:
-    """Zeros for `combine`: each column lies together in memory."""
+    """Zeros to be added to by `combine`; each column is contiguous in memory."""
     return torch.zeros(columns, size, dtype=torch.float64).T
 
 
 def _in_float32(payload: Payload) -> Iterator[tuple[slice, Float[Tensor, "_ k"]]]:
+    """(rows, their entries in float32), some rows at a time."""
     for start in range(0, len(payload), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         yield rows, torch.from_numpy(payload[rows].astype(np.float32))
@@ -98,8 +106,8 @@ def _in_float32(payload: Payload) -> Iterator[tuple[slice, Float[Tensor, "_ k"]]
 def _exact_times(
     entries: Int[Tensor, "n k"], planes: Int[Tensor, "k _"], steps: Float[Tensor, "1 q"]
 ) -> Float[Tensor, "n q"]:
-    found = _product(entries, planes).view(len(entries), 2, -1)
-    return _join(found.transpose(0, 1)) * steps
+    products = _product(entries, planes).view(len(entries), 2, -1)
+    return _join(products.transpose(0, 1)) * steps
 
 
 def _exact_combine(
@@ -111,9 +119,9 @@ def _exact_combine(
     planes, steps = _planes(coefficients.T.contiguous(), 1)
     rows, size = planes.flatten(0, 1), entries.shape[1]
     for start in range(0, size, _BINS_AT_ONCE):
-        own = slice(start, start + _BINS_AT_ONCE)
-        found = _product(rows, entries[:, own]).unflatten(0, (2, -1))  # [2, q, k]
-        total[:, own].addcmul_(_join(found), steps)
+        bins = slice(start, start + _BINS_AT_ONCE)
+        products = _product(rows, entries[:, bins]).unflatten(0, (2, -1))  # [2, q, k]
+        total[:, bins].addcmul_(_join(products), steps)
 
 
 def _product(
@@ -123,20 +131,20 @@ def _product(
     step = _EXACT if _FAST_INTEGERS else _EXACT_IN_FLOAT32
     total = torch.zeros(len(left), right.shape[1], dtype=torch.float64)
     for start in range(0, len(right), step):
-        own = slice(start, start + step)
+        terms = slice(start, start + step)
         if _FAST_INTEGERS:
-            total += torch._int_mm(left[:, own], right[own])
+            total += torch._int_mm(left[:, terms], right[terms])
         else:
-            total += left[:, own].float() @ right[own].float()
+            total += left[:, terms].float() @ right[terms].float()
     return total
 
 
 def _planes(
     values: Float[Tensor, "i j"], axis: int
 ) -> tuple[Int[Tensor, "2 i j"], Tensor]:
-    """(high, low digits of the values in fixed point, step of each column).
+    """(planes of high and low digits of the values, step of each column).
 
-    value = step * (256 high + low); axis: along which a column runs.
+    value = step * (256 high + low), rounded; axis: the one along which a column runs.
     """
     values = values.double()
     largest = values.abs().amax(axis, keepdim=True)
@@ -148,5 +156,6 @@ def _planes(
 
 
 def _join(products: Float[Tensor, "2 i j"]) -> Float[Tensor, "i j"]:
+    """Products with the values, in steps, of those with both planes."""
     high, low = products
     return 256 * high + low

@@ -1,4 +1,4 @@
-"""Figures of the oversight experiment as PNG files."""
+"""Rows of ablations to the figures of the oversight experiment, PNG by matplotlib."""
 
 from typing import Any
 
@@ -11,25 +11,29 @@ FIELDS = {
     "share at either end": "extremes.png",
     "updates": "updates.png",
 }
-"""What is varied, and the figure that shows it."""
+"""{field of an ablation's rows, which says what is varied: file of its figure}."""
 
-_FIGURES = ("label_accuracy", "cosine", "rm_accuracy")
+_METRICS = ("label_accuracy", "cosine", "rm_accuracy")
 
 
 def draw(folder: Folder, rows: list[dict[str, Any]]) -> None:
-    """One figure for everything that is varied: outcomes over labelers and draws."""
+    """Write a figure for each field of FIELDS: metrics of updated labels by its value,
+    as mean and range over labelers and draws.
+
+    rows: field, value and metrics, as by experiment.ablations.
+    """
     for field, name in FIELDS.items():
-        own = [row for row in rows if row["field"] == field]
+        field_rows = [row for row in rows if row["field"] == field]
         with figure(folder, name, WIDE) as axes:
-            for outcome in _FIGURES:
-                groups: dict[float, list[float]] = {}
-                for row in own:
-                    if outcome in row:  # not every model is retrained
-                        groups.setdefault(row["value"], []).append(row[outcome])
-                if groups:
-                    said = outcome.replace("rm_", "reward-model ").replace("_", " ")
-                    places = sorted(groups)
-                    mean_and_range(axes, places, [groups[p] for p in places], said)
+            for metric in _METRICS:
+                by_value: dict[float, list[float]] = {}
+                for row in field_rows:
+                    if metric in row:  # not every model is retrained
+                        by_value.setdefault(row["value"], []).append(row[metric])
+                if by_value:
+                    label = metric.replace("rm_", "reward-model ").replace("_", " ")
+                    places = sorted(by_value)
+                    mean_and_range(axes, places, [by_value[p] for p in places], label)
             axes.set(xlabel=field, ylabel="mean and range over labelers, draws")
             if field.startswith("query labels"):
                 axes.set_xscale("log")

@@ -1,6 +1,7 @@
-"""One simulated labeler: new weights by every method, and what they are worth.
+"""Influence of one simulated labeler's labels to new weights by every method, and how
+near these come to the expert.
 
-n  labels that count     m  objectives     s  parts of the query set
+    n  labels that count     m  objectives     s  subsets of the query set
 """
 
 from collections.abc import Sequence
@@ -16,17 +17,17 @@ from inflib.data.label_edits import FLIP, Edit, Edits
 from inflib.numerics.uncertainty import t_interval
 from inflib.oversight.expert_weights import (
     agreeing,
-    direction,
     extremes,
+    least_squares,
     outcome,
-    slopes,
+    svm_weights,
 )
 from inflib.oversight.labeling import DISAGREES, FIRST, prefers_first, score_differences
 
 
 @dataclass(frozen=True)
 class LabelerChoices:
-    """A labeler's labels, and in simulations the expert's."""
+    """What a simulated labeler chose, and whether the expert would have."""
 
     pair_ids: list[str]
     differences: Float[np.ndarray, "n m"]
@@ -40,7 +41,10 @@ class LabelerChoices:
 
     @staticmethod
     def read(table: pa.Table, objectives: Sequence[str]) -> "LabelerChoices":
-        """From scored labels. Raises ValueError naming a column that is missing."""
+        """Choices of scored labels, which have the simulation's columns.
+
+        Raises ValueError naming an objective's column that is missing.
+        """
         return LabelerChoices(
             table["pair_id"].to_pylist(),
             score_differences(table, objectives),
@@ -49,15 +53,16 @@ class LabelerChoices:
         )
 
     @property
-    def apart(self) -> Float[np.ndarray, "n m"]:
+    def first_minus_second(self) -> Float[np.ndarray, "n m"]:
         """Scores of the first response minus those of the second."""
         return np.where(self.first[:, None], self.differences, -self.differences)
 
     def flips(self, weights: Float[np.ndarray, " m"]) -> Bool[np.ndarray, " n"]:
-        """Labels that a labeler with these weights would turn round."""
-        return prefers_first(weights, self.apart) != self.first
+        """Labels whose other response a labeler with these weights would choose."""
+        return prefers_first(weights, self.first_minus_second) != self.first
 
     def edits(self, weights: Float[np.ndarray, " m"]) -> Edits:
+        """Edits that make the labels those of a labeler with these weights."""
         flips = self.flips(weights)
         ids = [i for i, flip in zip(self.pair_ids, flips, strict=True) if flip]
         return {pair_id: Edit(FLIP, 1.0) for pair_id in ids}
@@ -66,16 +71,21 @@ class LabelerChoices:
 def new_weights(
     labels: LabelerChoices, suspicion: dict[str, Float[np.ndarray, " n"]], seed: int
 ) -> dict[Method, Float[np.ndarray, " m"]]:
-    """By every method. suspicion: of influence, and of other methods if there are."""
+    """{method: weights of length 1} of the update by each method.
+
+    suspicion: {method: score of each label, higher where the expert is less likely to
+    agree}, of influence and other methods; seed: of the method "random".
+    """
     rng = np.random.default_rng(seed)
     scores = suspicion | {"random": rng.random(len(labels.first))}
     agree = {method: agreeing(values) for method, values in scores.items()}
     agree["upper_bound"] = ~labels.disagrees
-    found = {
-        method: direction(labels.differences, sides) for method, sides in agree.items()
+    weights = {
+        method: svm_weights(labels.differences, sides)
+        for method, sides in agree.items()
     }
-    found["least_squares"] = slopes(labels.differences, suspicion["influence"])
-    return {method: found[method] for method in get_args(Method) if method in found}
+    weights["least_squares"] = least_squares(labels.differences, suspicion["influence"])
+    return {name: weights[name] for name in get_args(Method) if name in weights}
 
 
 def ablations(
@@ -83,40 +93,47 @@ def ablations(
     labels: LabelerChoices,
     influence: Float[np.ndarray, " n"],
     sizes: list[int],
-    of_parts: Float[np.ndarray, "n s"],
+    subset_influence: Float[np.ndarray, "n s"],
 ) -> list[dict[str, Any]]:
-    """Outcomes of influence with fewer query labels, and with fewer training labels.
+    """Rows of field (what is varied), value and the outcome of an update by influence:
+    with fewer query labels, by SVM and by least squares, and with fewer of the
+    labeler's labels (shares at either end of influence).
 
-    of_parts: influence on parts of the query set, of these sizes.
+    subset_influence: influence on subsets of the query set, which have these sizes.
     """
     expert, rows = np.array(config.expert), []
-    for size, scores in zip(sizes, of_parts.T, strict=True):
+    for size, scores in zip(sizes, subset_influence.T, strict=True):
         updates = {
-            "query labels": direction(labels.differences, agreeing(scores)),
-            "query labels, least squares": slopes(labels.differences, scores),
+            "query labels": svm_weights(labels.differences, agreeing(scores)),
+            "query labels, least squares": least_squares(labels.differences, scores),
         }
         for field, weights in updates.items():
-            found = outcome(weights, expert, labels.apart)
-            rows.append({"field": field, "value": size} | found)
+            metrics = outcome(weights, expert, labels.first_minus_second)
+            rows.append({"field": field, "value": size} | metrics)
     for share in (0.5, *config.shares):
         places, agree = extremes(influence, share)
-        weights = direction(labels.differences[places], agree)
-        found = outcome(weights, expert, labels.apart)
-        rows.append({"field": "share at either end", "value": share} | found)
+        weights = svm_weights(labels.differences[places], agree)
+        metrics = outcome(weights, expert, labels.first_minus_second)
+        rows.append({"field": "share at either end", "value": share} | metrics)
     return rows
 
 
-def mean_over(rows: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """{method: mean of every figure over labelers, with 95% intervals (Student t), and
-    the labelers' own rows}. rows: {method: figures} of each labeler."""
-    found: dict[str, dict[str, Any]] = {}
+def means_over_labelers(
+    rows: list[dict[str, dict[str, Any]]],
+) -> dict[str, dict[str, Any]]:
+    """{method: mean of every metric over labelers, with the ends of its 95% interval
+    (Student's t) as <metric>_low and <metric>_high, and the labelers' rows}.
+
+    rows: {method: {metric: value}} of each labeler.
+    """
+    means: dict[str, dict[str, Any]] = {}
     for method in rows[0]:
-        own = [row[method] for row in rows]
-        figures: dict[str, Any] = {}
-        for name, value in own[0].items():
+        labelers = [row[method] for row in rows]
+        metrics: dict[str, Any] = {}
+        for name, value in labelers[0].items():
             if isinstance(value, float):
-                around = t_interval([row[name] for row in own])
-                figures[name] = around.pop("mean")
-                figures |= {f"{name}_{end}": x for end, x in around.items()}
-        found[method] = figures | {"labelers": own}
-    return found
+                interval = t_interval([labeler[name] for labeler in labelers])
+                metrics[name] = interval.pop("mean")
+                metrics |= {f"{name}_{end}": x for end, x in interval.items()}
+        means[method] = metrics | {"labelers": labelers}
+    return means

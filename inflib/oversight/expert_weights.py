@@ -1,12 +1,12 @@
-"""Algorithm 1: from which labels seem to agree with the expert to new weights.
+"""Influence and score differences of labels to the expert's weights (Algorithm 1).
 
     n  labels     m  objectives
 
-x is r(chosen) - r(rejected) of a label, in every objective. The expert agrees with a
-label where w . x > 0, w being the expert's weights, so the plane that parts labels that
-agree from labels that do not has w as its normal. Labels are parted by a score, at its
-median: half of them are taken to agree. ("Understanding Impact of Human Feedback via
-Influence Functions", Algorithm 1.)
+x holds a label's score differences, chosen - rejected, one for each objective. The
+expert agrees with a label where w . x > 0, w being the expert's weights, so w is the
+normal of the plane that separates labels that agree from labels that do not. Which ones
+agree is guessed from a score: the half of the labels up to its median. ("Understanding
+Impact of Human Feedback via Influence Functions", Algorithm 1.)
 """
 
 from typing import Any
@@ -18,9 +18,10 @@ from inflib.oversight.labeling import cosine, prefers_first
 
 
 def agreeing(suspicion: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """Labels at or below the median: those taken to agree with the expert.
+    """Which labels are taken to agree with the expert: those at or below the median.
 
-    suspicion: higher is less likely to agree (influence is one such).
+    suspicion: a score that is higher where the expert is less likely to agree, such as
+    influence.
     """
     return suspicion <= np.median(suspicion)
 
@@ -28,22 +29,25 @@ def agreeing(suspicion: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
 def extremes(
     suspicion: Float[np.ndarray, " n"], share: float
 ) -> tuple[np.ndarray, Bool[np.ndarray, " _"]]:
-    """(places, whether they are taken to agree) of that share of the labels at either
-    end; at least one each."""
+    """(indices of labels, whether each is taken to agree): the share of the labels with
+    the lowest suspicion and as many with the highest, at least one each."""
     count = max(1, round(share * len(suspicion)))
     order = np.argsort(suspicion, kind="stable")
     places = np.concatenate([order[:count], order[-count:]])
     return places, np.repeat([True, False], count)
 
 
-def direction(
+def svm_weights(
     differences: Float[np.ndarray, "n m"], agree: Bool[np.ndarray, " n"]
 ) -> Float[np.ndarray, " m"]:
-    """Weights, of length 1: the normal of a linear SVM, on the side that agrees.
+    """Weights of length 1: the normal of the plane by which a linear SVM separates the
+    labels, towards those that agree; zeros when all labels agree, or none.
 
     Objectives are brought to unit mean square first, so that the SVM's penalty does
     not depend on their units. The intercept is free: the median is not where agreement
-    ends. All zeros when only one side has labels.
+    ends.
+
+    differences: chosen - rejected.
     """
     from sklearn.svm import LinearSVC
 
@@ -52,24 +56,25 @@ def direction(
     return unit_normal(LinearSVC(dual=False, random_state=0), differences, agree)
 
 
-def slopes(
+def least_squares(
     differences: Float[np.ndarray, "n m"], influence: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " m"]:
-    """Weights, of length 1, by least squares of -influence on x, without an intercept.
+    """Weights of length 1: the coefficients of -influence regressed on x by least
+    squares, without an intercept.
 
     Influence of a label is linear in its gradient: the more of what the expert wants
-    the chosen response has, the less harm. Uses how large influence is, where the
-    median uses the order alone. (Not in the paper.)
+    the chosen response has, the less harm. Uses how large influence is, where Algorithm
+    1 uses only on which side of the median it lies. (Not in the paper.)
     """
-    found, *_ = np.linalg.lstsq(differences, -influence, rcond=None)
-    return found / (np.linalg.norm(found) or 1.0)
+    weights, *_ = np.linalg.lstsq(differences, -influence, rcond=None)
+    return weights / (np.linalg.norm(weights) or 1.0)
 
 
 def unit_normal(
     model: Any, rows: Float[np.ndarray, "n m"], sides: np.ndarray
 ) -> Float[np.ndarray, " m"]:
     """Normal, of length 1, of the plane by which a linear classifier of scikit-learn
-    parts rows, in the rows' own units; it is fitted on columns of unit mean square."""
+    separates rows, in the rows' units; it is fitted on columns of unit mean square."""
     scale = np.sqrt(np.square(rows).mean(0))
     scale = np.where(scale > 0, scale, 1.0)
     weights = model.fit(rows / scale, sides).coef_[0] / scale
@@ -79,11 +84,12 @@ def unit_normal(
 def outcome(
     weights: Float[np.ndarray, " m"],
     expert: Float[np.ndarray, " m"],
-    apart: Float[np.ndarray, "n m"],
+    differences: Float[np.ndarray, "n m"],
 ) -> dict[str, float]:
-    """Of labels by these weights: how many the expert agrees with, and the cosine.
+    """label_accuracy: share of pairs on which these weights choose as the expert's do;
+    cosine: of the two weights.
 
-    apart: scores of the first response minus those of the second.
+    differences: scores of the first response minus those of the second.
     """
-    same = prefers_first(weights, apart) == prefers_first(expert, apart)
+    same = prefers_first(weights, differences) == prefers_first(expert, differences)
     return {"label_accuracy": float(same.mean()), "cosine": cosine(weights, expert)}

@@ -1,10 +1,11 @@
-"""Labels by weighing sub-objective scores, as rows of preference data.
+"""Weights and pairs of rated responses to labels, as rows of preference data.
 
-    n  pairs     m  objectives
+    n  pairs of responses, or labels     m  objectives
 
-A labeler with weights w prefers the second response where w . r0 < w . r1, otherwise
-the first one, ties included ("Understanding Impact of Human Feedback via Influence
-Functions", section 5.2). The order of the two is random (inflib.oversight.rated).
+With r0 and r1 the scores of a pair's first and second response, a labeler with weights
+w prefers the second where w . r0 < w . r1, otherwise the first, ties included
+("Understanding Impact of Human Feedback via Influence Functions", section 5.2). Which
+response is first is random (inflib.oversight.rated).
 """
 
 import json
@@ -18,12 +19,14 @@ from inflib.config.oversight import SimulationConfig
 from inflib.oversight.rated import RatedPair
 
 DISAGREES = "disagrees"
-"""Column of a simulated label: the expert would have chosen the other response."""
+"""Column of simulated labels: whether the expert would have chosen otherwise."""
 
 FIRST = "first_chosen"
-"""Column: the first response was chosen."""
+"""Column of simulated labels: whether the first response was chosen."""
 
 _TRIES = 10_000
+"""Draws of weights after which no more are tried."""
+
 _ALIKE = 0.98
 """Cosine above which a drawn labeler is a near-duplicate of an earlier one."""
 
@@ -36,38 +39,43 @@ def differences(pairs: Sequence[RatedPair]) -> Float[np.ndarray, "n m"]:
 def prefers_first(
     weights: Sequence[float] | np.ndarray, differences: Float[np.ndarray, "n m"]
 ) -> Bool[np.ndarray, " n"]:
-    """Whether a labeler prefers the first response."""
+    """Whether a labeler with these weights prefers the first response of each pair.
+
+    differences: first - second.
+    """
     return differences @ np.asarray(weights, dtype=float) >= 0
 
 
 def draw_labelers(
     config: SimulationConfig, differences: Float[np.ndarray, "n m"]
 ) -> list[tuple[float, ...]]:
-    """Weights uniform in [0, 6], of which those are kept whose labels agree with the
-    expert's on a share within `agreement` and who are no near-duplicates.
+    """Weights of config.draw labelers, drawn uniformly in [0, 6] until enough of them
+    agree with the expert on a share of the pairs within config.agreement and are no
+    near-duplicates of earlier ones.
 
-    Raises ValueError when there are too few such weights.
+    Raises ValueError when too few of 10,000 draws do. differences: first - second.
     """
     rng = np.random.default_rng(config.seed)
     expert = prefers_first(config.expert, differences)
     low, high = config.agreement
-    found: list[np.ndarray] = []
+    labelers: list[np.ndarray] = []
     for _ in range(_TRIES):
         weights = rng.uniform(0, 6, size=len(config.expert)).round(1)
         share = (prefers_first(weights, differences) == expert).mean()
-        alike = any(cosine(weights, other) > _ALIKE for other in found)
+        alike = any(cosine(weights, earlier) > _ALIKE for earlier in labelers)
         if low <= share <= high and not alike:
-            found.append(weights)
-        if len(found) == config.draw:
-            return [tuple(map(float, weights)) for weights in found]
+            labelers.append(weights)
+        if len(labelers) == config.draw:
+            return [tuple(map(float, weights)) for weights in labelers]
     raise ValueError(
-        f"oversight.simulate: {len(found)} of {config.draw} labelers found in {_TRIES} "
-        f"draws whose agreement with the expert lies in {list(config.agreement)}"
+        f"oversight.simulate: {len(labelers)} of {config.draw} labelers found in "
+        f"{_TRIES} draws whose agreement with the expert lies in "
+        f"{list(config.agreement)}"
     )
 
 
 def cosine(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> float:
-    """0 when one of them has length 0."""
+    """Cosine of the angle between two vectors; 0 when one of them has length 0."""
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     norms = np.linalg.norm(a) * np.linalg.norm(b)
     return float(a @ b / norms) if norms else 0.0
@@ -80,25 +88,28 @@ def labelled_lines(
     expert: Sequence[float],
     labeler: str,
 ) -> str:
-    """JSONL of labels: pair_id, prompt, chosen, rejected, labeler, DISAGREES, FIRST,
-    and <objective>_chosen and <objective>_rejected."""
-    apart = differences(pairs)
-    first, right = prefers_first(weights, apart), prefers_first(expert, apart)
+    """JSONL of one labeler's labels, a line for each pair: pair_id, prompt, chosen,
+    rejected, labeler, DISAGREES, FIRST, <objective>_chosen and <objective>_rejected.
+
+    weights: the labeler's; expert: the expert's weights.
+    """
+    gaps = differences(pairs)
+    first, expert_first = prefers_first(weights, gaps), prefers_first(expert, gaps)
     lines = []
-    for pair, is_first, is_right in zip(pairs, first, right, strict=True):
-        both = (pair.first, pair.second) if is_first else (pair.second, pair.first)
+    for pair, is_first, is_experts in zip(pairs, first, expert_first, strict=True):
+        ranked = (pair.first, pair.second) if is_first else (pair.second, pair.first)
         row = {
             "pair_id": pair.pair_id,
             "prompt": pair.first.prompt,
-            "chosen": both[0].response,
-            "rejected": both[1].response,
+            "chosen": ranked[0].response,
+            "rejected": ranked[1].response,
             "labeler": labeler,
-            DISAGREES: bool(is_first != is_right),
+            DISAGREES: bool(is_first != is_experts),
             FIRST: bool(is_first),
         }
         for i, name in enumerate(objectives):
-            row[f"{name}_chosen"] = both[0].scores[i]
-            row[f"{name}_rejected"] = both[1].scores[i]
+            row[f"{name}_chosen"] = ranked[0].scores[i]
+            row[f"{name}_rejected"] = ranked[1].scores[i]
         lines.append(json.dumps(row) + "\n")
     return "".join(lines)
 
@@ -106,7 +117,8 @@ def labelled_lines(
 def score_differences(
     table: pa.Table, objectives: Sequence[str]
 ) -> Float[np.ndarray, "n m"]:
-    """Chosen minus rejected, from the kept columns <name>_chosen and <name>_rejected.
+    """Scores of each label's chosen response minus those of the rejected one, from the
+    kept columns <objective>_chosen and <objective>_rejected.
 
     Raises ValueError naming a column that is missing, or has no numbers.
     """

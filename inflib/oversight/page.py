@@ -1,11 +1,11 @@
-"""What a labeler is shown: weights beside the expert's, and decisions to look at."""
+"""Weights and decisions of a labeler to the HTML page that the labeler is shown."""
 
 import html
 from typing import Any
 
 import pyarrow as pa
 
-from inflib.oversight.guidance import said
+from inflib.oversight.guidance import in_words
 from inflib.report.html import document, label_table, rows_table
 
 
@@ -16,12 +16,13 @@ def labeler_page(
     decisions: list[dict[str, Any]],
     texts: list[dict[str, str]],
 ) -> str:
-    """HTML.
+    """HTML page: the labeler's weights beside the expert's, then decisions to look at
+    again, with their texts.
 
     table: the labeler's scored labels; weights: guidance.differs; decisions:
     guidance.decisions; texts: prompt, response_a and response_b of each decision.
     """
-    parts = [
+    sections = [
         f"<p>{len(table)} labels. Weights are scaled to length 1: the labeler's as the "
         "decisions show them, the expert's as far as the influence of these labels on "
         "the expert's own tells. Intervals: 95%, over the labeler's labels.</p>",
@@ -33,7 +34,7 @@ def labeler_page(
                     "expert": f"{row['expert_weight']:.2f}",
                     "difference": f"{row['difference']:+.2f} ({row['low']:+.2f} to "
                     f"{row['high']:+.2f})",
-                    "in words": said(row),
+                    "in words": in_words(row),
                 }
                 for row in weights
             ]
@@ -43,14 +44,14 @@ def labeler_page(
     ]
     signs = table["sign"].to_pylist()
     for row, text in zip(decisions, texts, strict=True):
-        apart = ", ".join(
+        differences = ", ".join(
             f"{weight['objective']} {row[weight['objective']]:+g}" for weight in weights
         )
-        about = (
+        heading = (
             f"{row['pair_id']}: influence {row['influence']:.3g} "
             f"(standard error {row['error']:.2g})"
         )
-        parts.append(label_table(about, text, signs[row["place"]], False))
-        if apart:
-            parts.append(f"<p>chosen - rejected: {html.escape(apart)}</p>")
-    return document(f"Labeler {labeler}", parts)
+        sections.append(label_table(heading, text, signs[row["place"]], False))
+        if differences:
+            sections.append(f"<p>chosen - rejected: {html.escape(differences)}</p>")
+    return document(f"Labeler {labeler}", sections)

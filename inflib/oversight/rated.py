@@ -1,7 +1,7 @@
-"""Responses with sub-objective scores to pairs of responses.
+"""Files of responses with sub-objective scores to pairs of responses to one prompt.
 
-Rows of one prompt follow each other, as in HelpSteer2: prompt, response, and a number
-for every objective; other columns are ignored.
+A row holds prompt, response, and a number for every objective; other columns are
+ignored. Rows of one prompt follow each other, as in HelpSteer2.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from inflib.data.readers import BadRow, find_files, read_rows
 
 @dataclass(frozen=True)
 class Rated:
-    """One response."""
+    """One response to a prompt, with its scores."""
 
     prompt: str
     response: str
     scores: tuple[float, ...]
-    """Of each objective."""
+    """One for each objective."""
 
 
 @dataclass(frozen=True)
@@ -39,34 +39,35 @@ class RatedPair:
 def read_pairs(
     source: SourceConfig, objectives: tuple[str, ...], per_prompt: int, seed: int
 ) -> tuple[list[RatedPair], list[BadRow]]:
-    """Pairs of the prompts in the source's part, and the rows that cannot be used.
+    """(pairs, rows that cannot be used): of each prompt in the source's part of the
+    prompts, up to `per_prompt` pairs, drawn by the seed.
 
-    Raises ValueError when there is no pair. Pairs with equal texts or equal scores in
-    every objective are left out: nothing can be learned from either.
+    Pairs with equal texts or with equal scores in every objective are left out: nothing
+    can be learned from either. Raises ValueError when there is no pair.
     """
     bad: list[BadRow] = []
     rated = _read(source, objectives, bad)
     pairs: list[RatedPair] = []
-    for prompt, group in groupby(rated, key=lambda row: row.prompt):
+    for prompt, responses in groupby(rated, key=lambda row: row.prompt):
         if in_part(source.part, prompt):
-            pairs += _pairs(list(group), per_prompt, seed)
+            pairs += _pairs(list(responses), per_prompt, seed)
     if not pairs:
-        said = f"; the first bad row: {_said(bad[0])}" if bad else ""
+        example = f"; the first bad row: {_describe(bad[0])}" if bad else ""
         raise ValueError(
             f"{source.path}: no two responses to one prompt in rows that follow each "
-            f"other, with different scores, in part {list(source.part)}{said}"
+            f"other, with different scores, in part {list(source.part)}{example}"
         )
     return pairs, bad
 
 
-def _said(row: BadRow) -> str:
+def _describe(row: BadRow) -> str:
     return f"{row.file} row {row.row}: {row.problem}"
 
 
 def stop_at(bad: list[BadRow]) -> None:
-    """Raises ValueError that lists the first rows, if there are any."""
+    """Raises ValueError that lists the first five bad rows, unless there are none."""
     if bad:
-        listed = "\n".join(map(_said, bad[:5]))
+        listed = "\n".join(map(_describe, bad[:5]))
         raise ValueError(
             f"{len(bad)} rows cannot be used (prepare.on_bad_rows):\n{listed}"
         )
@@ -82,7 +83,7 @@ def _read(
                 bad.append(raw)
                 continue
             try:
-                found = Rated(
+                response = Rated(
                     _text(raw.fields, names["prompt"]),
                     _text(raw.fields, names["response"]),
                     tuple(_number(raw.fields, name) for name in objectives),
@@ -90,7 +91,7 @@ def _read(
             except ValueError as error:
                 bad.append(BadRow(raw.file, raw.row, str(error)))
             else:
-                yield found
+                yield response
 
 
 def _text(fields: dict[str, Any], name: str) -> str:
@@ -110,17 +111,18 @@ def _number(fields: dict[str, Any], name: str) -> float:
     return value
 
 
-def _pairs(group: list[Rated], most: int, seed: int) -> list[RatedPair]:
+def _pairs(responses: list[Rated], most: int, seed: int) -> list[RatedPair]:
     """Up to `most` pairs of one prompt, drawn and ordered by its hash and the seed."""
-    name = hashlib.sha256(group[0].prompt.encode()).hexdigest()[:12]
+    name = hashlib.sha256(responses[0].prompt.encode()).hexdigest()[:12]
     rng = random.Random(f"{seed} {name}")
     places = [
         (i, j)
-        for i, j in combinations(range(len(group)), 2)
-        if group[i].response != group[j].response and group[i].scores != group[j].scores
+        for i, j in combinations(range(len(responses)), 2)
+        if responses[i].response != responses[j].response
+        and responses[i].scores != responses[j].scores
     ]
-    found = []
+    pairs = []
     for i, j in rng.sample(places, min(most, len(places))):
         first, second = rng.sample((i, j), 2)
-        found.append(RatedPair(f"{name}-{i}-{j}", group[first], group[second]))
-    return found
+        pairs.append(RatedPair(f"{name}-{i}-{j}", responses[first], responses[second]))
+    return pairs

@@ -1,1 +1,1 @@
-"""Stage 5: what a person reads: tables, pages, plots."""
+"""Stage 5: scores to what a person reads: summary, terminal tables, pages, plots."""

@@ -1,4 +1,4 @@
-"""The report's tables for the terminal."""
+"""Results of the report and of the studies to tables in the terminal."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from inflib.report.summary import shorten
 _TOO_SURE = 0.9
 """Best scale of a query set's margins below which the report warns."""
 
-_TRAITS = {
+_TRAIT_HEADERS = {
     "longer": "longer chosen",
     "model": "model agrees",
     "others": "others agree",
@@ -19,7 +19,10 @@ _TRAITS = {
 
 
 def show(summary: dict[str, Any], console: Console) -> None:
-    """Print the summary."""
+    """Print the report.
+
+    summary: of inflib.report.summary.summarize.
+    """
     console.print(
         f"\n{summary['labels']} labels on {summary['comparisons']} comparisons; "
         "reward-model accuracy "
@@ -34,58 +37,61 @@ def show(summary: dict[str, Any], console: Console) -> None:
     if left_out:
         rows = [{"left out": why, "count": n} for why, n in left_out.items()]
         console.print(_table(rows, "not in any figure"))
-    for query, found in summary["queries"].items():
+    for query, facts in summary["queries"].items():
         console.print(
             f"\nQuery set {query} ({summary['curvature']}): "
-            f"{found['harmful_share']:.1%} of the labels are harmful; the influence of "
-            f"{found['distinguishable_from_zero']} differs from zero",
+            f"{facts['harmful_share']:.1%} of the labels are harmful; the influence of "
+            f"{facts['distinguishable_from_zero']} differs from zero",
             markup=False,
         )
-        if found["best_scale"] < _TOO_SURE:
+        if facts["best_scale"] < _TOO_SURE:
             console.print(
                 f"The reward model is too sure of itself on {query}: its loss would be "
-                f"least with margins {found['best_scale']:.2f} times as large, and "
+                f"least with margins {facts['best_scale']:.2f} times as large, and "
                 "influence says first of all what shrinks them. Train less (epochs, "
                 "learning rate) before acting on these scores.",
                 markup=False,
             )
-        for kind, facts in found["damping"].items():
+        for kind, choice in facts["damping"].items():
             rows = [
-                row | {"": "chosen" if row["damping"] == facts["damping"] else ""}
-                for row in facts["sweep"]
+                row | {"": "chosen" if row["damping"] == choice["damping"] else ""}
+                for row in choice["sweep"]
             ]
             title = f"damping of {kind}"
-            if not facts["reliable"]:
+            if not choice["reliable"]:
                 title += ": none is reliable, the largest is taken"
             console.print(_table(rows, title))
         title = "most harmful labels (*: differs from zero)"
-        console.print(_table([_top_row(row) for row in found["top"]], title))
-        for column, rows in found["groups"].items():
+        console.print(_table([_top_row(row) for row in facts["top"]], title))
+        for column, rows in facts["groups"].items():
             title = f"{column}: harm over all others, 95% interval (*: discovered)"
-            about = summary["preferences"][column]
-            rows = [_group_row(row, about[row["name"]]) for row in rows[:20]]
+            preferences = summary["preferences"][column]
+            rows = [_group_row(row, preferences[row["name"]]) for row in rows[:20]]
             console.print(_table(rows, title))
-        if "detection" in found:
+        if "detection" in facts:
             rows = [
-                {"detector": name, **(figures or {})}
-                for name, figures in found["detection"].items()
+                {"detector": name, **(metrics or {})}
+                for name, metrics in facts["detection"].items()
             ]
             console.print(_table(rows, "finding the labels known to be wrong"))
     rows = [
         {
             "stage": stage,
-            "seconds": facts["seconds"],
-            "pairs": facts["pairs"],
-            "pairs/s": facts["pairs"] / facts["seconds"],
-            "bytes": facts["bytes"],
+            "seconds": done["seconds"],
+            "pairs": done["pairs"],
+            "pairs/s": done["pairs"] / done["seconds"],
+            "bytes": done["bytes"],
         }
-        for stage, facts in summary["stages"].items()
+        for stage, done in summary["stages"].items()
     ]
     console.print(_table(rows, "stages (the run that completed each)"))
 
 
 def show_predictions(rows: list[dict[str, Any]], console: Console) -> None:
-    """Print inflib.scores.what_if.predict's rows."""
+    """Print what edits of labels would do.
+
+    rows: of inflib.scores.what_if.predict.
+    """
     title = "predicted change of the mean query loss (negative: better)"
     console.print(_table(rows, title))
 
@@ -96,9 +102,10 @@ def show_explanation(
     texts: dict[str, dict[str, str]],
     console: Console,
 ) -> None:
-    """Print what ray_jobs.explain found for one query label.
+    """Print the training labels behind one query label.
 
-    rows: of inflib.scores.explain.ROWS; texts: prompt and responses by comparison_id.
+    rows: the query label's, as in inflib.scores.explain.ROWS; texts: {comparison_id:
+    prompt and responses}.
     """
     shown = [
         {
@@ -114,33 +121,37 @@ def show_explanation(
 
 
 def show_verification(summary: dict[str, Any], console: Console) -> None:
-    """Print what ray_jobs.verify found."""
-    for name, found in summary["sets"].items():
+    """Print what retraining with changed labels did, beside what was predicted.
+
+    summary: verify.json.
+    """
+    for name, facts in summary["sets"].items():
         rows = [
             {
                 "training labels": row["arm"],
                 "changed": row["labels"],
                 **{
-                    figure.replace("_", " "): _interval(row[figure])
-                    for figure in ("accuracy", "change_of_accuracy", "change_of_loss")
+                    metric.replace("_", " "): _interval(row[metric])
+                    for metric in ("accuracy", "change_of_accuracy", "change_of_loss")
                 },
                 "predicted": row["predicted_change_of_loss"],
             }
-            for row in found["arms"]
+            for row in facts["arms"]
         ]
         console.print(_table(rows, f"query set {name}: mean (95% over seeds)"))
-        for what in ("leave_group_out", "lds"):
-            if found[what]:
+        for test in ("leave_group_out", "lds"):
+            if facts[test]:
                 console.print(
                     f"{name}: rank correlation of predicted and actual change of loss, "
-                    f"{what.replace('_', ' ')}: {found[what]['spearman']:.2f}"
+                    f"{test.replace('_', ' ')}: {facts[test]['spearman']:.2f}"
                 )
 
 
-def _interval(found: dict[str, float | None]) -> str:
-    if found["low"] is None:
-        return f"{found['mean']:.3g}"
-    return f"{found['mean']:.3g} ({found['low']:.2g} to {found['high']:.2g})"
+def _interval(values: dict[str, float | None]) -> str:
+    """A mean with its 95% interval (Student's t), if it has one."""
+    if values["low"] is None:
+        return f"{values['mean']:.3g}"
+    return f"{values['mean']:.3g} ({values['low']:.2g} to {values['high']:.2g})"
 
 
 def _top_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -160,10 +171,10 @@ def _group_row(row: dict[str, Any], traits: dict[str, Any]) -> dict[str, Any]:
         "labels": row["labels"],
         "harm": f"{row['shrunk']:.3g} ({row['low']:.2g} to {row['high']:.2g}){star}",
         **{
-            _TRAITS[trait]: "-"
-            if found["share"] is None
-            else f"{found['share']:.0%}{' *' if found['unusual'] else ''}"
-            for trait, found in traits.items()
+            _TRAIT_HEADERS[trait]: "-"
+            if test["share"] is None
+            else f"{test['share']:.0%}{' *' if test['unusual'] else ''}"
+            for trait, test in traits.items()
         },
         "suspicious": row["because"] if row["suspicious"] else "",
     }
@@ -196,16 +207,21 @@ def _cell(value: Any) -> Any:
 
 
 def show_bias(
-    about: dict[str, Any], found: dict[str, dict[str, Any]], console: Console
+    about: dict[str, Any], metrics: dict[str, dict[str, Any]], console: Console
 ) -> None:
-    """Print the bias study's table of each query set, the best detector first."""
-    said = ", ".join(f"{name} {value:.3f}" for name, value in about["accuracy"].items())
+    """Print the bias study's table of each query set, the best detector first.
+
+    about, metrics: about.json and metrics.json of bias/.
+    """
+    accuracies = ", ".join(
+        f"{name} {value:.3f}" for name, value in about["accuracy"].items()
+    )
     console.print(
         f"\n{about['planted_wrong']} of {about['labels']} labels were planted wrong; "
-        f"reward-model accuracy {said}",
+        f"reward-model accuracy {accuracies}",
         markup=False,
     )
-    for query, detectors in found.items():
+    for query, detectors in metrics.items():
         rows = [
             {
                 "detector": name.replace("_", " "),
@@ -223,15 +239,18 @@ def show_bias(
 
 
 def show_oversight(metrics: dict[str, dict[str, Any]], console: Console) -> None:
-    """Print what the updates by each method are worth, as means over labelers."""
+    """Print metrics before and after the update by each method, means over labelers.
+
+    metrics: metrics.json of oversight/.
+    """
     rows = []
-    for method, found in metrics.items():
+    for method, means in metrics.items():
         row: dict[str, Any] = {"method": method.replace("_", " ")}
-        for figure in ("label_accuracy", "rm_accuracy", "cosine"):
+        for metric in ("label_accuracy", "rm_accuracy", "cosine"):
             for when in ("before", "after"):
-                value = found.get(f"{figure}_{when}")
-                said = f"{figure.replace('_', ' ')} {when}"
-                row[said] = "-" if value is None else f"{value:.3f}"
+                value = means.get(f"{metric}_{when}")
+                header = f"{metric.replace('_', ' ')} {when}"
+                row[header] = "-" if value is None else f"{value:.3f}"
         rows.append(row)
     labelers = len(next(iter(metrics.values()))["labelers"])
     console.print(_table(rows, f"updates of labelers, means over {labelers}"))

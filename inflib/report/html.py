@@ -1,4 +1,4 @@
-"""Pages in plain HTML: labels with their texts side by side. All text is escaped."""
+"""Texts and rows to pages in plain HTML. All text is escaped."""
 
 import html
 
@@ -13,35 +13,40 @@ h3 { margin: 0 }
 """
 
 
-def document(title: str, parts: list[str]) -> str:
-    """A page. parts: HTML."""
+def document(title: str, sections: list[str]) -> str:
+    """A whole page.
+
+    title: text; sections: HTML.
+    """
     return "\n".join(
         [
             f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title>"
             f"<style>{_STYLE}</style><h1>{html.escape(title)}</h1>",
-            *parts,
+            *sections,
         ]
     )
 
 
-def label_table(about: str, text: dict[str, str], sign: int, marked: bool) -> str:
-    """A label: its prompt, the chosen and the rejected response.
+def label_table(heading: str, text: dict[str, str], sign: int, marked: bool) -> str:
+    """A label as a table: its prompt above the chosen and the rejected response.
 
-    text: prompt, response_a, response_b; marked: coloured.
+    text: prompt, response_a, response_b; sign: +1 where response a was chosen, else -1;
+    marked: whether it is coloured.
     """
     a, b = text["response_a"], text["response_b"]
     chosen, rejected = (a, b) if sign > 0 else (b, a)
     mark = " class='marked'" if marked else ""
     return (
         "<table class='label'><tr><td colspan=2 class='prompt'>"
-        f"<h3>{html.escape(about)}</h3><p>{html.escape(text['prompt'])}</p></td></tr>"
+        f"<h3>{html.escape(heading)}</h3><p>{html.escape(text['prompt'])}</p></td></tr>"
         f"<tr{mark}><td><b>chosen</b><p>{html.escape(chosen)}</p></td>"
         f"<td><b>rejected</b><p>{html.escape(rejected)}</p></td></tr></table>"
     )
 
 
 def rows_table(rows: list[dict[str, str]]) -> str:
-    """A table whose header is the names of the first row's fields."""
+    """Rows of equal fields as a table with the fields' names as its header; nothing for
+    no rows."""
     if not rows:
         return ""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])

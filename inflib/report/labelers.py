@@ -1,4 +1,7 @@
-"""Groups of labels in the scores table, and traits of what each label prefers."""
+"""Scored labels to groups of labels, what each group prefers and how much it harms.
+
+n  labels that count     g  query groups
+"""
 
 from typing import Any
 
@@ -9,20 +12,21 @@ from inflib.config.score import ReportConfig
 from inflib.data.output_columns import PARTS
 from inflib.numerics.group_tests import harm, preferences, suspect
 
-_SHARES = 10
-"""Groups that a time column is cut into."""
+_BUCKETS = 10
+"""Buckets that a time column is cut into."""
 
-_PARTS = 4
-"""Of the groups that look odd, a quarter at a time is left out: those that look oddest
-(the right ones may look odd beside them)."""
+_ONE_IN = 4
+"""Of the unusual groups, one in so many is left out in each step, the most unusual:
+the others may look unusual only beside these."""
 
 
 def group_columns(config: ReportConfig, table: pa.Table) -> dict[str, list[str]]:
-    """{column: group of each label} of the columns asked for that the data has.
+    """{column: name of each label's group, "-" without a value}, of the columns of
+    report.groups that the data has and of time buckets by report.time.
 
     Raises ValueError for a time column that the data lacks.
     """
-    found = {
+    columns = {
         name: [
             "-" if value is None else str(value) for value in table[name].to_pylist()
         ]
@@ -35,18 +39,19 @@ def group_columns(config: ReportConfig, table: pa.Table) -> dict[str, list[str]]
                 f"report.time {config.time!r} is no column of the data; it has "
                 f"{table.column_names}"
             )
-        found[config.time] = time_buckets(table[config.time].to_pylist())
-    return found
+        columns[config.time] = time_buckets(table[config.time].to_pylist())
+    return columns
 
 
 def time_buckets(times: list[Any]) -> list[str]:
-    """A name for each label's bucket: ten equal shares, in order of time.
+    """Name, "<first time> to <last time>", of each label's bucket: ten of about equally
+    many labels, in order of time.
 
     Equal times share a bucket; labels without a time are in "-".
     """
     known = sorted(time for time in times if time is not None)
     cuts = sorted(
-        {known[len(known) * i // _SHARES] for i in range(_SHARES)} if known else []
+        {known[len(known) * i // _BUCKETS] for i in range(_BUCKETS)} if known else []
     )
     ends = [known[np.searchsorted(known, cut) - 1] for cut in cuts[1:]] + known[-1:]
     names = [f"{a} to {b}" for a, b in zip(cuts, ends, strict=True)]
@@ -57,45 +62,49 @@ def time_buckets(times: list[Any]) -> list[str]:
 
 
 def traits(
-    config: ReportConfig, table: pa.Table, trusted: np.ndarray
+    config: ReportConfig, table: pa.Table, reference: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """1 or 0 for each label, NaN where a trait does not apply.
+    """{trait: [n] whether each label has it, 1 or 0, NaN where it does not apply}.
 
     longer: the chosen response has more tokens; model: the reward model agrees; others:
-    most other trusted labels on the same comparison agree; first: the chosen response
+    most other reference labels on the same comparison agree; first: the chosen response
     was shown first (report.position).
+
+    reference: [n] which labels the others may be compared with. Raises ValueError when
+    the data lacks the column report.position.
     """
     length = table["length_difference"].to_numpy().astype(float)
     margin = table["margin"].to_numpy()
-    found = {
+    values = {
         "longer": np.where(length == 0, np.nan, length > 0),
         "model": np.where(margin == 0, np.nan, margin > 0),
     }
     comparison = table["comparison_id"].combine_chunks().dictionary_encode().indices
     sign = table["sign"].to_numpy().astype(float)
-    said = sign * trusted
-    others = np.bincount(comparison, said)[comparison.to_numpy()] - said
+    votes = sign * reference
+    others = np.bincount(comparison, votes)[comparison.to_numpy()] - votes
     if (others != 0).any():
-        found["others"] = np.where(others == 0, np.nan, others * sign > 0)
+        values["others"] = np.where(others == 0, np.nan, others * sign > 0)
     if config.position is not None:
         if config.position not in table.column_names:
             raise ValueError(
                 f"report.position {config.position!r} is no column of the data; it has "
                 f"{table.column_names}"
             )
-        shown = table[config.position].cast(pa.float64())
-        found["first"] = shown.to_numpy(zero_copy_only=False)
-    return found
+        first = table[config.position].cast(pa.float64())
+        values["first"] = first.to_numpy(zero_copy_only=False)
+    return values
 
 
 def audit_preferences(
     config: ReportConfig, table: pa.Table
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """{grouping column: inflib.numerics.group_tests.preferences} of the labels.
+    """{grouping column: numerics.group_tests.preferences of its groups}.
 
-    Groups with an unusual trait are not among the others that groups are compared with,
-    nor in the majority that they should agree with: a few biased labelers would make
-    the right ones look odd. At most half of the groups are left out so.
+    Groups are compared with all other labels but those of groups with an unusual trait,
+    which do not count in the majority that labels should agree with, either: beside a
+    few biased labelers, the right ones would look unusual. At most half of the groups
+    are left out so.
     """
     return {
         name: _preferences(config, table, np.array(groups))
@@ -106,22 +115,23 @@ def audit_preferences(
 def _preferences(
     config: ReportConfig, table: pa.Table, groups: np.ndarray
 ) -> dict[str, dict[str, Any]]:
+    """Preferences of the groups in one column, once no more groups are left out."""
     left_out: list[str] = []
     while True:
-        trusted = ~np.isin(groups, left_out)
-        found = preferences(
-            groups.tolist(), traits(config, table, trusted), trusted, config.fdr
+        reference = ~np.isin(groups, left_out)
+        tests = preferences(
+            groups.tolist(), traits(config, table, reference), reference, config.fdr
         )
         odd = {
             name: min(p_values)
-            for name, own in found.items()
-            if (p_values := [t["p_value"] for t in own.values() if t["unusual"]])
+            for name, by_trait in tests.items()
+            if (p_values := [t["p_value"] for t in by_trait.values() if t["unusual"]])
             and name not in left_out
         }
-        most = sorted(odd, key=lambda name: odd[name])[: -(-len(odd) // _PARTS)]
-        if not most or 2 * len(left_out + most) > len(found):
-            return found
-        left_out += most
+        oddest = sorted(odd, key=lambda name: odd[name])[: -(-len(odd) // _ONE_IN)]
+        if not oddest or 2 * len(left_out + oddest) > len(tests):
+            return tests
+        left_out += oddest
 
 
 def audit_groups(
@@ -129,15 +139,18 @@ def audit_groups(
     table: pa.Table,
     score: str,
     shares: np.ndarray,
-    seen: dict[str, dict[str, dict[str, Any]]],
+    trait_tests: dict[str, dict[str, dict[str, Any]]],
 ) -> dict[str, list[dict[str, Any]]]:
-    """{grouping column: rows of group_tests.suspect} by one score.
+    """{grouping column: rows of numerics.group_tests.suspect, by one score}.
 
-    seen: `audit_preferences` of the same table.
+    score: e.g. gauss_newton_expert; shares: [g] of the query labels in each query
+    group; trait_tests: `audit_preferences` of the same table.
     """
     parts = table[PARTS.of(score)].combine_chunks()
     values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
     return {
-        name: suspect(harm(groups, values, shares, config.fdr), seen[name], config.fdr)
+        name: suspect(
+            harm(groups, values, shares, config.fdr), trait_tests[name], config.fdr
+        )
         for name, groups in group_columns(config, table).items()
     }

@@ -1,6 +1,6 @@
-"""The report's facts, for summary.json.
+"""Scores of a run to the facts of the report, summary.json.
 
-Texts are shortened, never evaluated, and stripped of control characters.
+Texts are shortened and stripped of control characters, and never evaluated.
 """
 
 from dataclasses import asdict
@@ -22,9 +22,11 @@ from inflib.scores.sketch_set import SketchSet, accuracy
 from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
 
-_UNSAID = ("curvatures", "query_groups")
-_KNOWN = 1_000_000
-"""Degrees of freedom of an error that is known, not estimated."""
+_NOT_REPORTED = ("curvatures", "query_groups")
+"""Facts of influence/done.json that the summary holds elsewhere, or not at all."""
+
+_FREEDOM_WHEN_KNOWN = 1_000_000
+"""Degrees of freedom of a standard error that is known, not estimated."""
 
 STAGES = {
     "prepare": "pairs",
@@ -32,14 +34,15 @@ STAGES = {
     "sketch": "sketches",
     "score": "influence",
 }
+"""{stage: its folder in the run}."""
 
 
 def summarize(recipe: Recipe) -> dict[str, Any]:
-    """All that the report says, as plain values.
+    """All that the report says, as values for JSON.
 
-    All figures are of the labels whose gradient is finite and not zero; the others are
+    All numbers are of the labels whose gradient is finite and not zero; the others are
     counted under not_counted, and rows that prepare left out under excluded. Influence
-    is in units of query loss per unit of training weight; positive is harmful.
+    is in query loss per unit of training weight; positive is harmful.
     """
     run = Folder(recipe.run)
     influence = InfluenceFolder.of(run)
@@ -100,11 +103,12 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
 
 
 def _facts(done: dict[str, Any]) -> dict[str, Any]:
-    return {name: fact for name, fact in done.items() if name not in _UNSAID}
+    return {name: fact for name, fact in done.items() if name not in _NOT_REPORTED}
 
 
 def best_scale(margins: np.ndarray) -> float:
-    """Factor on all margins, at most 10, with which the plain loss would be least.
+    """Factor in [0, 10] on all margins for which their mean Bradley-Terry loss, without
+    required margins, is least.
 
     Above 1, the model is less sure than it is right, and whatever agrees with it helps;
     below 1, it is too sure, and influence says first of all what shrinks its margins.
@@ -121,7 +125,8 @@ def best_scale(margins: np.ndarray) -> float:
 def _detection(
     recipe: Recipe, table: pa.Table, query: str
 ) -> dict[str, dict[str, float] | None]:
-    """Figures of finding the labels that the truth column calls wrong.
+    """{detector: metrics of finding the labels that are wrong by the column
+    report.truth}, see numerics.ranking.
 
     Each detector is oriented so that higher is more suspicious: influence, a longer
     chosen response (length difference), a low margin.
@@ -129,7 +134,7 @@ def _detection(
     wrong = truth_column(table, recipe.report.truth, "report.truth")
     detectors = {
         f"influence_{kind}": table[INFLUENCE.of(kind, query)].to_numpy()
-        for kind in recipe.score.columns
+        for kind in recipe.score.score_names
     }
     detectors["length_difference"] = table["length_difference"].to_numpy()
     detectors["low_margin"] = -table["margin"].to_numpy()
@@ -143,32 +148,35 @@ def _discoveries(recipe: Recipe, table: pa.Table, score: str) -> np.ndarray:
         table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False),
         table[ERROR.of(score)].to_numpy(zero_copy_only=False),
         recipe.report.fdr,
-        groups - 1 if groups > 1 else _KNOWN,
+        groups - 1 if groups > 1 else _FREEDOM_WHEN_KNOWN,
     )
 
 
 def _top(
     run: Folder, recipe: Recipe, table: pa.Table, score: str, differ: np.ndarray
 ) -> list[dict[str, Any]]:
-    """The most harmful labels, with shortened texts."""
-    places = table[RANK.of(score)].fill_null(0).to_numpy()
-    rows = [int(np.flatnonzero(places == i)[0]) for i in _first(places, recipe)]
+    """Rows of the most harmful labels, with shortened texts.
+
+    differ: which labels' scores differ from zero.
+    """
+    ranks = table[RANK.of(score)].fill_null(0).to_numpy()
+    places = [int(np.flatnonzero(ranks == i)[0]) for i in _first(ranks, recipe)]
     shards = PairsFolder(run / "pairs" / "train").plan()
     ends = np.cumsum([shard.num_labels for shard in shards])
-    found = []
-    for row in rows:
-        label = table.slice(row, 1).to_pylist()[0]
-        shard = shards[int(np.searchsorted(ends, row, side="right"))]
+    rows = []
+    for place in places:
+        label = table.slice(place, 1).to_pylist()[0]
+        shard = shards[int(np.searchsorted(ends, place, side="right"))]
         text = PairsFolder(run / "pairs" / "train").texts(shard, label["comparison_id"])
         a, b = text["response_a"], text["response_b"]
         chosen, rejected = (a, b) if label["sign"] > 0 else (b, a)
-        found.append(
+        rows.append(
             {
                 "pair_id": label["pair_id"],
                 "labeler": label.get(next(iter(recipe.report.groups), "")),
                 "influence": label[INFLUENCE.of(score)],
                 "error": label[ERROR.of(score)],
-                "differs_from_zero": bool(differ[row]),
+                "differs_from_zero": bool(differ[place]),
                 "flip_effect": label[FLIP_EFFECT.of(score)],
                 "margin": label["margin"],
                 "prompt": shorten(text["prompt"][-200:]),
@@ -176,11 +184,12 @@ def _top(
                 "rejected": shorten(rejected),
             }
         )
-    return found
+    return rows
 
 
-def _first(places: np.ndarray, recipe: Recipe) -> range:
-    return range(1, 1 + min(recipe.report.top, int(places.max())))
+def _first(ranks: np.ndarray, recipe: Recipe) -> range:
+    """The ranks that are listed, from 1; ranks are 0 where there is no score."""
+    return range(1, 1 + min(recipe.report.top, int(ranks.max())))
 
 
 def shorten(text: str, width: int = 60) -> str:

@@ -1,1 +1,1 @@
-"""Stage 4: influence of every label, and what follows from it."""
+"""Stage 4: sketches to the influence of every label, and what is done with it."""

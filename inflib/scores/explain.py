@@ -1,11 +1,12 @@
-"""Which training labels drive single query labels.
+"""Single query labels to the training labels that drive them, with their influence.
 
     k  entries of a sketch     m  query labels     n  training labels
 
 Influence of label i on query label j is -g_j . H^-1 g_i, as in numerics.influence but
-not averaged over the query set: positive when the label raises this one loss. Cosine is
-that of the two losses' gradients: positive when a step for one lowers the loss of the
-other. With sketches it is an estimate, with exact norms below and cut at 1.
+not averaged over the query set: positive when the label raises the loss of this query
+label. The cosine is that of the two losses' gradients: positive when a step that lowers
+one loss lowers the other. It is estimated: the inner product is that of the sketches,
+the norms are exact, and the ratio is clamped to -1 to 1.
 """
 
 from collections.abc import Iterable
@@ -27,8 +28,8 @@ from inflib.scores.sketch_set import SketchSet
 from inflib.sketches import store
 
 HARMFUL, HELPFUL, NEAREST, LISTED = "harmful", "helpful", "nearest", "listed"
-"""Why a training label is in the table: among the largest influences, the smallest
-ones, the largest cosines; or asked for."""
+"""Role of a training label in the table: among the largest influences, among the
+smallest, among the largest cosines, or named by explain.train_pairs."""
 
 ROWS = pa.schema(
     [
@@ -42,57 +43,64 @@ ROWS = pa.schema(
         ("shard", pa.string()),
     ]
 )
+"""One row for each query label, role and training label. rank: 1 for the first of its
+role; comparison_id and shard are the training label's."""
 
 
 @dataclass(frozen=True)
 class QueryLabels:
-    """Query labels, one by one."""
+    """Query labels with the gradient of each one's query loss."""
 
     ids: list[str]
+    """Their pair_ids."""
+
     gradients: Float[Tensor, "k m"]
-    """Sketches of the query loss's gradients, float64."""
+    """Sketches of the gradients, float64."""
 
     norms: Float[Tensor, " m"]
-    """Of the whole gradients."""
+    """Norms of the whole gradients, not of their sketches."""
 
 
 def read_ids(values: Iterable[str]) -> list[str]:
-    """Ids; @FILE stands for those in a file, one a line. Raises ValueError naming a
-    file that is not there, or has none."""
-    found: list[str] = []
+    """pair_ids without repeats; a value @FILE stands for those in FILE, one a line.
+
+    Raises ValueError naming a file that is not there, or has none.
+    """
+    ids: list[str] = []
     for value in values:
         if not value.startswith("@"):
-            found.append(value)
+            ids.append(value)
             continue
         path = Path(value[1:])
         if not path.is_file():
             raise ValueError(f"{path}: no such file of pair_ids")
         lines = path.read_text().split("\n")
-        ids = [line.strip() for line in lines if line.strip()]
-        if not ids:
+        from_file = [line.strip() for line in lines if line.strip()]
+        if not from_file:
             raise ValueError(f"{path}: no pair_ids")
-        found += ids
-    return list(dict.fromkeys(found))
+        ids += from_file
+    return list(dict.fromkeys(ids))
 
 
 def find_labels(
-    sketches: SketchSet, wanted: list[str]
+    sketches: SketchSet, pair_ids: list[str]
 ) -> list[tuple[Shard, list[str]]]:
-    """Shards with the wanted labels in them that count; all labels if none are named.
+    """[(shard, those of the pair_ids that are in it)] of the shards that hold any.
 
-    Raises ValueError naming the first label that is unknown or has no gradient.
+    Without pair_ids, all labels that count (a finite gradient, not zero). Raises
+    ValueError naming the first label that is unknown or does not count.
     """
-    shards, unknown, missing = [], set(wanted), set(wanted)
+    shards, unknown, missing = [], set(pair_ids), set(pair_ids)
     for shard in sketches.plan():
         labels = sketches.labels(shard)
         ids = labels.table["pair_id"].to_pylist()
         unknown -= set(ids)
         usable = [i for i, counts in zip(ids, labels.counted, strict=True) if counts]
-        picked = [i for i in usable if not wanted or i in missing]
+        picked = [i for i in usable if not pair_ids or i in missing]
         missing -= set(picked)
         if picked:
             shards.append((shard, picked))
-    for pair_id in wanted:
+    for pair_id in pair_ids:
         if pair_id in unknown:
             raise ValueError(f"{pair_id!r} is no label of {sketches.name}")
         if pair_id in missing:
@@ -105,12 +113,12 @@ def find_labels(
 def read_query_labels(
     sketches: SketchSet, shard: Shard, ids: list[str], loss: QueryLoss
 ) -> QueryLabels:
-    """Some labels of a shard of a query set."""
+    """The labels with these pair_ids, of one shard of a query set."""
     labels = sketches.labels(shard)
-    places = {
+    index_of = {
         pair_id: i for i, pair_id in enumerate(labels.table["pair_id"].to_pylist())
     }
-    picked = torch.tensor([places[pair_id] for pair_id in ids])
+    picked = torch.tensor([index_of[pair_id] for pair_id in ids])
     rows, weights = labels.rows[picked], labels.query_weights(loss)[picked]
     entries, scales = sketches.payload(shard)
     decoded = store.decode(entries[rows.numpy()], scales[rows].numpy()).double()
@@ -126,25 +134,26 @@ def explain_shards(
     top: int,
     listed: frozenset[str],
 ) -> pa.Table:
-    """ROWS of a group of shards, `top` of each role for each query label.
+    """Table (ROWS) of the labels of these shards that drive each query label.
 
-    ihvps: H^-1 of the gradients.
+    The `top` of each role, and all labels whose pair_id is in `listed`. ihvps: H^-1
+    times the queries' gradients.
     """
     vectors = quantized_products.Vectors(torch.cat([ihvps, queries.gradients], dim=1))
     tables = []
     for shard in shards:
         labels = sketches.labels(shard)
         aligned = quantized_products.times(*sketches.payload(shard), vectors)
-        # -w s . x is influence; with x = g_j, minus the product of both gradients.
-        both = influence.influence(aligned, labels.weights, labels.rows)
-        scores, minus_products = both.tensor_split(2, dim=1)
+        # -w s . x is influence for x = H^-1 g_j; for x = g_j, minus the inner product.
+        products = influence.influence(aligned, labels.weights, labels.rows)
+        scores, minus_products = products.tensor_split(2, dim=1)
         norms = labels.weights.abs() * labels.sq_norms.sum(1).sqrt()
         cosines = (-minus_products / norms[:, None] / queries.norms).clamp(-1, 1)
-        some = labels.counted.numpy()
-        table = labels.table.select(["pair_id", "comparison_id"]).filter(some)
+        counted = labels.counted.numpy()
+        table = labels.table.select(["pair_id", "comparison_id"]).filter(counted)
         table = table.append_column("shard", pa.array([shard.name] * len(table)))
         tables.append(
-            _rows(table, queries.ids, scores[some], cosines[some], top, listed)
+            _rows(table, queries.ids, scores[counted], cosines[counted], top, listed)
         )
     return best(pa.concat_tables(tables), top)
 
@@ -157,20 +166,22 @@ def _rows(
     top: int,
     listed: frozenset[str],
 ) -> pa.Table:
+    """ROWS of one shard, not ranked; table: its labels that count."""
     ids = table["pair_id"].to_pylist()
-    places = [i for i, pair_id in enumerate(ids) if pair_id in listed]
-    own = torch.tensor(places, dtype=torch.long)
+    listed_rows = torch.tensor(
+        [i for i, pair_id in enumerate(ids) if pair_id in listed], dtype=torch.long
+    )
     count = min(top, len(ids))
     picks = {
         HARMFUL: scores.topk(count, 0).indices,
         HELPFUL: scores.topk(count, 0, largest=False).indices,
         NEAREST: cosines.topk(count, 0).indices,
-        LISTED: own[:, None].expand(-1, len(queries)),
+        LISTED: listed_rows[:, None].expand(-1, len(queries)),
     }
-    parts = []
+    tables = []
     for role, picked in picks.items():
         row, column = picked.flatten(), torch.arange(len(queries)).repeat(len(picked))
-        part = table.take(row.numpy())
+        labels = table.take(row.numpy())
         columns: dict[str, Any] = {
             "query_pair_id": [queries[j] for j in column.tolist()],
             "role": [role] * len(row),
@@ -179,23 +190,23 @@ def _rows(
             "cosine": cosines[row, column].numpy(),
         }
         for name in table.column_names:
-            columns[name] = part[name].combine_chunks()
-        parts.append(pa.table({name: columns[name] for name in ROWS.names}, ROWS))
-    return pa.concat_tables(parts)
+            columns[name] = labels[name].combine_chunks()
+        tables.append(pa.table({name: columns[name] for name in ROWS.names}, ROWS))
+    return pa.concat_tables(tables)
 
 
 def best(table: pa.Table, top: int) -> pa.Table:
-    """Of each query label and role the `top` first ones, all that are listed; ranked,
-    in the order of the query labels' first rows."""
+    """The rows of a table (ROWS) that are the `top` of their query label and role, and
+    all listed ones; ranked, in the order of the query labels' first rows."""
     queries = pc.dictionary_encode(table["query_pair_id"].combine_chunks()).indices
     roles = pc.index_in(table["role"], pa.array([HARMFUL, HELPFUL, NEAREST, LISTED]))
     role = roles.to_numpy()
     value = np.where(role == 2, table["cosine"], table["influence"])
     order = np.lexsort((np.where(role == 1, value, -value), role, queries.to_numpy()))
-    group = queries.to_numpy()[order] * 4 + role[order]
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    rank = np.arange(len(group)) - np.repeat(starts, np.diff([*starts, len(group)])) + 1
+    lists = queries.to_numpy()[order] * 4 + role[order]
+    starts = np.flatnonzero(np.diff(lists, prepend=-1))
+    rank = np.arange(len(lists)) - np.repeat(starts, np.diff([*starts, len(lists)])) + 1
     keep = (rank <= top) | (role[order] == 3)
     table = table.take(order[keep])
-    place = table.column_names.index("rank")
-    return table.set_column(place, "rank", pa.array(rank[keep].astype(np.int32)))
+    index = table.column_names.index("rank")
+    return table.set_column(index, "rank", pa.array(rank[keep].astype(np.int32)))

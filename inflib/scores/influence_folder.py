@@ -1,10 +1,10 @@
-"""influence/ of a run, or what_if/<name>/: the scores of all training labels.
+"""influence/ of a run, or what_if/<name>/: the scores of all training labels, as files.
 
-    done.json          `ScoreRecord`: of which inputs, and how the scores came about
+    done.json          `ScoreRecord`: digest of the inputs, how the scores came about
     influence.parquet  one row per label in plan order, see data.output_columns
-    partials/          scores by group of shards, until they are assembled
+    partials/          scores of each task's shards, until they are assembled
 
-Nothing else reads or writes the insides of these folders.
+No other module reads or writes files in these folders.
 """
 
 import hashlib
@@ -33,19 +33,20 @@ _SCORES = "influence.parquet"
 
 
 class InfluenceFolder:
-    """Scores of a run; read once, when first asked for."""
+    """Scores of a run; each file is read once, when it is first needed."""
 
     def __init__(self, folder: Folder) -> None:
         self.folder, self.partials = folder, folder / "partials"
 
     @staticmethod
     def of(run: Folder) -> "InfluenceFolder":
+        """influence/ of a run."""
         return InfluenceFolder(run / "influence")
 
     @staticmethod
     def current(recipe: Recipe) -> "InfluenceFolder":
-        """The run's scores, after checking that they are of its labels, sketches and
-        settings. Raises ValueError saying to score (again)."""
+        """influence/ of a run, whose scores are those of its labels, sketches and
+        settings. Raises ValueError saying to run `inflib score` if they are not."""
         run = Folder(recipe.run)
         scores = InfluenceFolder.of(run)
         done = f"{scores.folder.url}/done.json"
@@ -59,68 +60,73 @@ class InfluenceFolder:
 
     @property
     def is_complete(self) -> bool:
+        """Whether the scores are written, record and table."""
         return self.folder.exists("done.json") and self.folder.exists(_SCORES)
 
     @cached_property
     def record(self) -> ScoreRecord:
+        """done.json."""
         return ScoreRecord.model_validate(self.folder.read_json("done.json"))
 
     @cached_property
     def table(self) -> pa.Table:
-        """All labels, in plan order."""
+        """influence.parquet: one row per label, in plan order."""
         return self.folder.read_table(_SCORES)
 
     def counted(self) -> tuple[pa.Table, np.ndarray]:
-        """(the labels that count, whether each label of the run counts)."""
+        """(rows of the labels that count, whether each label of the run counts)."""
         counts = pc.equal(self.table[STATUS.name], store.OK).combine_chunks()
         return self.table.filter(counts), counts.to_numpy(zero_copy_only=False)
 
     def edited(self, edits: Edits) -> pa.Table:
-        """The labels that edits name, in their order. Raises ValueError naming labels
-        that the run does not have."""
-        if unknown := [pair_id for pair_id in edits if pair_id not in self._places]:
+        """Rows of the labels that are edited, in the order of the edits. Raises
+        ValueError naming the first label that the run does not have."""
+        if unknown := [pair_id for pair_id in edits if pair_id not in self._row_of]:
             raise ValueError(
                 f"{len(unknown)} labels are not in {self.folder.url}, the first: "
                 f"{unknown[0]!r}"
             )
-        return self.table.take([self._places[pair_id] for pair_id in edits])
+        return self.table.take([self._row_of[pair_id] for pair_id in edits])
 
     @cached_property
-    def _places(self) -> dict[str, int]:
+    def _row_of(self) -> dict[str, int]:
+        """{pair_id: row of the label}."""
         ids = self.table[PAIR_ID.name].to_pylist()
-        return {pair_id: place for place, pair_id in enumerate(ids)}
+        return {pair_id: row for row, pair_id in enumerate(ids)}
 
     def shares(self, query: str) -> np.ndarray:
-        """Share of a query set's labels in each of its query groups."""
+        """Share of a query set's labels in each of its query groups, in their order."""
         return np.array(self.record.query_groups[query])
 
     def damping(self, kind: Curvature, query: str) -> float | None:
-        """What a query set was scored with; None where nothing was to be chosen."""
-        chosen = self.record.curvatures[kind].queries
-        return chosen[query].damping if chosen else None
+        """Damping that a query set was scored with, relative to the trace of H; None
+        for curvatures without a sweep of dampings."""
+        choices = self.record.curvatures[kind].queries
+        return choices[query].damping if choices else None
 
-    def assemble(self, parts: list[str], names: list[str]) -> tuple[int, str]:
-        """Write influence.parquet from partials/<parts>, a row group each.
+    def assemble(self, files: list[str], names: list[str]) -> tuple[int, str]:
+        """Write influence.parquet from partials/<files>, a Parquet row group each.
 
-        Adds a rank for each name: 1 for the most harmful label, null where there is no
-        score. Returns the number of labels and the file's SHA-256.
+        Adds a rank for each score that is named: 1 for the most harmful label, null
+        where there is no score. Returns the number of labels and the SHA-256 of
+        influence.parquet.
         """
         columns = [INFLUENCE.of(name) for name in names]
-        tables = (self.partials.read_table(part, columns) for part in parts)
+        tables = (self.partials.read_table(file, columns) for file in files)
         scores = [
             [column.to_numpy(zero_copy_only=False) for column in table]
             for table in tables
         ]
-        places = [
-            ranks(np.concatenate([part[i] for part in scores]))
+        all_ranks = [
+            ranks(np.concatenate([of_file[i] for of_file in scores]))
             for i in range(len(names))
         ]
         buffer, start, writer = io.BytesIO(), 0, None
-        for part in parts:
-            table = self.partials.read_table(part)
+        for file in files:
+            table = self.partials.read_table(file)
             rows = slice(start, start + len(table))
-            for name, place in zip(names, places, strict=True):
-                rank = pa.array(place[rows], mask=place[rows] == 0)
+            for name, of_score in zip(names, all_ranks, strict=True):
+                rank = pa.array(of_score[rows], mask=of_score[rows] == 0)
                 table = table.append_column(RANK.of(name), rank)
             if writer is None:
                 writer = pq.ParquetWriter(buffer, table.schema, compression="zstd")
@@ -133,7 +139,11 @@ class InfluenceFolder:
         return start, hashlib.sha256(data).hexdigest()
 
     def problems(self, inputs: str, num_labels: int) -> Iterator[str]:
-        """What is wrong with a complete folder, one line each."""
+        """One line for each thing that is wrong with a complete folder.
+
+        inputs: digest that the scores should be of; num_labels: rows that there should
+        be.
+        """
         if self.record.inputs != inputs:
             yield "influence/: computed from other labels, sketches or settings"
         data = self.folder.read_bytes(_SCORES)
@@ -146,7 +156,7 @@ class InfluenceFolder:
 
 
 def score_inputs(run: Folder, recipe: Recipe) -> str:
-    """Digest of all that scores depend on: labels, sketches, settings."""
+    """Digest of all that a run's scores depend on: labels, sketches, score settings."""
     total = hashlib.sha256(run.read_bytes("sketches/manifest.json"))
     for pairs in recipe.prepare.sources:
         total.update(run.read_bytes(f"pairs/{pairs}/plan.json"))
@@ -158,14 +168,17 @@ def score_inputs(run: Folder, recipe: Recipe) -> str:
 
 
 def digest_of(**facts: Any) -> str:
-    """Short digest of all that something depends on."""
+    """16 hex digits of the SHA-256 of these facts, as JSON with sorted keys."""
     text = json.dumps(facts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def truth_column(table: pa.Table, name: str | None, option: str) -> np.ndarray:
-    """Whether each label is known to be wrong; null: it is not. Raises ValueError
-    naming the option when there is no such boolean column."""
+    """[n] whether each label is known to be wrong, by a boolean column of the data.
+
+    null means that it is not wrong. Raises ValueError naming the option that names the
+    column, when there is no such boolean column.
+    """
     if name not in table.column_names or not pa.types.is_boolean(table[name].type):
         raise ValueError(
             f"{option} {name!r} is not a boolean column of the data; it has "

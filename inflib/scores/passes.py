@@ -1,11 +1,12 @@
-"""Passes over the sketch store: one function of a group of shards, over all groups.
+"""Sketches of a run to sums and rows over all labels, by passes over the shards.
 
     k  entries of a sketch     q  vectors     p  probes     n  labels that count
 
-A pass gives each group of shards to a stateless function (scores.sums, score_table,
-explain) and adds, or joins, what comes back in plan order: the bits do not depend on
-who did what when. What calls the functions is the executor: `in_this_process` here,
-Ray tasks in ray_jobs/shared/score_tasks.py.
+A pass cuts the plan into tasks of some shards each, gives the shards of every task to a
+stateless function (scores.sums, score_table, explain), and adds, or joins, the results
+in plan order: the bits do not depend on which worker computed what, or when. An
+executor calls the functions: `in_this_process` here, Ray tasks in
+ray_jobs/shared/score_tasks.py.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,31 +24,30 @@ from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import Shard
 from inflib.scores import sums
 from inflib.scores.explain import QueryLabels, best, explain_shards
-from inflib.scores.score_table import Columns, part_name, write_scores
+from inflib.scores.score_table import ScoreVectors, partial_name, write_scores
 from inflib.scores.sketch_set import SketchSet
 from inflib.storage.folder import Folder
 
 _SAMPLE = 4096
-"""Labels whose ranks are compared, at least (if there are as many)."""
-
+"""Labels of a sample, at least (if there are as many)."""
 
 Executor = Callable[..., Iterable[Any]]
-"""(function, sketches, groups, *arguments): what function(sketches, shards, *arguments)
-returns for every group of shards, in the order of the groups."""
+"""Called with (function, sketches, task_shards, *arguments): the results of
+function(sketches, shards, *arguments) for the shards of every task, in that order."""
 
 
 def in_this_process(
     function: Callable[..., Any],
     sketches: SketchSet,
-    groups: list[list[Shard]],
+    task_shards: list[list[Shard]],
     *arguments: Any,
 ) -> Iterable[Any]:
-    """One group after the other."""
-    return (function(sketches, shards, *arguments) for shards in groups)
+    """An executor that runs one task after the other, in this process."""
+    return (function(sketches, shards, *arguments) for shards in task_shards)
 
 
 class Passes:
-    """Passes over the sketches of a run; of the training labels if not said."""
+    """The passes that scoring makes: over the training set, but for query_sums."""
 
     def __init__(
         self,
@@ -56,45 +56,52 @@ class Passes:
         edits: Edits | None = None,
         execute: Executor = in_this_process,
     ) -> None:
-        """shards_per_task: changes rounding only; edits: of the training labels."""
+        """shards_per_task: changes rounding only; edits: of the training labels, as if
+        they had been made before scoring."""
         self.run, self.shards_per_task, self.execute = run, shards_per_task, execute
         self.train = SketchSet(run, "train", edits or {})
         self.plan = self.train.plan()
 
     def moments(self) -> sums.Moments:
-        """sums.moments over all shards."""
+        """Label count, |g|^2 by layer and h |s|^2, summed over the training labels."""
         return self._total(sums.moments)
 
     def query_sums(
         self, query: str, num_groups: int, loss: QueryLoss
-    ) -> sums.GroupSums:
-        """sums.query_sums over all shards of a query set."""
+    ) -> sums.QueryGroupSums:
+        """Gradients of the query loss and label counts of a query set, by query group.
+
+        num_groups: number of query groups.
+        """
         sketches = SketchSet(self.run, query)
-        groups = self._groups(sketches.plan())
+        task_shards = self._tasks(sketches.plan())
         return reduce(
-            add, self.execute(sums.query_sums, sketches, groups, num_groups, loss)
+            add, self.execute(sums.query_sums, sketches, task_shards, num_groups, loss)
         )
 
     def products(
         self, kind: Curvature, vectors: Float[Tensor, "k q"], lambdas: list[float]
     ) -> Float[Tensor, "k q"]:
-        """sums.curvature_products over all shards."""
+        """n times H v of each vector, or DataInf's sum: see sums.curvature_products.
+
+        lambdas: DataInf's, one for every block; empty for the other curvatures.
+        """
         return self._total(sums.curvature_products, kind, vectors, lambdas)
 
     def noise(self, kind: Curvature, num_probes: int) -> Float[Tensor, "k p"]:
-        """sums.noise_sums over all shards."""
+        """Random vectors whose covariance is n H: see sums.noise_sums."""
         return self._total(sums.noise_sums, kind, num_probes)
 
     def alignments(self, vectors: Float[Tensor, "k q"]) -> Float[Tensor, "n q"]:
-        """sums.alignments over all shards."""
-        return self._rows(sums.alignments, self._groups(self.plan), vectors)
+        """-w s . v of every label that counts, in plan order, and every vector v."""
+        return self._rows(sums.alignments, self._tasks(self.plan), vectors)
 
     def sample(self, vectors: Float[Tensor, "k q"]) -> Float[Tensor, "n q"]:
-        """sums.alignments over a sample of the shards."""
+        """-w s . v of the labels that count in a sample of the shards."""
         return self._rows(sums.alignments, self._sample(), vectors)
 
     def sample_sizes(self, kind: Curvature) -> Float[Tensor, "n 2"]:
-        """sums.sizes over the same sample."""
+        """(w^2 |s|^2, leverage) of the labels of the same sample."""
         return self._rows(sums.sizes, self._sample(), kind)
 
     def explain(
@@ -104,39 +111,47 @@ class Passes:
         top: int,
         listed: frozenset[str],
     ) -> pa.Table:
-        """explain.explain_shards over all shards: the best of all."""
-        groups = self._groups(self.plan)
+        """Table of the training labels that drive each query label: see
+        explain.explain_shards, here over all shards."""
+        task_shards = self._tasks(self.plan)
         arguments = queries, ihvps, top, listed
-        tables = self.execute(explain_shards, self.train, groups, *arguments)
+        tables = self.execute(explain_shards, self.train, task_shards, *arguments)
         return best(pa.concat_tables(tables), top)
 
-    def score(self, target: Folder, name: str, columns: Columns) -> list[str]:
-        """Scores of all labels, in files of `target`, one for each group of shards,
-        unless they are there. Returns the files' names, in plan order."""
-        groups, present = self._groups(self.plan), target.names()
-        files = [part_name(name, shards) for shards in groups]
+    def score(self, target: Folder, name: str, columns: ScoreVectors) -> list[str]:
+        """Write the scores of all labels to files of `target`, one for each task's
+        shards, unless they are there. Returns the files' names, in plan order."""
+        task_shards, present = self._tasks(self.plan), target.names()
+        files = [partial_name(name, shards) for shards in task_shards]
         missing = [
             shards
-            for shards, file in zip(groups, files, strict=True)
+            for shards, file in zip(task_shards, files, strict=True)
             if file not in present
         ]
         list(self.execute(write_scores, self.train, missing, target, name, columns))
         return files
 
     def _total(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        groups = self._groups(self.plan)
-        return reduce(add, self.execute(function, self.train, groups, *arguments))
+        """Sum of a function's results over all tasks."""
+        task_shards = self._tasks(self.plan)
+        return reduce(add, self.execute(function, self.train, task_shards, *arguments))
 
     def _rows(
-        self, function: Callable[..., Any], groups: list[list[Shard]], *arguments: Any
+        self,
+        function: Callable[..., Any],
+        task_shards: list[list[Shard]],
+        *arguments: Any,
     ) -> Tensor:
-        return torch.cat([*self.execute(function, self.train, groups, *arguments)])
+        """A function's rows of all tasks, joined."""
+        return torch.cat([*self.execute(function, self.train, task_shards, *arguments)])
 
-    def _groups(self, plan: list[Shard]) -> list[list[Shard]]:
+    def _tasks(self, plan: list[Shard]) -> list[list[Shard]]:
+        """The shards of each task."""
         size = self.shards_per_task
         return [plan[i : i + size] for i in range(0, len(plan), size)]
 
     def _sample(self) -> list[list[Shard]]:
-        """Evenly spaced shards with enough labels for rank correlations, one by one."""
+        """Evenly spaced shards, one per task, with at least _SAMPLE labels together (if
+        the run has as many)."""
         num_labels = sum(shard.num_labels for shard in self.plan)
         return [[shard] for shard in self.plan[:: max(1, num_labels // _SAMPLE)]]

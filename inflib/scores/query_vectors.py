@@ -1,4 +1,4 @@
-"""Query vectors: mean gradients of the query loss, as shares of query groups.
+"""Query sets to query vectors: mean gradients of the query loss, by query group.
 
 k  entries of a sketch     q  query sets     g  query groups
 """
@@ -15,24 +15,32 @@ from inflib.scores.passes import Passes
 
 @dataclass(frozen=True)
 class QueryVectors:
-    """Query vectors, as shares of the query groups."""
+    """Query vectors of some query sets, each cut into shares of its query groups."""
 
     names: list[str]
+    """The query sets."""
+
     vectors: Float[Tensor, "q k g"]
+    """What each query group adds to the query vector, which is their sum."""
+
     shares: Float[Tensor, "q g"]
+    """Share of the query set's labels in each query group."""
 
 
 def read_queries(config: ScoreConfig, names: list[str], passes: Passes) -> QueryVectors:
-    """Raises ValueError naming a query set in which no label counts."""
+    """Query vectors of the named query sets, by a pass over each.
+
+    Raises ValueError naming a query set in which no label counts.
+    """
     sums = {
         name: passes.query_sums(name, config.query_groups, config.query_loss)
         for name in names
     }
-    for name, each in sums.items():
-        if not each.counts.sum():
+    for name, by_group in sums.items():
+        if not by_group.counts.sum():
             raise ValueError(f"no label of {name} has a finite, non-zero gradient")
     return QueryVectors(
         names,
-        torch.stack([each.vectors / each.counts.sum() for each in sums.values()]),
-        torch.stack([each.counts / each.counts.sum() for each in sums.values()]),
+        torch.stack([s.vectors / s.counts.sum() for s in sums.values()]),
+        torch.stack([s.counts / s.counts.sum() for s in sums.values()]),
     )

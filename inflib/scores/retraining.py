@@ -1,9 +1,11 @@
-"""What to retrain to see whether scores are right, and what came of it.
+"""Scores to a plan of retraining, and its results to how well the scores predict them.
 
-Trials are edits of the training labels: none; the most harmful labels dropped and
-flipped; as many random ones dropped and flipped; each of some groups of labels dropped,
-from the least to the most harmful (leave-group-out); random halves dropped (LDS, linear
-datamodeling score, Park et al., "TRAK", ICML 2023, arXiv:2303.14186, section 5.1).
+A trial is one training with edited labels. The edits are: none; the most harmful labels
+dropped, or flipped; as many random ones dropped, or flipped; one group of labels
+dropped, the groups being cut from the least to the most harmful label
+(leave-group-out); a random half dropped (LDS, linear datamodeling score, Park et al.,
+"TRAK", ICML 2023, arXiv:2303.14186, section 5.1). The first five kinds of trials are
+the arms of the comparison, each with one trial per seed.
 """
 
 import hashlib
@@ -26,13 +28,13 @@ HARMFUL, RANDOM, GROUP, SUBSET = "harmful", "random", "group", "subset"
 
 @dataclass(frozen=True)
 class Trial:
-    """One training."""
+    """One training with edited labels."""
 
     kind: str
     """`all labels`, `drop harmful`, `flip random`, ..., `group`, `subset`."""
 
     number: int
-    """Of the seed, group or subset."""
+    """Number of the seed, the group or the subset, within its kind."""
 
     seed: int
     """Added to train.seed."""
@@ -41,16 +43,18 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Equal for equal trainings: more seeds or groups keep what is there."""
+        """Kind, number and digest of the edits: equal for equal trainings, so that
+        those that are done are kept when seeds or subsets are added."""
         edits = [(name, vars(edit)) for name, edit in sorted(self.edits.items())]
         digest = hashlib.sha256(json.dumps(edits).encode()).hexdigest()[:8]
         return f"{self.kind.replace(' ', '-')}-{self.number}-{digest}"
 
 
 def plan_trials(config: VerifyConfig, table: pa.Table, score: str) -> list[Trial]:
-    """Trials over the labels that have a score.
+    """All trials, whose edits are of labels that have a score.
 
-    table: scores of labels; score: e.g. gauss_newton_expert.
+    table: influence.parquet; score: curvature and query set that say which labels are
+    harmful, gauss_newton_expert for example.
     """
     scores = table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False)
     ids = np.array(table["pair_id"].to_pylist())[np.isfinite(scores)]
@@ -62,70 +66,80 @@ def plan_trials(config: VerifyConfig, table: pa.Table, score: str) -> list[Trial
         picked = {HARMFUL: order[:count], RANDOM: rng.permutation(len(ids))[:count]}
         trials.append(Trial(ALL, seed, seed, {}))
         for action in (DROP, FLIP):
-            for which, places in picked.items():
-                edits = _edits(ids[places], action)
+            for which, indices in picked.items():
+                edits = _edits(ids[indices], action)
                 trials.append(Trial(f"{action} {which}", seed, seed, edits))
     groups = np.array_split(order[::-1], config.groups) if config.groups else []
-    for number, places in enumerate(groups):
-        trials.append(Trial(GROUP, number, 0, _edits(ids[places], DROP)))
+    for number, indices in enumerate(groups):
+        trials.append(Trial(GROUP, number, 0, _edits(ids[indices], DROP)))
     for number in range(config.subsets):
         rng = np.random.default_rng([number, 1])
-        places = rng.permutation(len(ids))[: len(ids) // 2]
-        trials.append(Trial(SUBSET, number, 0, _edits(ids[places], DROP)))
+        indices = rng.permutation(len(ids))[: len(ids) // 2]
+        trials.append(Trial(SUBSET, number, 0, _edits(ids[indices], DROP)))
     return trials
 
 
 def _edits(ids: np.ndarray, action: str) -> Edits:
+    """The same edit, drop or flip, of each of these labels."""
     edit = Edit(action, 0.0 if action == DROP else 1.0)
     return {str(pair_id): edit for pair_id in ids}
 
 
-def compare(
-    trials: list[Trial], found: dict[str, dict[str, float]], predicted: dict[str, float]
+def effects_of_trials(
+    trials: list[Trial],
+    measured: dict[str, dict[str, float]],
+    predicted: dict[str, float],
 ) -> dict[str, Any]:
-    """Figures of one query set.
+    """Measured and predicted effects of the trials on one query set: {arms,
+    leave_group_out, lds}.
 
-    found: {trial: {"loss", "accuracy"}} after training; predicted: change of the loss.
-    Changes are from all labels with the same seed; intervals are 95% over seeds
-    (Student t), of training's randomness alone: the query set is the same.
+    measured: {trial: {"loss", "accuracy"}} after training; predicted: {trial: change of
+    the loss}. Changes are from the training with all labels and the same seed. The
+    arms' intervals are Student's t over seeds, 95%, of training's randomness alone: the
+    query set is the same. The other two are rank correlations of predicted with
+    measured changes; None with fewer than three trials.
     """
-    before = {trial.seed: found[trial.name] for trial in trials if trial.kind == ALL}
+    before = {trial.seed: measured[trial.name] for trial in trials if trial.kind == ALL}
     kinds = dict.fromkeys(t.kind for t in trials if t.kind not in (GROUP, SUBSET))
     arms = []
     for kind in kinds:
-        own = [trial for trial in trials if trial.kind == kind]
-        row: dict[str, Any] = {"arm": kind, "labels": len(own[0].edits)}
-        for figure in ("accuracy", "loss"):
-            values = [found[trial.name][figure] for trial in own]
+        arm = [trial for trial in trials if trial.kind == kind]
+        row: dict[str, Any] = {"arm": kind, "labels": len(arm[0].edits)}
+        for metric in ("accuracy", "loss"):
+            values = [measured[trial.name][metric] for trial in arm]
             changes = [
-                found[trial.name][figure] - before[trial.seed][figure] for trial in own
+                measured[trial.name][metric] - before[trial.seed][metric]
+                for trial in arm
             ]
-            row[figure] = t_interval(values)
-            row[f"change_of_{figure}"] = t_interval(changes)
+            row[metric] = t_interval(values)
+            row[f"change_of_{metric}"] = t_interval(changes)
         row["predicted_change_of_loss"] = float(
-            np.mean([predicted[trial.name] for trial in own])
+            np.mean([predicted[trial.name] for trial in arm])
         )
         arms.append(row)
     return {
         "arms": arms,
-        "leave_group_out": _agreement(trials, GROUP, found, predicted),
-        "lds": _agreement(trials, SUBSET, found, predicted),
+        "leave_group_out": _agreement(trials, GROUP, measured, predicted),
+        "lds": _agreement(trials, SUBSET, measured, predicted),
     }
 
 
 def _agreement(
     trials: list[Trial],
     kind: str,
-    found: dict[str, dict[str, float]],
+    measured: dict[str, dict[str, float]],
     predicted: dict[str, float],
 ) -> dict[str, Any] | None:
-    """Rank correlation of predicted with actual changes of the loss."""
-    own = [trial for trial in trials if trial.kind == kind]
-    if len(own) < 3:
+    """Spearman correlation of predicted with actual changes of the loss, over the
+    trials of a kind; None with fewer than three."""
+    names = [trial.name for trial in trials if trial.kind == kind]
+    if len(names) < 3:
         return None
-    (start,) = (found[t.name]["loss"] for t in trials if t.kind == ALL and t.seed == 0)
-    actual = [found[trial.name]["loss"] - start for trial in own]
-    expected = [predicted[trial.name] for trial in own]
+    (before,) = (
+        measured[t.name]["loss"] for t in trials if t.kind == ALL and t.seed == 0
+    )
+    actual = [measured[name]["loss"] - before for name in names]
+    expected = [predicted[name] for name in names]
     return {
         "spearman": float(spearmanr(expected, actual).statistic),
         "predicted": expected,

@@ -1,4 +1,4 @@
-"""How scores came about: the record in influence/done.json."""
+"""The record in influence/done.json: what scores are of, and how they were solved."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -7,25 +7,26 @@ from inflib.numerics.damping import Choice
 
 
 class CurvatureRecord(BaseModel):
-    """How the scores of one curvature came about."""
+    """How the scores of one curvature were solved."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     lambdas: dict[str, float] = {}
-    """DataInf's lambda of every block; empty for the others."""
+    """DataInf's lambda of every block; empty for other curvatures."""
 
     steps: int | None = None
-    """Steps of conjugate gradients, where there are any."""
+    """Steps of conjugate gradients; None for curvatures in closed form."""
 
     trace: float | None = None
-    """Trace of the undamped H, that dampings are relative to."""
+    """Trace of the undamped H, which dampings are relative to; None for curvatures in
+    closed form."""
 
     queries: dict[str, Choice] = {}
-    """The damping chosen for each query set, where one is."""
+    """The damping chosen for each query set; empty for curvatures without a sweep."""
 
 
 class ScoreRecord(BaseModel):
-    """done.json; fields of other versions are ignored."""
+    """Contents of done.json; fields of other versions are ignored."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -33,13 +34,13 @@ class ScoreRecord(BaseModel):
     """Digest of labels, sketches and settings (`score_inputs`)."""
 
     sha256: str
-    """Of influence.parquet."""
+    """SHA-256 of influence.parquet."""
 
     pairs: int
     """Labels, one row each."""
 
     finite: float
-    """Labels that count, with the weights of edits: n in all means."""
+    """Number of labels that count, each with the weight of its edit: n in all means."""
 
     curvatures: dict[Curvature, CurvatureRecord]
     query_groups: dict[str, list[float]]

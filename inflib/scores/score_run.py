@@ -1,4 +1,4 @@
-"""Scores of a run in this process, without Ray: for tests and benchmarks."""
+"""Sketches of a run to its scores, in this process: for tests and benchmarks."""
 
 import pyarrow as pa
 
@@ -16,7 +16,10 @@ from inflib.storage.folder import Folder
 def score_run(
     run: Folder, config: ScoreConfig, queries: list[str], edits: Edits | None = None
 ) -> tuple[pa.Table, dict[Curvature, CurvatureRecord]]:
-    """(scores of all training labels in plan order, records by curvature)."""
+    """(scores of all training labels in plan order, how each curvature was solved).
+
+    queries: names of the query sets; edits: of the training labels.
+    """
     passes = Passes(run, config.shards_per_task, edits)
     solver = Solver(config, read_layers(run), passes)
     columns, records = solver.solve_all(read_queries(config, queries, passes))

@@ -1,7 +1,7 @@
-"""Scores of labels, and their standard errors, as tables: one for each shard.
+"""Solved query vectors and a shard to its labels' scores and standard errors, a table.
 
-k  entries of a sketch     l  layers     q  columns     g  query groups
-n  labels     c  comparisons
+k  entries of a sketch     l  layers     q  scores     g  query groups
+n  labels     c  comparisons     p  probes
 """
 
 from collections.abc import Iterator
@@ -35,54 +35,63 @@ from inflib.storage.folder import Folder
 
 
 @dataclass(frozen=True)
-class Damped:
-    """|lambda (H + lambda I)^-1 s| / |s| of every label, to first order:
-    factor / (1 + leverage / (n lambda)), derived in docs/design.md.
+class DampedRatio:
+    """The ratio |lambda (H + lambda I)^-1 s| / |s| of each label, to first order.
 
-    1 / (1 + leverage / (n lambda)) is what the label's own rank-one term of H leaves of
-    s (Sherman & Morrison); factor, a mean over labels, what all other terms leave.
+    It is factor / (1 + leverage / (n lambda)), derived in docs/design.md: by Sherman &
+    Morrison, the comparison's own rank-one term of H shortens s to 1 / (1 + leverage /
+    (n lambda)) of its length, and all other terms shorten it to `factor` of that.
     """
 
     kind: Curvature
+    """The curvature that the leverage is of."""
+
     n_lambda: float
-    """n lambda: a leverage of this size halves the length."""
+    """n lambda: a leverage of this size halves the ratio."""
 
     factor: float
-    """Mean ratio that is left to explain after the label's own term, at most 1."""
+    """Share of the length that H's other terms leave: one estimate for all labels."""
 
     def __call__(self, labels: Labels) -> Float[Tensor, " n"]:
+        """The ratio of each label of a shard."""
         return self.factor / (1 + labels.leverage(self.kind) / self.n_lambda)
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What a shard's labels are scored with: H^-1 v as shares of query groups."""
+class ScoreVectors:
+    """The vectors that labels are scored with, and what their errors need."""
 
     names: list[str]
+    """Curvature and query set of each score, gauss_newton_expert for example."""
+
     ihvps: Float[Tensor, "q k g"]
-    """For each name."""
+    """H^-1 v of each score, as shares of the query groups, whose sum it is."""
 
     shares: Float[Tensor, "q g"]
-    """Share of its query labels in each group."""
+    """Share of the query set's labels in each query group."""
 
-    damped: list[Damped | None]
-    """For each name; None where H is not a sum over sketches."""
+    damped: list[DampedRatio | None]
+    """For each score, how much H shortens a label's sketch error; None where H is not
+    a sum over sketches."""
 
     detailed: tuple[str, ...] = ()
-    """Names whose influence is also split by query group."""
+    """Scores whose influence is also written by query group."""
 
     probes: dict[str, Float[Tensor, "k p"]] = field(default_factory=dict)
-    """By curvature, see scores.solver: for influence of labels on their own loss."""
+    """{curvature: random vectors with covariance (H + lambda I)^-1}, for influence of
+    labels on their own loss."""
 
     @staticmethod
-    def join(parts: "list[Columns]") -> "Columns":
-        return Columns(
-            [name for part in parts for name in part.names],
-            torch.cat([part.ihvps for part in parts]),
-            torch.cat([part.shares for part in parts]),
-            [damped for part in parts for damped in part.damped],
-            parts[0].detailed or tuple(parts[0].names),
-            {kind: x for part in parts for kind, x in part.probes.items()},
+    def join(all_columns: "list[ScoreVectors]") -> "ScoreVectors":
+        """All scores side by side; `detailed`, if the first names none, its scores."""
+        first = all_columns[0]
+        return ScoreVectors(
+            [name for columns in all_columns for name in columns.names],
+            torch.cat([columns.ihvps for columns in all_columns]),
+            torch.cat([columns.shares for columns in all_columns]),
+            [damped for columns in all_columns for damped in columns.damped],
+            first.detailed or tuple(first.names),
+            {kind: x for columns in all_columns for kind, x in columns.probes.items()},
         )
 
 
@@ -91,33 +100,37 @@ def write_scores(
     shards: list[Shard],
     target: Folder,
     name: str,
-    columns: Columns,
+    columns: ScoreVectors,
 ) -> None:
-    """Leave the scores of a group of shards in a file of `target`, see part_name."""
-    tables = pa.concat_tables(score_shards(sketches, shards, columns))
-    target.write_table(part_name(name, shards), tables)
+    """Write the scores of a task's shards to the file partial_name(name, shards) of
+    `target`."""
+    table = pa.concat_tables(score_shards(sketches, shards, columns))
+    target.write_table(partial_name(name, shards), table)
 
 
-def part_name(name: str, shards: list[Shard]) -> str:
-    """File of the scores of a group of shards."""
+def partial_name(name: str, shards: list[Shard]) -> str:
+    """Name of the file with the scores of a task's shards: after the first of them."""
     return f"{name}-{shards[0].name}.parquet"
 
 
 def score_shards(
-    sketches: SketchSet, shards: list[Shard], columns: Columns
+    sketches: SketchSet, shards: list[Shard], columns: ScoreVectors
 ) -> Iterator[pa.Table]:
-    """The scores of each shard, see `_score`; with probes, also self-influence:
-    g' (H + lambda I)^-1 g of each label, how far its gradient lies from the others'."""
+    """A table of scores of each shard's labels, see data.output_columns.
+
+    With probes also self-influence, g' (H + lambda I)^-1 g of each label: large where
+    the label's gradient g lies in directions that few other labels' gradients share.
+    """
     layers = read_layers(sketches.run)
     flat = columns.ihvps.movedim(0, 1).flatten(1)  # [k, q g]
-    prepared = [quantized_products.Vectors(flat[layer.bins]) for layer in layers]
+    layer_ihvps = [quantized_products.Vectors(flat[layer.bins]) for layer in layers]
     probes = {kind: quantized_products.Vectors(x) for kind, x in columns.probes.items()}
     for shard in shards:
         labels = sketches.labels(shard)
         entries, scales = sketches.payload(shard)
         by_layer = [
             quantized_products.times(entries[:, layer.bins], scales, vectors)
-            for layer, vectors in zip(layers, prepared, strict=True)
+            for layer, vectors in zip(layers, layer_ihvps, strict=True)
         ]
         aligned = torch.stack(by_layer).unflatten(2, columns.shares.shape)
         table = _score(labels, aligned, columns, layers)
@@ -133,13 +146,14 @@ def score_shards(
 def _score(
     labels: Labels,
     aligned: Float[Tensor, "l c q g"],
-    columns: Columns,
+    columns: ScoreVectors,
     layers: list[Layer],
 ) -> pa.Table:
-    """Labels of a shard with their columns, see data.output_columns.
+    """The labels of a shard with their columns but self-influence.
 
-    A flip effect has influence's error relative to its size. Null where a comparison
-    is not finite.
+    aligned: s . H^-1 v by layer and query group. Null where a comparison is not finite.
+    A flip effect has the same relative error as influence, so there is no column for
+    it.
     """
     table = _edited(labels.table, labels.signs.numpy())
     table = table.append_column(STATUS.name, pa.array(labels.status, pa.string()))
@@ -177,17 +191,21 @@ def _score(
 
 
 def _edited(table: pa.Table, signs: np.ndarray) -> pa.Table:
-    """The kept columns, with what a flip by an edit changes in them."""
+    """The columns kept with the labels; those that a flip changes are as edited.
+
+    signs: of the labels, with edits.
+    """
     table = table.drop_columns(["row", "required_margin"])
-    turned = signs * table["sign"].to_numpy()
+    flips = signs * table["sign"].to_numpy()  # -1 for a flipped label
     for name in ("sign", "length_difference"):
-        place, kind = table.column_names.index(name), table.schema.field(name).type
-        values = pa.array(turned * table[name].to_numpy()).cast(kind)
-        table = table.set_column(place, name, values)
+        index, dtype = table.column_names.index(name), table.schema.field(name).type
+        values = pa.array(flips * table[name].to_numpy()).cast(dtype)
+        table = table.set_column(index, name, values)
     return table
 
 
 def _lists(values: Float[Tensor, "n g"], missing: np.ndarray) -> pa.Array:
+    """A list of float32 for each row; null where missing."""
     flat = pa.array(values.flatten().numpy().astype(np.float32) + np.float32(0))
     return pa.FixedSizeListArray.from_arrays(
         flat, values.shape[1], mask=pa.array(missing)

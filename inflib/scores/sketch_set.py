@@ -1,4 +1,4 @@
-"""A pair set of a run as scoring sees it: its labels, with edits, and its sketches.
+"""A pair set and its sketches to labels (as edited) and payloads, shard by shard.
 
 c  comparisons of a shard     k  entries of a sketch     n  labels
 """
@@ -19,23 +19,23 @@ from inflib.storage.folder import Folder
 
 @dataclass(frozen=True)
 class SketchSet:
-    """Labels and sketches of one pair set. Reads on demand; keeps nothing."""
+    """Labels and sketches of one pair set; every call reads them anew."""
 
     run: Folder
     name: str
-    """Of the pair set: train, or a query set."""
+    """The pair set: train, or a query set."""
 
     edits: Edits = field(default_factory=dict)
-    """Of its labels, as if they had been made before scoring."""
+    """Edits of its labels, which are then scored as if they had been labelled so."""
 
     def plan(self) -> list[Shard]:
-        """Its shards, in order."""
+        """The shards of the pair set, in the order of its plan."""
         return PairsFolder(self.run / "pairs" / self.name).plan()
 
     def labels(self, shard: Shard) -> Labels:
-        """Labels of a shard, with margins and norms from its commit record.
+        """Labels of a shard, with edits, and with their comparisons' margins and norms.
 
-        Raises ValueError for sketches of another plan.
+        Raises ValueError when the sketches are of another plan.
         """
         table = PairsFolder(self.run / "pairs" / self.name).labels(shard)
         signs = torch.from_numpy(table["sign"].to_numpy().astype(np.float64))
@@ -67,12 +67,12 @@ class SketchSet:
         return entries, torch.from_numpy(scales)
 
     def margins(self) -> Float[np.ndarray, " n"]:
-        """r(chosen) - r(rejected) of all labels that count."""
-        parts = []
+        """r(chosen) - r(rejected) of all labels that count, in plan order."""
+        margins = []
         for shard in self.plan():
             labels = self.labels(shard)
-            parts.append((labels.signs * labels.margins)[labels.counted].numpy())
-        return np.concatenate(parts)
+            margins.append((labels.signs * labels.margins)[labels.counted].numpy())
+        return np.concatenate(margins)
 
     @property
     def _sketches(self) -> Folder:
@@ -80,5 +80,8 @@ class SketchSet:
 
 
 def accuracy(margins: Float[np.ndarray, " n"]) -> float:
-    """Share of labels whose chosen response the reward model prefers; ties 1/2."""
+    """Share of labels whose chosen response the reward model prefers; ties count 1/2.
+
+    margins: r(chosen) - r(rejected); 0.0 without any.
+    """
     return float((np.sign(margins) + 1).mean() / 2) if len(margins) else 0.0

@@ -1,71 +1,52 @@
-"""From sums over the store to the vectors that labels are scored with.
+"""Query vectors v and passes over the sketches to H^-1 v, which labels are scored with.
 
     k  entries of a sketch     q  query sets     g  query groups     l  lambdas
+    n  labels     p  random probes
 
-What reads the store is behind `scores.passes`: the reducer of ray_jobs/score.py has its
-tasks do it. Everything here is a pure function of what they return, so a restart finds
-the same bits again.
+The sketches are read by the passes alone (scores.passes; in ray_jobs/score.py they run
+as Ray tasks). Everything here is a pure function of their results, so a solver that is
+started again ends with the same bits.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import safetensors.torch
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from inflib.config.score import ITERATIVE, Curvature, ScoreConfig
-from inflib.numerics import conjugate_gradients, curvature, damping
+from inflib.numerics import conjugate_gradients, curvature
+from inflib.numerics.damping import choose
 from inflib.numerics.layer_bins import Layer
+from inflib.scores.checkpoint import Checkpoint
 from inflib.scores.passes import Passes
 from inflib.scores.query_vectors import QueryVectors
 from inflib.scores.score_record import CurvatureRecord
-from inflib.scores.score_table import Columns, Damped
-from inflib.storage.folder import Folder
+from inflib.scores.score_table import DampedRatio, ScoreVectors
 from inflib.telemetry import warning
 
 _ERROR_PROBES = 4
-"""Random vectors behind the scale of the sketch's errors; the mean is also over some
-thousand labels."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The state of conjugate gradients, in a file, every few steps."""
-
-    folder: Folder
-    name: str
-    every: int = 10
-
-    def read(self) -> conjugate_gradients.Solution | None:
-        if self.name not in self.folder.names():
-            return None
-        tensors = safetensors.torch.load(self.folder.read_bytes(self.name))
-        return conjugate_gradients.Solution(steps=int(tensors.pop("steps")), **tensors)
-
-    def write(self, state: conjugate_gradients.Solution) -> None:
-        if state.steps % self.every == 0:
-            tensors = state.tensors() | {"steps": torch.tensor(state.steps)}
-            self.folder.write(self.name, safetensors.torch.save(tensors))
+"""Random vectors by which the scale of the sketch's errors is estimated: few are
+enough, since the mean is also over some thousand labels."""
 
 
 class Solver:
-    """Inverse-Hessian products over the training labels of a run."""
+    """Products of H^-1 with vectors, H being that of a run's training labels."""
 
     def __init__(
         self,
         config: ScoreConfig,
         layers: list[Layer],
         passes: Passes,
-        watch: Callable[[str], None] = lambda text: None,
+        on_step: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """watch: is told what is computed next.
+        """on_step: is called with a line that says what is computed next.
 
-        Raises ValueError when no training label counts.
+        Makes a first pass. Raises ValueError when no training label counts.
         """
         self.config, self.layers, self.passes = config, layers, passes
-        self.watch = watch
+        self.on_step = on_step
         self.train = passes.moments()
         if not self.train.num_labels:
             raise ValueError("no label of train has a finite, non-zero gradient")
@@ -74,25 +55,29 @@ class Solver:
         self,
         queries: QueryVectors,
         checkpoint: Callable[[Curvature], Checkpoint] | None = None,
-    ) -> tuple[Columns, dict[Curvature, CurvatureRecord]]:
-        """Columns of all curvatures, and by curvature how they came about.
+    ) -> tuple[ScoreVectors, dict[Curvature, CurvatureRecord]]:
+        """The vectors of all curvatures' scores, and how each curvature was solved.
 
-        checkpoint: where each keeps what it would be costly to compute again.
+        checkpoint: from a curvature to the file for its conjugate gradients.
         """
-        parts, records = [], {}
+        all_columns, records = [], {}
         for kind in self.config.curvatures:
-            keep = checkpoint(kind) if checkpoint else None
-            columns, records[kind] = self.solve_kind(kind, queries, keep)
-            parts.append(columns)
-        return Columns.join(parts), records
+            file = checkpoint(kind) if checkpoint else None
+            columns, records[kind] = self.solve_kind(kind, queries, file)
+            all_columns.append(columns)
+        return ScoreVectors.join(all_columns), records
 
     def solve_kind(
         self,
         kind: Curvature,
         queries: QueryVectors,
         checkpoint: Checkpoint | None = None,
-    ) -> tuple[Columns, CurvatureRecord]:
-        """Columns of one curvature; with a sweep, of each query set's damping."""
+    ) -> tuple[ScoreVectors, CurvatureRecord]:
+        """The vectors of one curvature's scores, and how it was solved.
+
+        After a sweep, those of each query set's damping (and with score.keep_sweep also
+        those of every damping).
+        """
         vectors = queries.vectors.movedim(0, 1).flatten(1)  # [k, q g]
         if kind not in ITERATIVE:
             lambdas = self._block_lambdas(kind)
@@ -112,18 +97,19 @@ class Solver:
         self,
         kind: Curvature,
         vectors: Float[Tensor, "k q"],
-        of_trace: float | None = None,
+        damping: float | None = None,
     ) -> Float[Tensor, "k q"]:
-        """(H + lambda I)^-1 of each vector.
+        """H^-1 v of each vector v, by one curvature.
 
-        of_trace: damping of an iterative curvature, relative to the trace of H.
+        damping: lambda of gauss_newton or empirical_fisher, relative to the trace of H;
+        the other curvatures' is in the configuration.
         """
         if kind in ITERATIVE:
-            assert of_trace is not None, kind
-            return self._iterate(kind, vectors, (of_trace,)).solutions[0]
+            assert damping is not None, kind
+            return self._iterate(kind, vectors, (damping,)).solutions[0]
         if kind == "identity":
             return vectors
-        self.watch(kind)
+        self.on_step(kind)
         lambdas = self._block_lambdas(kind)
         products = self.passes.products(kind, vectors, list(lambdas.values()))
         ihvps = vectors.clone()  # bins that no layer has stay empty
@@ -137,13 +123,14 @@ class Solver:
         return ihvps
 
     def _blocks(self, kind: Curvature) -> list[Layer]:
+        """Blocks of DataInf's block-diagonal H: all layers as one, or each."""
         if kind == "datainf_layer":
             return self.layers
         size = sum(layer.num_parameters for layer in self.layers)
         return [Layer("all", size, 0, max(layer.stop for layer in self.layers))]
 
     def _block_lambdas(self, kind: Curvature) -> dict[str, float]:
-        """DataInf's, of every block."""
+        """{block: DataInf's lambda}; empty for identity."""
         if kind == "identity":
             return {}
         squares, blocks = self.train.squares, self._blocks(kind)
@@ -156,7 +143,7 @@ class Solver:
         }
 
     def _trace(self, kind: Curvature) -> float:
-        """Trace of H."""
+        """Trace of H, without damping; kind: gauss_newton or empirical_fisher."""
         squares = float(self.train.squares.sum())
         trace = self.train.hessian_trace if kind == "gauss_newton" else squares
         return trace / self.train.num_labels
@@ -168,10 +155,12 @@ class Solver:
         dampings: tuple[float, ...],
         checkpoint: Checkpoint | None = None,
         probes: Float[Tensor, "k p"] | None = None,
-    ) -> conjugate_gradients.Solution:
-        """Conjugate gradients until every residual is below the tolerance.
+    ) -> conjugate_gradients.State:
+        """Conjugate gradients until every vector's residual is at most the tolerance.
 
-        probes: more vectors, whose residuals are not waited for; solved as the last.
+        Warns when score.max_steps comes first. dampings: relative to the trace of H;
+        probes: more vectors, behind the others in the state, whose residuals do not
+        count.
         """
         trace, config, count = self._trace(kind), self.config, vectors.shape[1]
         if probes is not None:
@@ -182,7 +171,7 @@ class Solver:
         )
         residual = float(state.residuals()[:, :count].max())
         while residual > config.tolerance and state.steps < config.max_steps:
-            self.watch(f"{kind}, step {state.steps + 1}, residual {residual:.2g}")
+            self.on_step(f"{kind}, step {state.steps + 1}, residual {residual:.2g}")
             products = self.passes.products(kind, state.vectors, [])
             conjugate_gradients.advance(state, products / self.train.num_labels)
             if checkpoint:
@@ -200,12 +189,12 @@ class Solver:
         self,
         kind: Curvature,
         queries: QueryVectors,
-        state: conjugate_gradients.Solution,
+        state: conjugate_gradients.State,
         probes: Float[Tensor, "k p"],
-    ) -> tuple[Columns, CurvatureRecord]:
-        """Of the sweep, the columns of each query set's damping (or all of them).
+    ) -> tuple[ScoreVectors, CurvatureRecord]:
+        """The vectors of each query set's chosen damping, and the record of the choice.
 
-        probes: random vectors z, solved after the query vectors.
+        state: solutions of all query vectors, then of the probes (random vectors).
         """
         dampings, shape = sorted(self.config.damping), queries.shares.shape
         solved = state.solutions[:, :, : shape.numel()]
@@ -215,67 +204,75 @@ class Solver:
         scores = aligned[:, :count].unflatten(1, (-1, *shape))
         damped = self._damped(kind, state.lambdas.tolist(), aligned[:, count:])
         sweep = [
-            _columns(kind, queries, ihvps, one)
-            for ihvps, one in zip(solved, damped, strict=True)
+            _columns(kind, queries, ihvps, ratio)
+            for ihvps, ratio in zip(solved, damped, strict=True)
         ]
         residuals = state.residuals()[:, : shape.numel()].unflatten(1, shape).amax(2)
         choices, ihvps, chosen_damped = {}, [], []
         for q, query in enumerate(queries.names):
-            best, choices[query] = damping.choose(
+            best, choices[query] = choose(
                 scores[:, :, q], dampings, residuals[:, q], self.config.reliability
             )
             ihvps.append(sweep[best].ihvps[q])
             chosen_damped.append(damped[best])
-        parts = [replace(sweep[0], ihvps=torch.stack(ihvps), damped=chosen_damped)]
+        chosen = replace(sweep[0], ihvps=torch.stack(ihvps), damped=chosen_damped)
+        all_columns = [chosen]
         if self.config.keep_sweep:
-            parts += [
-                replace(one, names=_names(name, queries))
-                for name, one in zip(self.config.swept(kind), sweep, strict=True)
+            all_columns += [
+                replace(columns, names=_names(name, queries))
+                for name, columns in zip(self.config.swept(kind), sweep, strict=True)
             ]
         record = CurvatureRecord(
             steps=state.steps, trace=self._trace(kind), queries=choices
         )
-        return Columns.join(parts), record
+        return ScoreVectors.join(all_columns), record
 
     def _damped(
         self, kind: Curvature, lambdas: list[float], aligned: Float[Tensor, "n _"]
-    ) -> list[Damped | None]:
+    ) -> list[DampedRatio | None]:
         """How much shorter lambda (H + lambda I)^-1 s is than s, for each lambda.
 
-        aligned: w lambda s' (H + lambda I)^-1 z of random vectors z, lambda by lambda,
-        then w s' z, of the sampled labels.
+        aligned: minus w lambda s' (H + lambda I)^-1 z of the sampled labels and the
+        random vectors z, lambda by lambda; then minus w s' z.
         """
         squares, leverage = self.passes.sample_sizes(kind).T
         means = aligned.square().unflatten(1, (-1, _ERROR_PROBES)).mean(2)
         ratios = means / squares[:, None]  # of squared lengths
-        damped: list[Damped | None] = []
-        for place, lam in enumerate(lambdas):
+        damped: list[DampedRatio | None] = []
+        for i, lam in enumerate(lambdas):
             n_lambda = self.train.num_labels * lam
-            alone = (ratios[:, -1] / (1 + leverage / n_lambda).square()).mean()
-            factor = float((ratios[:, place].mean() / alone).sqrt())
-            damped.append(Damped(kind, n_lambda, factor))
+            own_term = (ratios[:, -1] / (1 + leverage / n_lambda).square()).mean()
+            factor = float((ratios[:, i].mean() / own_term).sqrt())
+            damped.append(DampedRatio(kind, n_lambda, factor))
         return damped
 
-    def _self_probes(self, kind: Curvature, of_trace: float) -> Float[Tensor, "k p"]:
-        """Vectors x whose covariance is (H + lambda I)^-1, so that the mean of
-        (g . x)^2 is g' (H + lambda I)^-1 g: noise with covariance H + lambda I, solved
+    def _self_probes(self, kind: Curvature, damping: float) -> Float[Tensor, "k p"]:
+        """Random vectors x with covariance (H + lambda I)^-1, so that the mean of
+        (g . x)^2 is g' (H + lambda I)^-1 g.
+
+        x = (H + lambda I)^-1 e, where e is noise with covariance H + lambda I
         (Papandreou & Yuille, "Gaussian sampling by local perturbations", NeurIPS 2010).
         """
         noise = self.passes.noise(kind, self.config.self_probes)
         noise /= self.train.num_labels**0.5
         generator = torch.Generator().manual_seed(0)
-        rest = torch.randn(noise.shape, generator=generator, dtype=torch.float64)
-        noise += (of_trace * self._trace(kind)) ** 0.5 * rest
-        return self.invert(kind, noise, of_trace)
+        white = torch.randn(noise.shape, generator=generator, dtype=torch.float64)
+        noise += (damping * self._trace(kind)) ** 0.5 * white
+        return self.invert(kind, noise, damping)
 
 
 def _columns(
-    name: str, queries: QueryVectors, ihvps: Float[Tensor, "k _"], damped: Damped | None
-) -> Columns:
+    name: str,
+    queries: QueryVectors,
+    ihvps: Float[Tensor, "k _"],
+    damped: DampedRatio | None,
+) -> ScoreVectors:
+    """Columns <name>_<query set>; ihvps: H^-1 v, as in QueryVectors.vectors, flat."""
     shaped = ihvps.unflatten(1, queries.shares.shape).movedim(1, 0)
     names = _names(name, queries)
-    return Columns(names, shaped, queries.shares, [damped] * len(names))
+    return ScoreVectors(names, shaped, queries.shares, [damped] * len(names))
 
 
 def _names(name: str, queries: QueryVectors) -> list[str]:
+    """Names of a curvature's scores, one per query set."""
     return [f"{name}_{query}" for query in queries.names]

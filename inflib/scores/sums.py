@@ -1,12 +1,13 @@
-"""Sums and rows that a group of shards gives: the functions that a pass is made of.
+"""Shards to the sums and rows over their labels that scoring is made of.
 
     k  entries of a sketch     l  layers     q  vectors     g  query groups
     n  labels     c  comparisons     p  probes
 
-Every function here is stateless: it reads named shards and returns what they add, in
-float64. The labels of a query set are dealt into groups by their prompt's hash, and
-every query vector is kept as its groups' shares: they add up to the vector, and their
-spread is the query set's sampling error.
+Every function here is stateless: it reads the shards it is given and returns their sums
+or rows, in float64; a pass (scores.passes) adds or joins them over all shards. The
+labels of a query set are divided into query groups by their prompt's hash, and a query
+vector is kept as what each query group adds to it: the spread of these shares is the
+query set's sampling error. A label counts when its gradient is finite and not zero.
 """
 
 import hashlib
@@ -30,14 +31,16 @@ from inflib.sketches.manifest import read_layers
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over the labels of some shards whose gradient is finite and not zero."""
+    """Sums over the labels of some shards that count, each with its edit's weight."""
 
     num_labels: float
+    """Number of labels, n."""
+
     squares: Float[Tensor, " l"]
-    """|g|^2 of the loss gradients, by layer."""
+    """Sum of |g|^2 of the loss gradients, by layer."""
 
     hessian_trace: float
-    """h |s|^2: num_labels times the trace of Gauss-Newton's H."""
+    """Sum of h |s|^2: n times the trace of Gauss-Newton's H."""
 
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(
@@ -48,17 +51,17 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class GroupSums:
+class QueryGroupSums:
     """Sums over the labels of a query set, by query group."""
 
     vectors: Float[Tensor, "k g"]
-    """Gradients of the query loss."""
+    """Sum of the query loss's gradients, as sketches."""
 
     counts: Float[Tensor, " g"]
-    """Labels whose gradient is finite and not zero."""
+    """Number of labels that count."""
 
-    def __add__(self, other: "GroupSums") -> "GroupSums":
-        return GroupSums(self.vectors + other.vectors, self.counts + other.counts)
+    def __add__(self, other: "QueryGroupSums") -> "QueryGroupSums":
+        return QueryGroupSums(self.vectors + other.vectors, self.counts + other.counts)
 
 
 def moments(sketches: SketchSet, shards: list[Shard]) -> Moments:
@@ -80,23 +83,24 @@ def _moments(labels: Labels) -> Moments:
 
 def query_sums(
     sketches: SketchSet, shards: list[Shard], num_groups: int, loss: QueryLoss
-) -> GroupSums:
-    """Gradients of the query loss and label counts, summed over these shards."""
+) -> QueryGroupSums:
+    """Gradients of the query loss and label counts, summed over these shards by query
+    group, of which there are num_groups."""
     return reduce(add, [_query_sums(sketches, s, num_groups, loss) for s in shards])
 
 
 def _query_sums(
     sketches: SketchSet, shard: Shard, num_groups: int, loss: QueryLoss
-) -> GroupSums:
+) -> QueryGroupSums:
     labels = sketches.labels(shard)
     entries, scales = sketches.payload(shard)
     prompts = map(prompt_of, labels.table["comparison_id"].to_pylist())
-    group = torch.tensor([int(prompt, 16) % num_groups for prompt in prompts])
+    groups = torch.tensor([int(prompt, 16) % num_groups for prompt in prompts])
     terms = torch.zeros(labels.num_comparisons, num_groups, dtype=torch.float64)
     weights = labels.query_weights(loss)
-    terms.index_put_((labels.rows, group), weights, accumulate=True)
-    counts = group[labels.counted].bincount(minlength=num_groups).double()
-    return GroupSums(quantized_products.combine(entries, scales, terms), counts)
+    terms.index_put_((labels.rows, groups), weights, accumulate=True)
+    counts = groups[labels.counted].bincount(minlength=num_groups).double()
+    return QueryGroupSums(quantized_products.combine(entries, scales, terms), counts)
 
 
 def curvature_products(
@@ -106,31 +110,32 @@ def curvature_products(
     vectors: Float[Tensor, "k q"],
     lambdas: list[float],
 ) -> Float[Tensor, "k q"]:
-    """Sum over labels of coefficient s (s . v), for each vector v.
+    """Sum over the labels of these shards of coefficient s (s . v), for each vector v.
 
-    Coefficients: h (gauss_newton), w^2 (empirical_fisher), DataInf's own, which need
-    lambda, one for every block. datainf_layer takes products layer by layer.
+    The coefficient is h for gauss_newton and w^2 for empirical_fisher, so the sum over
+    all labels is n H v. For datainf it is DataInf's (curvature.datainf_coefficients),
+    and datainf_layer does the same within each layer; lambdas: DataInf's lambda for the
+    whole, or for each layer.
     """
     blocks = [(slice(0, len(vectors)), slice(None))]
     if kind == "datainf_layer":
-        layers = enumerate(read_layers(sketches.run))
-        blocks = [(layer.bins, slice(i, i + 1)) for i, layer in layers]
+        layers = read_layers(sketches.run)
+        blocks = [(layer.bins, slice(i, i + 1)) for i, layer in enumerate(layers)]
     prepared = [quantized_products.Vectors(vectors[bins]) for bins, _ in blocks]
     total = quantized_products.empty_total(*vectors.shape)
     for shard in shards:
         labels = sketches.labels(shard)
         entries, scales = sketches.payload(shard)
-        for number, (bins, layers_of_block) in enumerate(blocks):
+        for i, (bins, layers_of_block) in enumerate(blocks):
             if kind in ("datainf", "datainf_layer"):
                 norms = labels.sq_norms[:, layers_of_block].sum(1)
                 norms = torch.where(labels.usable, norms, 0.0)
-                lam = lambdas[number]
-                terms = curvature.datainf_coefficients(labels.weights, norms, lam)
+                terms = curvature.datainf_coefficients(
+                    labels.weights, norms, lambdas[i]
+                )
             else:
                 terms = labels.curvature_weights(kind)
-            aligned = quantized_products.times(
-                entries[:, bins], scales, prepared[number]
-            )
+            aligned = quantized_products.times(entries[:, bins], scales, prepared[i])
             aligned *= labels.by_comparison(labels.multiplicity * terms)[:, None]
             quantized_products.combine(entries[:, bins], scales, aligned, total[bins])
     return total
@@ -139,10 +144,11 @@ def curvature_products(
 def noise_sums(
     sketches: SketchSet, shards: list[Shard], kind: Curvature, num_probes: int
 ) -> Float[Tensor, "k p"]:
-    """Sum over labels of root(coefficient) noise s, with h or w^2 as coefficients and
-    independent signs as noise: each column's covariance is n H.
+    """Sum over labels of sqrt(c) e s, with random signs e, independent for each label
+    and probe; c is h for gauss_newton and w^2 for empirical_fisher.
 
-    The noise depends on the shard alone.
+    Summed over all shards, each column's covariance is n H. The signs depend on the
+    pair set's and the shard's name alone.
     """
     total = None
     for shard in shards:
@@ -150,8 +156,8 @@ def noise_sums(
         terms = labels.multiplicity * labels.curvature_weights(kind)
         terms = terms.sqrt()[:, None]
         digest = hashlib.sha256(f"{sketches.name} {shard.name}".encode()).digest()
-        random = np.random.default_rng(list(digest))
-        signs = random.choice([-1.0, 1.0], size=(len(terms), num_probes))
+        rng = np.random.default_rng(list(digest))
+        signs = rng.choice([-1.0, 1.0], size=(len(terms), num_probes))
         noise = torch.zeros(labels.num_comparisons, num_probes, dtype=torch.float64)
         noise.index_add_(0, labels.rows, terms * torch.from_numpy(signs))
         total = quantized_products.combine(*sketches.payload(shard), noise, total)
@@ -162,24 +168,27 @@ def noise_sums(
 def alignments(
     sketches: SketchSet, shards: list[Shard], vectors: Float[Tensor, "k q"]
 ) -> Float[Tensor, "n q"]:
-    """-w s . v of those labels of the shards that count."""
-    parts, prepared = [], quantized_products.Vectors(vectors)
+    """-w s . v of the labels of these shards that count, for each vector v.
+
+    It is influence for v = H^-1 times a query vector.
+    """
+    scores, prepared = [], quantized_products.Vectors(vectors)
     for shard in shards:
         labels = sketches.labels(shard)
         aligned = quantized_products.times(*sketches.payload(shard), prepared)
-        scores = influence.influence(aligned, labels.weights, labels.rows)
-        parts.append(scores[labels.counted])
-    return torch.cat(parts)
+        influences = influence.influence(aligned, labels.weights, labels.rows)
+        scores.append(influences[labels.counted])
+    return torch.cat(scores)
 
 
 def sizes(
     sketches: SketchSet, shards: list[Shard], kind: Curvature
 ) -> Float[Tensor, "n 2"]:
-    """w^2 |s|^2, and the leverage, of those labels of the shards that count."""
-    parts = []
+    """(w^2 |s|^2, leverage) of the labels of these shards that count."""
+    sizes_of_shards = []
     for shard in shards:
         labels = sketches.labels(shard)
         squares = labels.weights.square() * labels.sq_norms.sum(1)
-        both = torch.stack([squares, labels.leverage(kind)], dim=1)
-        parts.append(both[labels.counted])
-    return torch.cat(parts)
+        columns = torch.stack([squares, labels.leverage(kind)], dim=1)
+        sizes_of_shards.append(columns[labels.counted])
+    return torch.cat(sizes_of_shards)

@@ -1,11 +1,12 @@
-"""What flipping, dropping or reweighting labels would do, on paper.
+"""Edits of labels and their scores to the predicted change of each query loss.
 
     n  labels that are edited     g  query groups
 
-To first order in the edits, and with the reward model as it is: the change of query set
-q's loss is the mean over all labels of each edit's effect, which is -influence for a
-dropped label, (weight - 1) * influence for a reweighted one and the flip effect for a
-flipped one (Koh & Liang, ICML 2017, arXiv:1703.04730, section 2). `verify` retrains.
+To first order in the edits, and without retraining (`verify` retrains): a query set's
+loss changes by the sum of the edits' effects divided by the number of labels. The
+effect is -influence for a dropped label, (weight - 1) * influence for a reweighted one
+and the flip effect for a flipped one (Koh & Liang, ICML 2017, arXiv:1703.04730,
+section 2).
 """
 
 from typing import Any
@@ -24,20 +25,22 @@ from inflib.scores.influence_folder import InfluenceFolder
 def predict(
     recipe: Recipe, influence: InfluenceFolder, edits: Edits
 ) -> list[dict[str, Any]]:
-    """Predicted change of every query set's loss, by action and for all edits at once.
+    """Rows with the predicted change of every query set's loss, by action and for all
+    edits together.
 
-    Of the reported curvature. error: standard error over draws of the query set.
-    Raises ValueError naming labels that the run does not have.
+    By the reported curvature's scores. change_of_query_loss: > 0 means that the loss
+    rises; error: its standard error over draws of the query set. Raises ValueError
+    naming a label that the run does not have.
     """
     table, rows = influence.edited(edits), []
     for query in recipe.prepare.queries:
         score = f"{recipe.score.reported}_{query}"
         shares = influence.shares(query)
-        parts = _parts(table, score, len(shares), list(edits.values()))
+        effects = _effects(table, score, len(shares), list(edits.values()))
         actions = [edit.action for edit in edits.values()]
         for action in (*sorted(set(actions)), "all"):
             chosen = [action in (a, "all") for a in actions]
-            change = parts[chosen].sum(0) / influence.record.finite
+            change = effects[chosen].sum(0) / influence.record.finite
             variance = query_variance(
                 torch.from_numpy(change[None]), torch.from_numpy(shares)
             )
@@ -53,21 +56,25 @@ def predict(
     return rows
 
 
-def _parts(
+def _effects(
     table: pa.Table, score: str, num_groups: int, edits: list[Edit]
 ) -> np.ndarray:
-    """[n g] effect of each edit, as shares of the query groups; 0 without a score."""
+    """[n g] effect of each edit, as shares of the query groups; 0 without a score.
+
+    table: rows of the edited labels, in the order of the edits.
+    """
     influence = _floats(table[INFLUENCE.of(score)])
     flip = _floats(table[FLIP_EFFECT.of(score)])
     lists = table[PARTS.of(score)].to_pylist()
-    parts = np.array([row or [0.0] * num_groups for row in lists])
-    ratio = np.divide(flip, influence, where=influence != 0, out=np.zeros(len(flip)))
+    influences = np.array([values or [0.0] * num_groups for values in lists])
+    ratios = np.divide(flip, influence, where=influence != 0, out=np.zeros(len(flip)))
     factors = [
-        r if edit.action == FLIP else edit.weight - 1
-        for r, edit in zip(ratio, edits, strict=True)
+        ratio if edit.action == FLIP else edit.weight - 1
+        for ratio, edit in zip(ratios, edits, strict=True)
     ]
-    return parts * np.array(factors)[:, None]
+    return influences * np.array(factors)[:, None]
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    """The column's values; 0 for null."""
     return np.nan_to_num(column.to_numpy(zero_copy_only=False).astype(float))

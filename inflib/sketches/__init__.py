@@ -1,1 +1,1 @@
-"""Stage 3: margin gradients of comparisons, compressed by OPORP and stored."""
+"""Stage 3 of 5: comparisons to their margin gradients, compressed by OPORP, stored."""

@@ -14,10 +14,10 @@ from inflib.storage.folder import Folder
 
 
 def bind_sketches(recipe: Recipe) -> None:
-    """Bind sketches/ to all that decides its numbers; refuse one of another make.
+    """Write sketches/manifest.json: all that decides the bits of a run's sketches.
 
-    Chooses each pair set's unit, the first time, and says why. Raises ValueError naming
-    the field that differs.
+    Also chooses what gets one gradient in each pair set, and prints why. Where there is
+    a manifest already, it is compared instead: ValueError names the field that differs.
     """
     config, model = recipe.sketch, recipe.model
     fields = {

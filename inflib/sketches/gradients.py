@@ -1,6 +1,6 @@
-"""Gradients of every unit in a batch, block by block, from hooks.
+"""A batch of units to each unit's gradient, block by block, by hooks.
 
-    u  units (comparisons or responses)     t  tokens     r  rewards
+    u  units (comparisons or responses)     t  tokens     d  entries of a block
     i, o  input and output features of one linear map
 
 All weights are frozen in autograd: the gradient flows through activations only, from
@@ -21,46 +21,46 @@ from inflib.model.packing import Batch
 from inflib.model.reward import trained_linears, unit_values
 
 Consume = Callable[[str, Float[Tensor, "u d"]], None]
-"""Takes a block's name and its gradients, one flattened row per unit."""
+"""Takes a block's name and its gradients: a row per unit, weight, then bias."""
 
 
 def weight_grads(
     inputs: Float[Tensor, "t i"], output_grads: Float[Tensor, "t o"], bounds: list[int]
 ) -> Float[Tensor, "u o i"]:
-    """Per-unit gradient in W of a linear map, output = input @ W.T.
+    """Each unit's gradient in the weight W of a linear map, output = input @ W.T.
 
     Unit j is tokens bounds[j] to bounds[j + 1].
     """
-    units = len(bounds) - 1
-    if bounds == list(range(0, len(inputs) + 1, max(1, len(inputs) // units))):
+    num_units = len(bounds) - 1
+    if bounds == list(range(0, len(inputs) + 1, max(1, len(inputs) // num_units))):
         return torch.bmm(
-            output_grads.view(units, -1, output_grads.shape[1]).transpose(1, 2),
-            inputs.view(units, -1, inputs.shape[1]),
+            output_grads.view(num_units, -1, output_grads.shape[1]).transpose(1, 2),
+            inputs.view(num_units, -1, inputs.shape[1]),
         )
     if inputs.is_cuda:
         return _padded_weight_grads(inputs, output_grads, bounds)
-    out = inputs.new_empty(units, output_grads.shape[1], inputs.shape[1])
-    for unit in range(units):
-        own = slice(bounds[unit], bounds[unit + 1])
-        torch.mm(output_grads[own].T, inputs[own], out=out[unit])
-    return out
+    grads = inputs.new_empty(num_units, output_grads.shape[1], inputs.shape[1])
+    for unit in range(num_units):
+        tokens = slice(bounds[unit], bounds[unit + 1])
+        torch.mm(output_grads[tokens].T, inputs[tokens], out=grads[unit])
+    return grads
 
 
 def _padded_weight_grads(
     inputs: Float[Tensor, "t i"], output_grads: Float[Tensor, "t o"], bounds: list[int]
 ) -> Float[Tensor, "u o i"]:
-    """The same in one product: for a GPU, to which many small ones cost more."""
+    """The same in one product, units padded to the longest: faster on a GPU."""
     starts = torch.tensor(bounds, device=inputs.device)
     place = torch.arange(int(starts.diff().max()), device=inputs.device)
     index = starts[:-1, None] + place
     outside = index >= starts[1:, None]
     index = index.clamp_(max=len(inputs) - 1)
-    own = output_grads[index].masked_fill(outside[:, :, None], 0)
-    return torch.bmm(own.transpose(1, 2), inputs[index])
+    padded_grads = output_grads[index].masked_fill(outside[:, :, None], 0)
+    return torch.bmm(padded_grads.transpose(1, 2), inputs[index])
 
 
 def block_sizes(model: nn.Module) -> dict[str, int]:
-    """Parameters of each block (weight, then bias if it is trained), in order."""
+    """Number of trained parameters of each block, in the model's order."""
     return {
         name: sum(p.numel() for p in module.parameters() if p.requires_grad)
         for name, module in trained_linears(model).items()
@@ -68,7 +68,7 @@ def block_sizes(model: nn.Module) -> dict[str, int]:
 
 
 class UnitGradients:
-    """Values of a batch's units, their gradients handed over block by block."""
+    """Computes the values of a batch's units and hands over their gradients."""
 
     def __init__(self, model: nn.Module) -> None:
         """Freezes `model`; its trainable parameters are remembered as the blocks."""
@@ -82,14 +82,15 @@ class UnitGradients:
         model.requires_grad_(False)
 
     def __call__(self, batch: Batch, consume: Consume) -> Float[Tensor, " u"]:
-        """Margins r(a) - r(b) of comparisons, rewards of single responses.
+        """Value of each unit: a comparison's margin r(a) - r(b), a response's reward.
 
-        Calls `consume` once per block, in no fixed order.
+        Calls `consume` once per block with the gradients of these values in the block's
+        parameters; the order of the blocks is not fixed.
         """
         with self._hooks(batch, consume), torch.enable_grad():
-            found = unit_values(self.model, batch)
-            found.sum().backward()
-        return found.detach()
+            values = unit_values(self.model, batch)
+            values.sum().backward()
+        return values.detach()
 
     @contextmanager
     def _hooks(self, batch: Batch, consume: Consume) -> Iterator[None]:
@@ -113,8 +114,8 @@ class UnitGradients:
                 grads = weight_grads(inputs, output_grad, bounds).flatten(1)
                 if self._has_bias[name]:
                     ones = torch.ones_like(inputs[:, :1])
-                    bias = weight_grads(ones, output_grad, bounds).flatten(1)
-                    grads = torch.cat([grads, bias], dim=1)
+                    bias_grads = weight_grads(ones, output_grad, bounds).flatten(1)
+                    grads = torch.cat([grads, bias_grads], dim=1)
                 consume(name, grads)
 
             if not output.requires_grad:  # the first trained map: autograd starts here

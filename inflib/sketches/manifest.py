@@ -1,6 +1,7 @@
-"""sketches/manifest.json: what a store of sketches was made with. Read without a model.
+"""sketches/manifest.json: what the sketches of a run were made with.
 
-Written once, by sketches.binding; later stages need its layers and units.
+Written once, by sketches.binding, which needs the model; read here without one. Later
+stages need its layers and units.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ _FILE = "manifest.json"
 
 
 class Manifest:
-    """The manifest of a run's sketches; read when first asked for."""
+    """The manifest of a run's sketches; the file is read at the first use."""
 
     def __init__(self, run: Folder) -> None:
         self.folder = run / "sketches"
@@ -32,23 +33,28 @@ class Manifest:
 
     @property
     def layers(self) -> list[Layer]:
-        """Raises ValueError for sketches that another version has written."""
+        """Layers of a sketch, each with its range of bins.
+
+        Raises ValueError for sketches that another version has written.
+        """
         return from_json(self._fields["layers"])
 
     def unit(self, pairs: str) -> Any:
-        """What a gradient was computed for in a pair set (sketches.units.UnitKind)."""
+        """What got one gradient in a pair set: "comparison" or "response"."""
         return self._fields["units"][pairs]
 
     @property
     def adapter_sha256(self) -> str:
+        """Digest of the adapter whose gradients were sketched."""
         return self._fields["adapter_sha256"]
 
     def bind(
         self, fields: dict[str, Any], choose_units: Callable[[], dict[str, str]]
     ) -> None:
-        """Write the manifest, or raise ValueError naming the field in which it differs.
+        """Write the manifest; if there is one, compare it instead.
 
-        choose_units: called when it is written.
+        Raises ValueError naming the field in which it differs. choose_units: the unit
+        of each pair set; called only when the manifest is written.
         """
         if not self.folder.exists(_FILE):
             self.folder.write_json(_FILE, fields | {"units": choose_units()})
@@ -63,5 +69,5 @@ class Manifest:
 
 
 def read_layers(run: Folder) -> list[Layer]:
-    """Layers of the sketches' bins."""
+    """Layers of a run's sketches, each with its range of bins."""
     return Manifest(run).layers

@@ -1,4 +1,4 @@
-"""Shards of comparisons to shards of sketches: model, hooks and store together."""
+"""A shard of comparisons to a shard of sketches, from pairs/ to sketches/."""
 
 import contextlib
 import time
@@ -23,7 +23,7 @@ from inflib.telemetry import Clock, event
 
 @dataclass(frozen=True)
 class Receipt:
-    """What sketching one shard took; all that travels back to the driver."""
+    """What sketching one shard took: all that a worker sends back to the driver."""
 
     pairs: str
     """Name of the pair set."""
@@ -34,21 +34,21 @@ class Receipt:
     """Tokens computed, padding left out."""
 
     num_unshared: int
-    """Comparisons whose prompt was computed for each response, though units are
-    comparisons: the model or the length did not allow to share it, or there is none."""
+    """Of comparisons that are units: those whose prompt was computed once for each
+    response. The model or the length did not allow to share it, or it is empty."""
 
     num_unusable: int
     """Comparisons whose margin or gradient is not finite, or zero."""
 
     token_budget: int
-    """Tokens per batch; below the run's when memory ran out."""
+    """Tokens per batch in the end; less than at the start when memory ran out."""
 
     seconds: float
-    """Of computing alone: reading and writing overlap with another shard's."""
+    """Seconds of computing; reading and writing overlap with that of another shard."""
 
 
 class ShardSketcher:
-    """Sketches shards; holds the model and the projection.
+    """Sketches the shards of a run; holds the model and the projection.
 
     Safe to call from two threads: one shard is computed at a time, and another one is
     read, compressed or written meanwhile.
@@ -59,7 +59,10 @@ class ShardSketcher:
         self.run = Folder(recipe.run)
         self.manifest = Manifest(self.run)
         self._plans = {
-            pairs: {s.name: s for s in PairsFolder(self.run / "pairs" / pairs).plan()}
+            pairs: {
+                shard.name: shard
+                for shard in PairsFolder(self.run / "pairs" / pairs).plan()
+            }
             for pairs in recipe.prepare.sources
         }
         # A thread of its own, because torch keeps the number of threads per thread.
@@ -84,17 +87,18 @@ class ShardSketcher:
         return sketcher
 
     def __call__(self, pairs: str, shard: str) -> Receipt:
-        """Compute and commit one shard of the named pair set."""
+        """Sketch one shard of a pair set, write it to sketches/, return the receipt."""
         clock = Clock()
         planned = self._plans[pairs][shard]
         folder = PairsFolder(self.run / "pairs" / pairs)
         table = folder.comparisons(planned, ["comparison_id", "prefix", "a", "b"])
         plan = plan_units(table.to_pylist(), self.manifest.unit(pairs))
         clock.lap("read")
-        found, seconds = self._computing.submit(self._compute, plan.units).result()
+        computation = self._computing.submit(self._compute, plan.units)
+        unit_sketches, seconds = computation.result()
         clock.lap("wait")  # for its turn to compute, and the computation
         ids = table["comparison_id"].to_pylist()
-        payload, rows = self._encode(ids, *found.comparisons(plan))
+        payload, rows = self._encode(ids, *unit_sketches.comparisons(plan))
         clock.lap("encode")
         target = self.run / "sketches" / pairs
         num_bytes = store.commit(target, shard, payload, rows, planned.sha256)
@@ -112,8 +116,8 @@ class ShardSketcher:
                 len(unit.tails) > 1 and not (is_flat and unit.prefix)
                 for unit, is_flat in zip(plan.units, flat, strict=True)
             ),
-            sum(s != store.OK for s in rows.status),
-            found.token_budget,
+            sum(status != store.OK for status in rows.status),
+            unit_sketches.token_budget,
             seconds,
         )
         event(
@@ -131,7 +135,8 @@ class ShardSketcher:
     def _encode(
         self, ids: list[str], margins: Tensor, sq_norms: Tensor, sketches: Tensor
     ) -> tuple[np.ndarray, store.Rows]:
-        """Payload and rows; a comparison that is not finite becomes zeros and nulls."""
+        """Payload and rows to store. Of a comparison that is not finite, the sketch is
+        stored as zeros, margin and norms as nulls."""
         finite = margins.isfinite() & sq_norms.isfinite().all(1)
         finite &= sketches.isfinite().all(1).cpu()
         margins[~finite], sq_norms[~finite] = torch.nan, torch.nan
@@ -153,10 +158,11 @@ class ShardSketcher:
         return self.sketcher(units, budget), time.monotonic() - started
 
     def _token_budget(self, longest: int) -> int:
-        """The recipe's, or what fitted the first worker that asked, for all workers."""
-        asked = self.recipe.sketch.token_budget
-        if asked != "auto":
-            return asked
+        """Tokens per batch: the recipe's. With "auto", what fits the memory of the
+        first worker; it is stored, so that all workers use the same."""
+        budget = self.recipe.sketch.token_budget
+        if budget != "auto":
+            return budget
         folder, name = self.run / "sketches", "token_budget.json"
         if not folder.exists(name):
             fitting = str(self.sketcher.fitting_budget(longest)).encode()

@@ -1,16 +1,17 @@
-"""Sketch shards: one payload and one commit record each.
+"""Shards of sketches to files and back: one payload and one commit record each.
 
     <shard>-<digest>.npy  [n, k] entries; the name holds 16 digits of their SHA-256
     <shard>.json          digests, and per comparison what `Rows` says
 
     n  comparisons in a shard     k  entries of a sketch     l  layers
 
-A shard is complete when its commit record and the payload it names exist: the payload
-is written first, the record last and only if absent. Both are the same bytes however
-often, wherever and by whomever they are computed, so a second writer is compared, not
-trusted, and never touches a payload that is not its own. Scoring reads every payload
-many times: each read checks its XXH3-128 digest, which costs less than the reading
-(SHA-256, which costs more, is checked by `audit --check`). Nothing here is pickled.
+A shard is complete when its commit record and the payload that it names exist: the
+payload is written first, the record last and only if absent. Both are the same bytes
+whenever, wherever and by whomever they are computed. So what a second writer computed
+is compared with the record, and it never touches the payload that the record names.
+Scoring reads every payload many times: each read checks its XXH3-128 digest, which
+costs less than the reading (SHA-256, which costs more, is checked by `audit --check`).
+Nothing here is pickled.
 """
 
 import hashlib
@@ -34,49 +35,57 @@ from inflib.storage import node_cache
 from inflib.storage.folder import Folder
 
 OK, ZERO, NOT_FINITE = "ok", "zero_gradient", "not_finite"
-"""Status of a comparison. ZERO scores 0; NOT_FINITE is excluded and not scored."""
+"""Status of a comparison. With a zero gradient its influence is 0; with a margin or
+gradient that is not finite it is left out of all sums and has no scores."""
 
 FORMAT = 2
-"""Of shards and records; part of the manifest."""
+"""Version of the layout of payloads and records; it stands in the manifest."""
 
 _LARGEST = {"float32": 1.0, "float16": 2.0**15, "int8": 127.0}
+"""Magnitude of a row's largest entry as stored; float32 entries stay as they are."""
+
 _RECORDS_AT_ONCE, _ROWS_AT_ONCE = 16, 64
 _HEADER = 1024  # bytes that hold the header of an .npy file of ours
 FIELDS = ("comparison_id", "margin", "sq_norm", "scale", "status")
+"""Columns of index.parquet, after the shard's name."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a shard says of its comparisons, beside their sketches; arrays of n."""
+    """What is stored of a shard's comparisons beside their sketches, in their order."""
 
     comparison_id: list[str]
     margin: np.ndarray
-    """r(a) - r(b), float64; NaN where not finite."""
+    """[n] r(a) - r(b), float64; NaN where not finite."""
 
     sq_norms: np.ndarray
     """[n l] |s|^2 of the whole margin gradient (not of its sketch), by layer, float64;
     NaN where not finite."""
 
     scale: np.ndarray
-    """float32; sketch = payload * scale."""
+    """[n] float32; sketch = payload * scale."""
 
     status: list[str]
+    """OK, ZERO or NOT_FINITE."""
 
 
 def encode(
     sketches: Float[Tensor, "n k"], dtype: str
 ) -> tuple[np.ndarray, Float[Tensor, " n"]]:
-    """Payload and row scales. A row's largest entry takes the dtype's largest step
-    (an all-zero row has scale 0); float32 has scale 1."""
+    """Payload [n k] in the dtype, and the scale of each row: sketch = payload * scale.
+
+    A row's largest entry becomes the largest number of the dtype that is used: 127 of
+    int8, 2^15 of float16. An all-zero row has scale 0; float32 has scale 1.
+    """
     payload = np.empty(sketches.shape, dtype)
     scales = torch.empty(len(sketches))
     for start in range(0, len(sketches), _ROWS_AT_ONCE):  # no copy of the whole
         rows = slice(start, start + _ROWS_AT_ONCE)
-        part = sketches[rows]
-        scale = part.abs().amax(dim=1) / _LARGEST[dtype]
+        chunk = sketches[rows]
+        scale = chunk.abs().amax(dim=1) / _LARGEST[dtype]
         if dtype == "float32":  # entries are exact as they are
             scale = torch.ones_like(scale)
-        steps = part / torch.where(scale > 0, scale, torch.ones_like(scale))[:, None]
+        steps = chunk / torch.where(scale > 0, scale, torch.ones_like(scale))[:, None]
         if dtype == "int8":
             steps = steps.round()
         payload[rows] = steps.to(getattr(torch, dtype)).cpu().numpy()
@@ -85,7 +94,7 @@ def encode(
 
 
 def decode(payload: np.ndarray, scale: np.ndarray) -> Float[Tensor, "n k"]:
-    """Sketches in float32."""
+    """Payload and row scales to sketches in float32."""
     return torch.from_numpy(np.asarray(payload, dtype=np.float32)) * torch.from_numpy(
         scale
     ).reshape(-1, 1)
@@ -94,10 +103,10 @@ def decode(payload: np.ndarray, scale: np.ndarray) -> Float[Tensor, "n k"]:
 def commit(
     folder: Folder, shard: str, payload: np.ndarray, rows: Rows, pairs_digest: str
 ) -> int:
-    """Write a shard: payload, then record. Returns the bytes of both.
+    """Write a shard, its payload, then its record. Returns the bytes of both.
 
-    Raises ValueError, with what was committed untouched, when the shard is there
-    already and holds something else.
+    pairs_digest: sha256 of the comparisons file. Raises ValueError, and leaves what was
+    committed untouched, when the shard is there already and holds something else.
     """
     buffer = io.BytesIO()
     np.save(buffer, payload, allow_pickle=False)
@@ -107,9 +116,9 @@ def commit(
         "xxh3": xxhash.xxh3_128_hexdigest(data),
         "pairs_sha256": pairs_digest,
         "comparison_id": rows.comparison_id,
-        "margin": [_number(m) for m in rows.margin],
-        "sq_norms": [[_number(s) for s in row] for row in rows.sq_norms],
-        "scale": [float(s) for s in rows.scale],
+        "margin": [_number(margin) for margin in rows.margin],
+        "sq_norms": [[_number(square) for square in row] for row in rows.sq_norms],
+        "scale": [float(scale) for scale in rows.scale],
         "status": rows.status,
     }
     text = json.dumps(record, separators=(",", ":")).encode()
@@ -119,14 +128,14 @@ def commit(
 
 
 def payload_name(shard: str, record: dict[str, Any]) -> str:
-    """File of a shard's sketches, as its commit record names it."""
+    """Name of the file of a shard's sketches, by its commit record."""
     return f"{shard}-{record['sha256'][:16]}.npy"
 
 
 def completed(folder: Folder, plan: list[Shard]) -> set[str]:
     """Names of the planned shards whose record and payload exist.
 
-    Raises ValueError for a record of another plan.
+    Raises ValueError for a record of other comparisons than the plan's.
     """
     names = folder.names()
     planned = {shard.name: shard for shard in plan if f"{shard.name}.json" in names}
@@ -139,7 +148,7 @@ def completed(folder: Folder, plan: list[Shard]) -> set[str]:
 
 
 def check_plan(folder: Folder, shard: Shard, record: dict[str, Any]) -> None:
-    """Raise ValueError unless the record is of this very shard of pairs."""
+    """Raise ValueError unless the record is of the comparisons that the plan names."""
     if record["pairs_sha256"] != shard.sha256:
         raise ValueError(
             f"{folder.url}/{shard.name}.json was sketched from another plan: its "
@@ -150,11 +159,16 @@ def check_plan(folder: Folder, shard: Shard, record: dict[str, Any]) -> None:
 
 
 def leftovers(folder: Folder) -> list[str]:
-    """Payloads that no record names: writers that stopped in between."""
+    """Names of the payloads that no record names: their writers stopped in between."""
     names = folder.names()
-    shards = sorted(n.removesuffix(".json") for n in names if n.endswith(".json"))
-    committed = {payload_name(*found) for found in read_records(folder, shards)}
-    return sorted(n for n in names if n.endswith(".npy") and n not in committed)
+    shards = sorted(
+        name.removesuffix(".json") for name in names if name.endswith(".json")
+    )
+    records = read_records(folder, shards)
+    committed = {payload_name(shard, record) for shard, record in records}
+    return sorted(
+        name for name in names if name.endswith(".npy") and name not in committed
+    )
 
 
 def read_record(folder: Folder, shard: str) -> dict[str, Any]:
@@ -163,7 +177,7 @@ def read_record(folder: Folder, shard: str) -> dict[str, Any]:
 
 
 def read_rows(record: dict[str, Any]) -> Rows:
-    """The rows of a commit record."""
+    """What a commit record says of its comparisons."""
     return Rows(
         record["comparison_id"],
         np.array(record["margin"], np.float64),  # None becomes NaN
@@ -176,33 +190,33 @@ def read_rows(record: dict[str, Any]) -> Rows:
 def read_payload(
     folder: Folder, shard: str, thorough: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(entries as stored [n, k], row scales [n] in float32) of a shard.
+    """(payload [n, k] as stored, row scales [n] in float32) of a shard.
 
     Raises ValueError when the payload is not the one that was committed. thorough:
-    read the file itself, not this node's copy, and compare the cryptographic digest.
+    read the file itself, not this node's copy, and compare its SHA-256 as well.
     """
     record = read_record(folder, shard)
     name = payload_name(shard, record)
     scales = np.array(record["scale"], np.float32)
-    keeps = not (thorough or folder.is_local)
-    copy = node_cache.find(name) if keeps else None
-    if copy is not None and _is_of(copy, record):
+    uses_copy = not (thorough or folder.is_local)
+    copy = node_cache.find(name) if uses_copy else None
+    if copy is not None and _matches(copy, record):
         return _as_array(copy), scales
     data = folder.map_bytes(name)
-    same = _is_of(data, record)
+    matches = _matches(data, record)
     if thorough:
-        same &= hashlib.sha256(data).hexdigest() == record["sha256"]
-    if not same:
+        matches &= hashlib.sha256(data).hexdigest() == record["sha256"]
+    if not matches:
         raise ValueError(
             f"{folder.url}/{name} does not match its commit record: it was changed or "
             f"truncated; delete it and {shard}.json, and rerun to recompute them"
         )
-    if keeps:
+    if uses_copy:
         node_cache.keep(name, data)
     return _as_array(data), scales
 
 
-def _is_of(data: bytearray | mmap.mmap, record: dict[str, Any]) -> bool:
+def _matches(data: bytearray | mmap.mmap, record: dict[str, Any]) -> bool:
     return xxhash.xxh3_128_hexdigest(data) == record["xxh3"]
 
 
@@ -215,12 +229,15 @@ def _as_array(data: bytearray | mmap.mmap) -> np.ndarray:
 
 
 def write_index(folder: Folder, shards: list[str]) -> None:
-    """Gather all records in index.parquet."""
+    """Write index.parquet: the records of all shards in one file."""
     folder.write("index.parquet", build_index(folder, shards))
 
 
 def build_index(folder: Folder, shards: list[str]) -> bytes:
-    """All records as a Parquet file, one row group per shard."""
+    """Contents of index.parquet: a row per comparison, a row group per shard.
+
+    sq_norm is the sum over the layers. What is not finite is null.
+    """
     types = {
         "margin": pa.float64(),
         "sq_norm": pa.float64(),
@@ -243,11 +260,13 @@ def build_index(folder: Folder, shards: list[str]) -> bytes:
 def read_records(
     folder: Folder, shards: list[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(shard, commit record) of many shards, in their order; few in memory."""
+    """(shard, commit record) of every shard, in their order; reads a few at a time."""
     for start in range(0, len(shards), _RECORDS_AT_ONCE):
-        some = shards[start : start + _RECORDS_AT_ONCE]
-        yield from zip(some, folder.read_jsons(f"{s}.json" for s in some), strict=True)
+        chunk = shards[start : start + _RECORDS_AT_ONCE]
+        records = folder.read_jsons(f"{shard}.json" for shard in chunk)
+        yield from zip(chunk, records, strict=True)
 
 
 def _number(value: float) -> float | None:
+    """For JSON, which has no NaN and no infinity."""
     return float(value) if np.isfinite(value) else None

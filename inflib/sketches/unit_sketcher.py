@@ -1,6 +1,6 @@
 """Units to sketches, batch by batch, within the memory there is.
 
-    u  units     k  entries of a sketch     l  layers
+    u  units     d  entries of a block's gradient     k  entries of a sketch
 
 Gradients exist one block of one batch at a time. Sums stay on the device until the
 caller takes them, so that the host packs the next batch while a GPU works on this one.
@@ -25,8 +25,13 @@ CPU_BUDGET = 4096
 """Tokens per batch on a CPU: fewer cost time per call, more cost memory."""
 
 _PROBE = 2048
+"""Tokens of the batch whose memory is measured on a GPU."""
+
 _LARGEST = 65_536
+"""Tokens per batch at most, however much memory there is."""
+
 _MEMORY_SHARE = 0.8
+"""Share of the free memory that a batch may fill."""
 
 
 class UnitSketcher:
@@ -46,7 +51,7 @@ class UnitSketcher:
         self.oporp = Oporp(
             self.gradients.sizes, sketch_size, seed, self.device, by_layer
         )
-        self._place = {layer.name: i for i, layer in enumerate(self.oporp.layers)}
+        self._layer_index = {layer.name: i for i, layer in enumerate(self.oporp.layers)}
         self._pad_id = pad_id
         config: Any = model.config
         self._longest_flat = longest_flat(config)
@@ -57,37 +62,38 @@ class UnitSketcher:
         return unit.longest <= self._longest_flat
 
     def __call__(self, units: list[Unit], token_budget: int) -> UnitSketches:
-        """Values, norms and sketches; a unit that is not finite harms no other.
+        """Values, sketches and inner products of the units, in their order.
 
-        Out of memory: halves token_budget and goes on. Raises MemoryError when a
-        single unit does not fit.
+        token_budget: tokens per batch; halved when memory runs out. Raises MemoryError
+        when a single unit does not fit. A unit that is not finite harms no other.
         """
         values = torch.empty(len(units), dtype=torch.float64, device=self.device)
         sketches = torch.empty(len(units), self.oporp.sketch_size, device=self.device)
         products: list[Tensor] = []
         done = 0
-        for flat, run in groupby(units, self.is_flat):
-            todo = list(run)
+        for flat, consecutive in groupby(units, self.is_flat):
+            todo = list(consecutive)
             while todo:
                 batch = next(plan_batches(todo, token_budget, flat))
                 try:
-                    found = self._batch(batch, flat)
+                    computed = self._batch(batch, flat)
                 except RuntimeError as error:
                     _check_memory(error, batch)
                     token_budget = _halved(token_budget, batch)
                     continue
                 rows = slice(done, done + len(batch))
-                values[rows], sketches[rows], inner = found
-                products += inner
+                values[rows], sketches[rows], batch_products = computed
+                products += batch_products
                 done, todo = rows.stop, todo[len(batch) :]
-        products = [p.cpu() for p in products]
+        products = [product.cpu() for product in products]
         bins = [layer.bins for layer in self.oporp.layers]
         return UnitSketches(values.cpu(), sketches, products, bins, token_budget)
 
     def fitting_budget(self, longest: int) -> int:
-        """Tokens per batch that the device's memory holds: a power of two.
+        """Tokens per batch that fit the device's memory: a power of two.
 
-        longest: tokens of the longest unit to come. Measures one batch on a GPU.
+        longest: tokens of the longest sequence to come. On a GPU the memory of one
+        batch is measured; on a CPU the budget is CPU_BUDGET.
         """
         if self.device.type != "cuda":
             return CPU_BUDGET
@@ -106,26 +112,31 @@ class UnitSketcher:
     def _batch(
         self, batch: list[Unit], flat: bool
     ) -> tuple[Float[Tensor, " u"], Float[Tensor, "u k"], list[Tensor]]:
+        """(values, sketches, inner products by layer) of one batch.
+
+        A list of products: one tensor [layers, u, u], or one for each unit by itself.
+        """
         k = self.oporp.sketch_size
-        sums = torch.zeros(len(batch), k, device=self.device)
-        shape = (len(self._place), len(batch), len(batch))
-        inner = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        sketches = torch.zeros(len(batch), k, device=self.device)
+        shape = (len(self._layer_index), len(batch), len(batch))
+        products = torch.zeros(shape, dtype=torch.float64, device=self.device)
 
         def consume(block: str, grads: Float[Tensor, "u d"]) -> None:
             grads = grads.float()
-            self.oporp.add(sums, block, grads)
-            inner[self._place[self.oporp.layer_of[block]]].add_(grads @ grads.T)
+            self.oporp.add(sketches, block, grads)
+            layer = self._layer_index[self.oporp.layer_of[block]]
+            products[layer].add_(grads @ grads.T)
 
         packed = pack(batch, flat, self._pad_id).to(self.device)
         values = self.gradients(packed, consume).double()
-        if self._mixes_units and len(batch) > 1 and not _finite(values, sums):
+        if self._mixes_units and len(batch) > 1 and not _finite(values, sketches):
             # FlexAttention multiplies by zero what its mask hides: a unit that is
             # not finite spoils its neighbours.
-            found = [self._batch([unit], flat) for unit in batch]
-            values = torch.cat([value for value, _, _ in found])
-            sums = torch.cat([sketch for _, sketch, _ in found])
-            return values, sums, [own for _, _, (own,) in found]
-        return values, sums, [inner]
+            singles = [self._batch([unit], flat) for unit in batch]
+            values = torch.cat([value for value, _, _ in singles])
+            sketches = torch.cat([sketch for _, sketch, _ in singles])
+            return values, sketches, [product for _, _, (product,) in singles]
+        return values, sketches, [products]
 
 
 def _finite(*tensors: Tensor) -> bool:
@@ -133,7 +144,7 @@ def _finite(*tensors: Tensor) -> bool:
 
 
 def _check_memory(error: RuntimeError, batch: list[Unit]) -> None:
-    """Raise what is not about memory, and what a smaller batch cannot help."""
+    """Raise other errors than out of memory; MemoryError if the batch is one unit."""
     on_cpu = "can't allocate memory" in str(error)
     if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
         raise error
@@ -146,6 +157,7 @@ def _check_memory(error: RuntimeError, batch: list[Unit]) -> None:
 
 
 def _halved(token_budget: int, batch: list[Unit]) -> int:
+    """Half of the budget, or of the batch's tokens where these are fewer."""
     tokens = sum(unit.num_tokens for unit in batch)
     halved = max(1, min(token_budget, tokens) // 2)
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Comparisons to units: which gradients a shard needs, and comparisons from them.
+"""Comparisons to the units that get gradients, and units' sketches to comparisons'.
 
     n  comparisons     u  units     k  entries of a sketch     l  layers
 
@@ -21,38 +21,48 @@ from inflib.data.pairs_folder import Shard
 from inflib.model.packing import Unit
 
 UnitKind = Literal["comparison", "response"]
+"""What gets one gradient in a pair set."""
 
-
-_WORTH = 0.9
-"""Share of the tokens of pairs below which single responses are worth it: they give up
-the exact |s|^2 of some comparisons."""
+_WORTHWHILE_SHARE = 0.9
+"""Responses become the units where they take less than this share of the tokens that
+comparisons take. To save only a few tokens is not worth its price: |s|^2 of some
+comparisons is then estimated from their sketches (UnitSketches.comparisons)."""
 
 
 def choose_unit(shards: Iterable[Shard], shares_prefix: bool) -> tuple[UnitKind, str]:
-    """The unit that needs clearly fewer tokens, and why in words."""
-    totals = [(s.num_tokens, s.num_shared, s.num_distinct) for s in shards]
-    whole, shared, distinct = (sum(column) for column in zip(*totals, strict=True))
-    pair = shared if shares_prefix else whole
+    """(unit of a pair set, why in words): responses where they need 10% fewer tokens.
+
+    shares_prefix: whether the model computes a comparison's prompt once.
+    """
+    counts = [
+        (shard.num_tokens, shard.num_shared, shard.num_distinct) for shard in shards
+    ]
+    whole, shared, distinct = (sum(column) for column in zip(*counts, strict=True))
+    pairs = shared if shares_prefix else whole
     how = "prompt shared" if shares_prefix else "prompt not shared by this model"
-    counts = f"{distinct:,} tokens of distinct responses, {pair:,} of pairs ({how})"
-    return ("response" if distinct < _WORTH * pair else "comparison"), counts
+    reason = f"{distinct:,} tokens of distinct responses, {pairs:,} of pairs ({how})"
+    worthwhile = distinct < _WORTHWHILE_SHARE * pairs
+    return ("response" if worthwhile else "comparison"), reason
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The units of a shard in the order they are computed."""
+    """The units of a shard in the order in which they are computed."""
 
     units: list[Unit]
     first: Int[Tensor, " n"]
-    """Unit of each comparison (its response a, when units are responses)."""
+    """Index of each comparison's unit; of its response a where responses are units."""
 
     second: Int[Tensor, " n"] | None
-    """Unit of response b."""
+    """Index of each comparison's response b; None where comparisons are units."""
 
 
 def plan_units(rows: list[dict[str, Any]], kind: UnitKind) -> Plan:
-    """Units of comparisons (comparison_id, prefix, a, b), those of a prompt together,
-    short prompts first so that padding is small."""
+    """Units of a shard's comparisons, short ones first so that padding is small.
+
+    rows: comparison_id, and token ids in prefix, a and b. Responses: each distinct one
+    once, those to one prompt side by side, so that they share a batch.
+    """
     if kind == "comparison":
         units = [Unit(row["prefix"], (row["a"], row["b"])) for row in rows]
         order = sorted(range(len(units)), key=lambda i: units[i].longest)
@@ -70,39 +80,41 @@ def plan_units(rows: list[dict[str, Any]], kind: UnitKind) -> Plan:
     distinct = sorted(
         dict.fromkeys(sequences), key=lambda item: (longest[item[0]], item[0])
     )
-    number = {item: i for i, item in enumerate(distinct)}
-    units_of = torch.tensor([number[item] for item in sequences])
+    index = {item: i for i, item in enumerate(distinct)}
+    indices = torch.tensor([index[item] for item in sequences])
     units = [Unit([], (list(ids),)) for _, ids in distinct]
-    return Plan(units, units_of[0::2], units_of[1::2])
+    return Plan(units, indices[0::2], indices[1::2])
 
 
 @dataclass(frozen=True)
 class UnitSketches:
-    """Values, gradients' inner products and sketches of the units of a shard."""
+    """Values, sketches and gradients' inner products of a shard's units, in order."""
 
     values: Float[Tensor, " u"]
     """float64: margins of comparisons, rewards of responses."""
 
     sketches: Float[Tensor, "u k"]
+    """float32, on the model's device."""
+
     products: list[Float[Tensor, "l _ _"]]
-    """float64, per batch: inner products of its units' whole gradients, by layer.
-    Batches take consecutive units."""
+    """float64, one tensor per batch of consecutive units: inner products of the whole
+    gradients of its units, by layer."""
 
     bins: list[slice]
-    """Of each layer."""
+    """Range of each layer's entries in a sketch."""
 
     token_budget: int
-    """What memory allowed in the end."""
+    """Tokens per batch that memory allowed in the end."""
 
     def squares(self) -> Float[Tensor, "u l"]:
-        """|s|^2 of each unit, of the whole gradient, by layer."""
-        diagonals = [p.diagonal(dim1=1, dim2=2).T for p in self.products]
+        """|s|^2 of each unit's whole gradient, by layer."""
+        diagonals = [products.diagonal(dim1=1, dim2=2).T for products in self.products]
         return torch.cat(diagonals)
 
     def comparisons(
         self, plan: Plan
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n l"], Float[Tensor, "n k"]]:
-        """(margins, |s|^2 by layer, sketches) of the comparisons, in the plan's order.
+        """(margins, |s|^2 by layer, sketches) of the comparisons in the shard's order.
 
         |s|^2 is that of the whole gradient, except where two responses were computed
         in different batches (prompts with more responses than a batch holds): there
@@ -114,23 +126,25 @@ class UnitSketches:
         if second is None:
             return self.values[first], squares[first], self.sketches[first]
         sketches = self.sketches[first] - self.sketches[second]
-        norms = squares[first] + squares[second] - 2 * self._inner(first, second)
-        return self.values[first] - self.values[second], norms.clamp(min=0), sketches
+        sq_norms = squares[first] + squares[second] - 2 * self._inner(first, second)
+        margins = self.values[first] - self.values[second]
+        return margins, sq_norms.clamp(min=0), sketches
 
     def _inner(
         self, first: Int[Tensor, " n"], second: Int[Tensor, " n"]
     ) -> Float[Tensor, "n l"]:
+        """Inner product of the gradients of units `first` and `second`, by layer."""
         sizes = torch.tensor([products.shape[1] for products in self.products])
         start, offset = sizes.cumsum(0) - sizes, (sizes**2).cumsum(0) - sizes**2
-        batch = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-        own = batch[first]
-        place = (first - start[own]) * sizes[own] + second - start[own]
-        apart = batch[second] != own
+        batch_of = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+        batch = batch_of[first]
+        place = (first - start[batch]) * sizes[batch] + second - start[batch]
+        apart = batch_of[second] != batch
         place[apart] = 0
-        flat = torch.cat([p.flatten(1) for p in self.products], dim=1).T
-        found = flat[offset[own] + place]
+        flat = torch.cat([products.flatten(1) for products in self.products], dim=1).T
+        inner = flat[offset[batch] + place]
         i, j = first[apart], second[apart]
-        products = self.sketches[i] * self.sketches[j]
-        sums = [products[:, bins].sum(1) for bins in self.bins]
-        found[apart] = torch.stack(sums, dim=1).double().cpu()
-        return found
+        entrywise = self.sketches[i] * self.sketches[j]
+        sums = [entrywise[:, bins].sum(1) for bins in self.bins]
+        inner[apart] = torch.stack(sums, dim=1).double().cpu()
+        return inner

@@ -1,1 +1,1 @@
-"""Folders, local or S3: whole reads, atomic writes, patient requests."""
+"""Local and S3 folders: whole-file reads, atomic writes, requests that are retried."""

@@ -1,7 +1,7 @@
-"""A folder of a run, local or on S3: whole-file reads and atomic writes.
+"""The address of a folder, local or on S3, to whole-file reads and atomic writes.
 
-A file that is seen is complete: locally it is written under a scratch name, synced and
-renamed; on S3 every file is one put. Nothing here knows file contents.
+A file that is listed is complete: locally it is written under a scratch name, synced
+and renamed; on S3 it is a single put. Nothing here knows what files hold.
 """
 
 import contextlib
@@ -24,13 +24,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 SCRATCH = ".scratch-"
-"""Prefix of files still being written; never complete, safe to delete."""
+"""Prefix of names of files that are still being written; left over, they can go."""
 
-_REQUESTS = 16
-"""At once."""
+_AT_ONCE = 16
+"""Requests under way at the same time."""
 
 _ONE_PUT = 2**31
-"""Larger than any file here: no multipart uploads that could be left unfinished."""
+"""Bytes above which s3fs would use a multipart upload, which could be left unfinished;
+more than any file here has."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -39,7 +40,10 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 def open_filesystem(
     url: str, hasty: bool = False
 ) -> tuple[fsspec.AbstractFileSystem, str]:
-    """(file system, path in it). S3 outlasts outages; hasty: of seconds only."""
+    """(fsspec file system, path in it) of a URL or local path.
+
+    Requests to S3 are tried again for about three minutes; hasty: for some seconds.
+    """
     if not url.startswith("s3://"):
         return fsspec.core.url_to_fs(url)
     from inflib.storage.s3 import HastyS3, PatientS3
@@ -49,11 +53,13 @@ def open_filesystem(
 
 @dataclass(frozen=True)
 class Folder:
-    """`url` is a local path, s3://bucket/prefix, or anything else fsspec opens."""
+    """A folder with its files. Names of files may hold slashes."""
 
     url: str
+    """A local path, s3://bucket/prefix, or another address that fsspec opens."""
 
     def __truediv__(self, name: str) -> "Folder":
+        """The folder of this name inside this one."""
         return Folder(f"{self.url.rstrip('/')}/{name}")
 
     def _at(self, name: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -61,12 +67,13 @@ class Folder:
 
     @property
     def is_local(self) -> bool:
+        """Whether the folder is on a file system of this machine."""
         return "://" not in self.url or self.url.startswith("file://")
 
     def check_access(self) -> None:
         """Write, read and delete a file here.
 
-        Raises OSError that names the address and what to check, within seconds.
+        Raises an OSError within seconds that names the address and what to check.
         """
         name = f"{SCRATCH}{uuid.uuid4().hex}"
         if self.is_local:
@@ -79,6 +86,7 @@ class Folder:
         fs.rm_file(path)
 
     def exists(self, name: str) -> bool:
+        """Whether there is a file of this name."""
         fs, path = self._at(name)
         return fs.exists(path)
 
@@ -86,34 +94,40 @@ class Folder:
         """Names of the complete files directly in this folder."""
         fs, path = self._at("")
         try:
-            found = fs.ls(path.rstrip("/"), detail=True)
+            entries = fs.ls(path.rstrip("/"), detail=True)
         except FileNotFoundError:
             return set()
-        names = {Path(f["name"]).name for f in found if f["type"] == "file"}
+        files = [entry for entry in entries if entry["type"] == "file"]
+        names = {Path(file["name"]).name for file in files}
         return {name for name in names if not name.startswith(SCRATCH)}
 
     def tree(self) -> dict[str, int]:
-        """{path below this folder: bytes} of all files, scratch files among them."""
+        """{path below this folder: size in bytes} of all files, also scratch files."""
         fs, path = self._at("")
         root = path.rstrip("/") + "/"
-        found = fs.find(root.rstrip("/"), detail=True)
-        return {name.removeprefix(root): f["size"] for name, f in found.items()}
+        files = fs.find(root.rstrip("/"), detail=True)
+        return {name.removeprefix(root): info["size"] for name, info in files.items()}
 
     def half_written(self) -> list[str]:
-        """Scratch files below this folder that a writer left behind."""
-        return sorted(n for n in self.tree() if n.split("/")[-1].startswith(SCRATCH))
+        """Sorted paths of scratch files below this folder, which a writer left."""
+        paths = self.tree()
+        return sorted(p for p in paths if p.split("/")[-1].startswith(SCRATCH))
 
     def num_bytes(self) -> int:
-        """Bytes of all files below this folder."""
+        """Size of all files below this folder, in bytes."""
         return sum(self.tree().values())
 
     def read_bytes(self, name: str) -> bytes:
+        """Contents of a file. Raises FileNotFoundError when it is not there."""
         fs, path = self._at(name)
         return fs.cat_file(path)
 
     def map_bytes(self, name: str) -> mmap.mmap | bytearray:
-        """A file, read as it is used where it is local. Changes to what is returned
-        stay in memory (tensors over it must be able to)."""
+        """Contents of a file, of which a local one is read only where it is used.
+
+        What is returned can be written to, as torch wants of a buffer; the file stays
+        as it is.
+        """
         if not self.is_local:
             return bytearray(self.read_bytes(name))
         with open(self._at(name)[1], "rb") as file:
@@ -122,19 +136,23 @@ class Folder:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
     def read_json(self, name: str) -> Any:
+        """The value in a JSON file."""
         return json.loads(self.read_bytes(name))
 
     def read_jsons(self, names: Iterable[str]) -> list[Any]:
-        """Several JSON files, some at a time, in the order of their names."""
-        with ThreadPoolExecutor(_REQUESTS) as pool:
+        """The values in several JSON files, in the order of `names`."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(self.read_json, names))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Parquet file as an Arrow table."""
+        """The table in a Parquet file, or some of its columns."""
         return pq.read_table(pa.BufferReader(self.read_bytes(name)), columns=columns)
 
     def write(self, name: str, data: bytes) -> None:
-        """Create or replace a file, whole or not at all."""
+        """Create or replace a file, whole or not at all.
+
+        Raises OSError that says what to do when the disk is full or not writable.
+        """
         fs, path = self._at(name)
         if not self.is_local:
             fs.pipe_file(path, data, chunksize=_ONE_PUT)
@@ -143,9 +161,9 @@ class Folder:
             os.replace(_write_scratch(path, data), path)
 
     def create(self, name: str, data: bytes) -> None:
-        """Create a file that must not exist, or exists with these very bytes.
+        """Create a file; fine when it is there already with the same bytes.
 
-        Raises ValueError when another writer has left different bytes there.
+        Raises ValueError when another writer has left different bytes.
         """
         fs, path = self._at(name)
         try:
@@ -162,17 +180,18 @@ class Folder:
                 ) from None
 
     def write_json(self, name: str, value: Any) -> None:
+        """Write a value as a JSON file."""
         self.write(name, (json.dumps(value, indent=1) + "\n").encode())
 
     def write_table(self, name: str, table: pa.Table) -> str:
-        """Write an Arrow table as one Parquet file; returns its SHA-256."""
+        """Write a table as one Parquet file; returns the file's SHA-256."""
         data = to_parquet(table)
         self.write(name, data)
         return hashlib.sha256(data).hexdigest()
 
     def delete(self, *names: str) -> None:
-        """Delete files, those that are there."""
-        with ThreadPoolExecutor(_REQUESTS) as pool:
+        """Delete files; those that are not there are no error."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(self._delete, names))
 
     def _delete(self, name: str) -> None:
@@ -182,13 +201,14 @@ class Folder:
 
 
 def to_parquet(table: pa.Table) -> bytes:
-    """One Parquet file; equal tables, equal bytes."""
+    """A table as one Parquet file; equal tables give equal bytes."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def _link_scratch(path: str, data: bytes) -> None:
+    """Write a file that must not exist. Raises FileExistsError when it does."""
     scratch = _write_scratch(path, data)
     try:
         os.link(scratch, path)  # fails when the name is taken
@@ -197,6 +217,7 @@ def _link_scratch(path: str, data: bytes) -> None:
 
 
 def _write_scratch(path: str, data: bytes) -> str:
+    """Write data under a scratch name beside `path`, synced; returns its path."""
     folder = Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / f"{SCRATCH}{uuid.uuid4().hex}"
@@ -213,7 +234,7 @@ def _write_scratch(path: str, data: bytes) -> str:
 
 @contextlib.contextmanager
 def _explained(path: str) -> Any:
-    """A full or forbidden disk as one error that says what to do."""
+    """Turns the error of a full or forbidden disk into one that says what to do."""
     try:
         yield
     except OSError as error:
@@ -231,10 +252,12 @@ def _explained(path: str) -> Any:
 
 
 def write_array(folder: Folder, name: str, array: np.ndarray) -> None:
+    """Write an array as a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     folder.write(name, buffer.getvalue())
 
 
 def read_array(folder: Folder, name: str) -> np.ndarray:
+    """The array in a .npy file."""
     return np.load(io.BytesIO(folder.read_bytes(name)), allow_pickle=False)

@@ -1,10 +1,10 @@
-"""Files of an object store kept on the node's own disk, for passes that follow.
+"""Payloads from an object store to copies on the node's own disk, for later passes.
 
 Conjugate gradients read every payload at each step, 6.6 GB for 10^5 labels: over the
-network once, from the disk (or the system's memory of it) from then on. Names hold the
-digest of what they stand for; readers compare it, so a damaged copy is read anew. What
-has not been used for a day is deleted, and a fifth of the disk stays free. A disk that
-cannot be written costs speed, never a result.
+network the first time, from the disk (or the system's page cache) from then on. A
+payload's name holds its digest, which readers compare, so a damaged copy is not used.
+Copies that were not used for a day are deleted, and a fifth of the disk stays free. A
+disk that cannot be written costs speed, never a result.
 """
 
 import contextlib
@@ -17,23 +17,26 @@ import uuid
 from pathlib import Path
 
 _UNUSED_SECONDS = 24 * 3600
+"""Seconds after its last use when a copy is deleted."""
+
 _FREE = 0.2
+"""Share of the disk that stays free."""
 
 
 def find(name: str) -> mmap.mmap | None:
-    """The kept file, or None."""
+    """The copy that was kept under this name, or None."""
     try:
         path = _folder() / name
         with open(path, "rb") as file:
-            found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            copy = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         os.utime(path)
-        return found
+        return copy
     except (OSError, ValueError):  # not there; empty
         return None
 
 
 def keep(name: str, data: bytes | bytearray | mmap.mmap) -> None:
-    """Keep a file, if there is room."""
+    """Keep a copy under this name, if there is room; deletes those out of use."""
     with contextlib.suppress(OSError):
         folder = _folder()
         for entry in os.scandir(folder):
@@ -51,7 +54,7 @@ def keep(name: str, data: bytes | bytearray | mmap.mmap) -> None:
 
 
 def _folder() -> Path:
-    """Raises OSError when it is another user's."""
+    """Folder of this user's copies. Raises OSError when it is not this user's."""
     folder = Path(tempfile.gettempdir()) / f"inflib-payloads-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():

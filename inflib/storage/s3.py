@@ -1,9 +1,9 @@
-"""S3 that waits: every request is tried again with back-off, and says so.
+"""Requests to S3 to answers, over outages of about three minutes, or to clear errors.
 
-One place for what a run needs of S3, whoever asks (run folders, input files, Ray
-Train's checkpoints): transient errors are retried for about three minutes with a
-message, others become one error that names the URL and the setting to check. Endpoint,
-region and credentials are the standard AWS settings; no secret is stored or logged.
+All that a run needs of S3 goes through here: run folders, input files, Ray Train's
+checkpoints. Transient errors are retried with growing pauses and a message each; others
+become one error that names the URL and the setting to check. Endpoint, region and
+credentials are the standard AWS settings; no secret is stored or logged.
 """
 
 import asyncio
@@ -25,41 +25,51 @@ from inflib.telemetry import count, warning
 _TRANSIENT_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout"}
 _TRANSIENT_ERRNOS = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
 _LONGEST_WAIT = 15.0
+"""Longest pause between two attempts, in seconds."""
+
 _SLOWEST_UPLOAD = 2**20
-"""Bytes per second that a put may take."""
+"""Bytes per second below which an upload counts as stuck."""
 
 KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile or role in use)"
+"""What an error about credentials tells the user to check."""
 
 
 class PatientS3(s3fs.S3FileSystem):
-    """s3fs whose requests outlast an outage of `attempts` waits, about three minutes.
+    """s3fs whose requests outlast an outage of about three minutes.
 
-    Raises PermissionError, FileNotFoundError, FileExistsError (a refused exclusive
-    create, whichever way the server says so) or ConnectionError.
+    Requests raise PermissionError, FileNotFoundError, FileExistsError (an exclusive
+    create that was refused, however the server says so) or ConnectionError.
     """
 
     attempts = 16
-    silence = 20.0  # seconds that a request may stay without an answer
-    retries = 5  # of s3fs itself, in silence: a reply that breaks off
+    """Attempts at a request, the first among them."""
+
+    silence = 20.0
+    """Seconds without an answer after which an attempt has failed."""
+
+    retries = 5
+    """Retries by s3fs itself, without a message, of a reply that breaks off."""
 
     def __init__(self, **options: Any) -> None:
-        # botocore's own retries would hide for seconds what is going on.
+        # botocore's own retries would go on for seconds without a message.
         options.setdefault("config_kwargs", {"retries": {"total_max_attempts": 1}})
         options.setdefault("use_listings_cache", False)
         super().__init__(**options)
 
     async def _cat_file(self, path: str, *arguments: Any, **options: Any) -> Any:
-        # One request a file; s3fs would ask for its size before.
+        # A single request; otherwise s3fs would ask for the size first.
         return await super()._cat_file(path, *arguments, max_concurrency=1, **options)
 
     async def _call_s3(self, method: str, *arguments: Any, **options: Any) -> Any:
-        place = "/".join(options[k] for k in ("Bucket", "Key") if options.get(k))
+        """Answer to a request, after retries."""
+        names = ("Bucket", "Key")
+        place = "/".join(options[name] for name in names if options.get(name))
         # botocore's own timeout does not count while a put waits for its go-ahead.
         limit = self.silence + len(options.get("Body") or b"") / _SLOWEST_UPLOAD
         for attempt in range(1, self.attempts + 1):
             try:
                 async with asyncio.timeout(limit):
-                    found = await super()._call_s3(method, *arguments, **options)
+                    answer = await super()._call_s3(method, *arguments, **options)
             except Exception as error:
                 if isinstance(error, TimeoutError) and not str(error):
                     error = TimeoutError(f"no answer to {method} in {limit:.0f} s")
@@ -80,17 +90,18 @@ class PatientS3(s3fs.S3FileSystem):
                 await asyncio.sleep(wait)
             else:
                 count(requests=1, operation=method)
-                return found
+                return answer
         raise AssertionError("unreachable")
 
 
 class HastyS3(PatientS3):
-    """For the first look at a folder: a wrong address should be told within seconds."""
+    """For the first access to a folder: a wrong address is told within seconds."""
 
     attempts = 4
 
 
 def _is_transient(error: Exception) -> bool:
+    """Whether trying again may help."""
     response = getattr(error.__cause__, "response", None) or {}
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = response.get("Error", {}).get("Code")
@@ -108,7 +119,10 @@ def _is_transient(error: Exception) -> bool:
 
 
 def _explained(error: Exception, place: str) -> Exception:
-    """The error to show: what, where, which setting to check."""
+    """The error to raise: what failed, where, and which setting to check.
+
+    place: bucket and key of the request.
+    """
     response = getattr(error.__cause__, "response", None) or {}
     code = response.get("Error", {}).get("Code")
     bucket = place.partition("/")[0]
@@ -130,5 +144,6 @@ def _explained(error: Exception, place: str) -> Exception:
 
 
 def _endpoint() -> str:
-    own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return f"{own} (AWS_ENDPOINT_URL)" if own else "AWS (AWS_ENDPOINT_URL is not set)"
+    """The endpoint in use, and the setting that names it, for error messages."""
+    url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return f"{url} (AWS_ENDPOINT_URL)" if url else "AWS (AWS_ENDPOINT_URL is not set)"

@@ -1,1 +1,1 @@
-"""Drivers of the benchmarks."""
+"""The Ray side of the benchmarks."""

@@ -1,4 +1,4 @@
-"""The fidelity benchmark: scores from sketches and from whole gradients of a run."""
+"""The fidelity benchmark: scores from sketches against scores from whole gradients."""
 
 import statistics
 from typing import Any
@@ -31,12 +31,15 @@ def fidelity(
     seeds: int,
     truth: str | None,
 ) -> dict[str, Any]:
-    """For every K, dtype and curvature: agreement with whole gradients (and, with the
-    name of a truth column, the AUC of both); for the first dtype over `seeds` draws of
-    the sketch: coverage of 95% intervals (0: none)."""
+    """Agreement with whole gradients for every K (sizes), dtype and curvature.
+
+    truth: column of wrong labels, which adds the AUC of both kinds of scores. Coverage
+    of 95% intervals is of the first size and dtype, over `seeds` draws of the sketch
+    (0: none). Raises ValueError for an unknown query set.
+    """
     recipe = load_recipe(None, {"run": run})
     name = recipe.query_set(query, "--query")
-    train, asked = load(recipe, labels, name, truth)
+    train, queries = load(recipe, labels, name, truth)
     config = ScoreConfig.model_validate(
         {
             "curvatures": _KINDS,
@@ -45,31 +48,31 @@ def fidelity(
             "tolerance": 1e-4,
         }
     )
-    exact = exact_scores(train, asked, config)
+    exact = exact_scores(train, queries, config)
     rows = []
     for size in sizes:
         for dtype in dtypes:
-            table = compressed_scores(train, asked, config, dtype, size, seed=0)
+            table = compressed_scores(train, queries, config, dtype, size, seed=0)
             for kind in config.curvatures:
-                found = table[INFLUENCE.of(kind, "query")].to_numpy()
-                figures = agreement(found, exact[kind])
+                scores = table[INFLUENCE.of(kind, "query")].to_numpy()
+                metrics = agreement(scores, exact[kind])
                 if truth:
-                    figures |= {
-                        "auc": _auc(found, train.wrong),
+                    metrics |= {
+                        "auc": _auc(scores, train.wrong),
                         "exact_auc": _auc(exact[kind], train.wrong),
                     }
-                about = {"k": size, "dtype": dtype, "curvature": kind}
+                setting = {"k": size, "dtype": dtype, "curvature": kind}
                 bytes_per_label = {"bytes": size * _BYTES[dtype]}
-                rows.append(about | figures | bytes_per_label)
+                rows.append(setting | metrics | bytes_per_label)
                 print(rows[-1], flush=True)
     tables = [
-        compressed_scores(train, asked, config, dtypes[0], sizes[0], seed)
+        compressed_scores(train, queries, config, dtypes[0], sizes[0], seed)
         for seed in range(seeds)
     ]
     return {
         "run": recipe.run,
         "labels": len(train.margins),
-        "query_labels": len(asked.margins),
+        "query_labels": len(queries.margins),
         "parameters": train.grads.shape[1],
         "damping": config.damping[0],
         "agreement": rows,
@@ -81,21 +84,25 @@ def fidelity(
 
 
 def _auc(scores: np.ndarray, wrong: np.ndarray) -> float:
-    found = detection(scores, wrong)
-    if found is None:
+    """AUC of finding the wrong labels. Raises ValueError when one class is empty."""
+    metrics = detection(scores, wrong)
+    if metrics is None:
         raise ValueError("--truth: none, or all, of these labels are wrong")
-    return found["auc"]
+    return metrics["auc"]
 
 
 def _coverage(tables: list[Any], kind: str, exact: np.ndarray) -> dict[str, float]:
-    """Of 95% intervals by the sketch's standard errors, over seeds and labels; and the
-    median over labels of the mean standard error over the spread of the scores."""
+    """How well the sketch's standard errors hold, over tables of several seeds.
+
+    coverage: share of (seed, label) whose exact score lies in score +- 1.96 errors.
+    error_over_spread: median over labels of mean error / standard deviation over seeds.
+    """
     scores = np.stack([t[INFLUENCE.of(kind, "query")].to_numpy() for t in tables])
     errors = np.stack([t[ERROR.of(kind, "query")].to_numpy() for t in tables])
     covered = np.abs(scores - exact) <= norm.ppf(0.975) * errors
     spread = scores.std(0, ddof=1)
-    some = spread > 0
+    varies = spread > 0
     return {
-        "coverage": float(covered[:, some].mean()),
-        "error_over_spread": statistics.median(errors.mean(0)[some] / spread[some]),
+        "coverage": float(covered[:, varies].mean()),
+        "error_over_spread": statistics.median(errors.mean(0)[varies] / spread[varies]),
     }

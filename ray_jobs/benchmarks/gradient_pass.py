@@ -1,4 +1,4 @@
-"""The gradient benchmark: ours, other ways to the same gradients, and Ray's share."""
+"""The gradient benchmark: pairs per second of our pass, of other ways, and of Ray."""
 
 import shutil
 import statistics
@@ -30,54 +30,60 @@ from ray_jobs.sketch import compute_shards
 _BERGSON = Path(__file__).parents[2] / "scripts" / "bergson_contender.py"
 _SHORT = {"bfloat16": "bf16", "float32": "fp32"}
 
-Run = Callable[[Recipe, list[tuple[str, str]]], Iterator[Receipt]]
+Sketching = Callable[[Recipe, list[tuple[str, str]]], Iterator[Receipt]]
+"""Sketches shards (pair set, shard name) of a recipe's run; a receipt for each."""
 
 
 def gradient_speed(
     settings: Settings, threads: int, dtypes: list[str], bergson: str | None
 ) -> dict[str, Any]:
-    """Figures of the gradient pass. bergson: Python that has that library."""
+    """Results of the benchmark, those of the first dtype at the top; prints tables.
+
+    bergson: path of a Python that has that library; None leaves it out.
+    """
     torch.set_num_threads(threads)
-    found: dict[str, Any] = describe(settings) | errors(settings)
+    results: dict[str, Any] = describe(settings) | errors(settings)
     for dtype in dtypes:
         with _bergson(bergson, settings, dtype) as peers:
-            figures = speeds(settings, getattr(torch, dtype), peers)
-        figures["response_mode"] = response_mode(settings, getattr(torch, dtype))
-        show(dtype, figures)
-        found |= figures if dtype == dtypes[0] else {_SHORT[dtype]: figures}
-    found["orchestration"] = orchestration(settings)
+            rates = speeds(settings, getattr(torch, dtype), peers)
+        rates["response_mode"] = response_mode(settings, getattr(torch, dtype))
+        show(dtype, rates)
+        results |= rates if dtype == dtypes[0] else {_SHORT[dtype]: rates}
+    results["orchestration"] = orchestration(settings)
     for key in ("orchestration", "max_rel_err_float64", "max_rel_err_float32"):
-        print(f"{key}: {found[key]}")
-    return found
+        print(f"{key}: {results[key]}")
+    return results
 
 
 def orchestration(settings: Settings, num_shards: int = 9) -> dict[str, Any]:
-    """Pairs per second of a bare loop over shards, of one and of two Ray workers, one
-    thread each; start-up left out: every worker's first shard is not counted."""
+    """Pairs per second of a plain loop over shards, of one and of two Ray workers.
+
+    One thread each. Start-up is left out: no worker's first shard is counted.
+    """
     rates: dict[str, list[float]] = {}
-    pairs = settings.num_pairs // num_shards * num_shards
+    num_pairs = settings.num_pairs // num_shards * num_shards
     folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
-    one = write_run(folder, settings.shape, pairs, num_shards, workers=1)
+    one = write_run(folder, settings.shape, num_pairs, num_shards, workers=1)
     two_workers = one.sketch.model_copy(update={"workers": 2})
     two = one.model_copy(update={"sketch": two_workers})
-    runs: dict[str, tuple[Recipe, Run]] = {
+    contenders: dict[str, tuple[Recipe, Sketching]] = {
         "bare_loop": (one, _bare_loop),
         "one_worker": (one, compute_shards),
         "two_workers": (two, compute_shards),
     }
     for _ in range(settings.repeats):
-        for name, (recipe, run) in runs.items():
-            rates.setdefault(name, []).append(_rate(recipe, num_shards, run))
+        for name, (recipe, sketching) in contenders.items():
+            rates.setdefault(name, []).append(_rate(recipe, num_shards, sketching))
     ray.shutdown()
     shutil.rmtree(folder)
-    found: dict[str, Any] = {
-        name: {"pairs_per_s": statistics.median(each), "repeats": each}
-        for name, each in rates.items()
+    results: dict[str, Any] = {
+        name: {"pairs_per_s": statistics.median(repeats), "repeats": repeats}
+        for name, repeats in rates.items()
     }
     for over, under in (("one_worker", "bare_loop"), ("two_workers", "one_worker")):
         ratios = [a / b for a, b in zip(rates[over], rates[under], strict=True)]
-        found[f"{over}_over_{under}"] = statistics.median(ratios)
-    return found
+        results[f"{over}_over_{under}"] = statistics.median(ratios)
+    return results
 
 
 def _bare_loop(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Receipt]:
@@ -85,11 +91,13 @@ def _bare_loop(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Receipt]
     return (sketcher(pairs, shard) for pairs, shard in todo)
 
 
-def _rate(recipe: Recipe, num_shards: int, run: Run) -> float:
+def _rate(recipe: Recipe, num_shards: int, sketching: Sketching) -> float:
+    """Pairs per second, from the end of the workers' first shards on."""
     sketches = Path(recipe.run) / "sketches" / "train"
     shutil.rmtree(sketches, ignore_errors=True)
     finished, num_pairs = [], 0
-    for receipt in run(recipe, [("train", f"{i:05}") for i in range(num_shards)]):
+    shards = [("train", f"{i:05}") for i in range(num_shards)]
+    for receipt in sketching(recipe, shards):
         finished.append(time.perf_counter())
         num_pairs = receipt.num_pairs
     first = recipe.sketch.workers
@@ -100,13 +108,16 @@ def _rate(recipe: Recipe, num_shards: int, run: Run) -> float:
 def _bergson(
     python: str | None, settings: Settings, dtype: str
 ) -> Iterator[dict[str, Callable[[], int]]]:
-    """The peer library as a contender, in a process of its own; none without it."""
+    """{"bergson": a contender that runs it in a process of its own}; {} without it.
+
+    python: path of a Python that has the library. Raises ValueError if it cannot start.
+    """
     if python is None:
         print("bergson: skipped, no --bergson PYTHON")
         yield {}
         return
-    fields = (settings.shape, dtype, settings.num_pairs, settings.token_budget)
-    command = [python, "-W", "ignore", str(_BERGSON), *map(str, fields)]
+    arguments = (settings.shape, dtype, settings.num_pairs, settings.token_budget)
+    command = [python, "-W", "ignore", str(_BERGSON), *map(str, arguments)]
     process = subprocess.Popen(
         [*command, str(torch.get_num_threads())],
         stdin=subprocess.PIPE,
@@ -128,18 +139,18 @@ def _bergson(
     process.wait()
 
 
-def show(dtype: str, figures: dict[str, Any]) -> None:
-    """Print a dtype's table and ratios."""
+def show(dtype: str, rates: dict[str, Any]) -> None:
+    """Print the contenders' rates with a model of this dtype, and their ratios."""
     table = Table("contender", "pairs/s", "range", title=dtype)
-    for name, figure in figures.items():
-        if isinstance(figure, dict) and "pairs_per_s" in figure:
-            low, high = figure["pairs_per_s_range"]
-            rate = figure["pairs_per_s"]
+    for name, value in rates.items():
+        if isinstance(value, dict) and "pairs_per_s" in value:
+            low, high = value["pairs_per_s_range"]
+            rate = value["pairs_per_s"]
             table.add_row(name, f"{rate:.3g}", f"{low:.3g} to {high:.3g}")
     console = Console(width=88)
     console.print(table)
-    for name, figure in figures.items():
-        if isinstance(figure, float):
-            console.print(f"{name}: {figure:.3g}", highlight=False)
-    ratio = figures["response_mode"]["response_over_comparison"]
+    for name, value in rates.items():
+        if isinstance(value, float):
+            console.print(f"{name}: {value:.3g}", highlight=False)
+    ratio = rates["response_mode"]["response_over_comparison"]
     console.print(f"response mode over pair mode: {ratio:.3g}", highlight=False)

@@ -1,6 +1,7 @@
 """The scale benchmark: prepare, sketch and score at two sizes, on disk and on S3.
 
-Each run is a driver of its own, whose memory and that of all it starts is watched.
+Each run is a driver of its own, a process that runs this module; its memory and that of
+all processes it starts is sampled.
 """
 
 import json
@@ -33,23 +34,23 @@ STAGES = {"prepare": prepare, "sketch": sketch, "score": score}
 FOLDERS = {"prepare": "pairs", "sketch": "sketches", "score": "influence"}
 NUM_QUERIES = 200
 _EXPORT = "1000"
-"""Milliseconds between exports of metrics."""
+"""Milliseconds between two exports of metrics by Ray."""
 
 
 def scale_up(num_pairs: int, dtypes: list[str], stores: list[str]) -> dict[str, Any]:
-    """Figures of every store, dtype and size; sizes are num_pairs/10 and num_pairs."""
-    found: dict[str, Any] = {"pairs": num_pairs, "runs": []}
+    """A run for every store, dtype and size; sizes are num_pairs / 10 and num_pairs."""
+    runs: list[dict[str, Any]] = []
     for store in stores:
         for dtype in dtypes:
             for size in (num_pairs // 10, num_pairs):
                 run = _measure(store, dtype, size)
                 print(json.dumps(run), flush=True)
-                found["runs"].append(run)
-    found["per_pair_time_ratio"] = _ratios(found["runs"])
-    return found
+                runs.append(run)
+    return {"pairs": num_pairs, "runs": runs, "per_pair_time_ratio": _ratios(runs)}
 
 
 def _measure(store: str, dtype: str, num_pairs: int) -> dict[str, Any]:
+    """Costs of each stage, and peak memory, of one run in a driver of its own."""
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
     bucket = f"scale-{uuid.uuid4().hex[:12]}"
     try:
@@ -104,9 +105,9 @@ def _recipe(folder: Path, run: str, dtype: str) -> Recipe:
 
 def _ratios(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Seconds per pair of the large run over those of the small one, by stage."""
-    found = {}
+    ratios = {}
     for small, large in zip(runs[::2], runs[1::2], strict=True):
-        found[f"{large['store']} {large['dtype']}"] = {
+        ratios[f"{large['store']} {large['dtype']}"] = {
             stage: round(
                 large["stages"][stage]["working_seconds"]
                 / large["pairs"]
@@ -115,30 +116,30 @@ def _ratios(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
             )
             for stage in STAGES
         }
-    return found
+    return ratios
 
 
 def _requests() -> Counter[str]:
     """S3 requests so far, by "<stage> <operation>", from the nodes' metrics."""
-    found: Counter[str] = Counter()
+    requests: Counter[str] = Counter()
     pattern = re.compile(r"ray_inflib_requests_total\{(.*)\} ([0-9.e+]+)")
     for node in ray.nodes():
         address = f"http://127.0.0.1:{node['MetricsExportPort']}/metrics"
         text = urllib.request.urlopen(address, timeout=10).read().decode()
         for labels, value in pattern.findall(text):
             tags = dict(re.findall(r'(\w+)="([^"]*)"', labels))
-            found[f"{tags['stage']} {tags['operation']}"] += int(float(value))
-    return found
+            requests[f"{tags['stage']} {tags['operation']}"] += int(float(value))
+    return requests
 
 
 def drive(recipe: Recipe) -> dict[str, Any]:
-    """Run the stages in this process; seconds, bytes, shards and S3 requests of each.
+    """Run the stages in this process; seconds, bytes, files and S3 requests of each.
 
-    working_seconds leaves out Ray's start and, in sketch and score, the time until the
-    first worker is ready, which are the same at any size.
+    working_seconds leaves out Ray's start and the time until the first worker is ready,
+    which are the same at any size.
     """
     start_ray(recipe)
-    found = {}
+    costs = {}
     for name, stage in STAGES.items():
         started = time.time()
         run_stages(recipe, [stage])
@@ -146,7 +147,7 @@ def drive(recipe: Recipe) -> dict[str, Any]:
         folder = Folder(recipe.run) / FOLDERS[name]
         time.sleep(2.5 * int(_EXPORT) / 1000)
         requests = _requests()
-        found[name] = {
+        costs[name] = {
             "seconds": round(seconds, 2),
             "working_seconds": round(seconds - _idle(name, started), 2),
             "bytes": folder.num_bytes(),
@@ -158,12 +159,14 @@ def drive(recipe: Recipe) -> dict[str, Any]:
             },
         }
     ray.shutdown()
-    return found
+    return costs
 
 
 def _idle(stage: str, started: float) -> float:
-    """Seconds from the start of a stage to the start of its first piece of work, by the
-    workers' logs."""
+    """Seconds from the start of a stage to that of its first work, by workers' logs.
+
+    started: time of the stage's start, in seconds of the epoch.
+    """
     context = ray.get_runtime_context()
     logs = Path(context.get_temp_dir()) / context.get_session_name() / "logs"
     events = [
@@ -182,5 +185,5 @@ def _idle(stage: str, started: float) -> float:
 
 if __name__ == "__main__":
     recipe_path, out_path = sys.argv[1:]
-    made = Recipe.model_validate_json(Path(recipe_path).read_text())
-    Path(out_path).write_text(json.dumps(drive(made)))
+    run_recipe = Recipe.model_validate_json(Path(recipe_path).read_text())
+    Path(out_path).write_text(json.dumps(drive(run_recipe)))

@@ -1,4 +1,4 @@
-"""The scoring benchmark: passes over generated sketches against reading the files."""
+"""The scoring benchmark: passes over made-up sketches against reading their files."""
 
 import os
 import shutil
@@ -25,6 +25,8 @@ from ray_jobs.shared.score_tasks import RayTasks
 from ray_jobs.shared.session import start_ray
 
 _SAMPLE = 500
+"""Labels whose scores are compared with float64."""
+
 _WORKERS = 2
 
 
@@ -38,31 +40,38 @@ def scoring_speed(
     folder: str | None,
     curvatures: list[str],
 ) -> dict[str, Any]:
-    """Seconds of every curvature, from query vectors to the last label's scores, and of
-    two plain reads of the same files, in turn, `repeats` times over."""
+    """Seconds of every curvature, and of two plain reads of the same files.
+
+    Timed from query vectors to the last label's scores, all in turn, `repeats` times.
+    pairs: training labels; queries: query sets; groups: query groups of each; folder:
+    where the sketches are put (None: the system's folder for temporary files).
+    """
     scratch = Path(tempfile.mkdtemp(prefix="scoring-", dir=folder))
     try:
         run = Folder(str(scratch / "run"))
         write_store(run, pairs, k, dtype, queries)
         start_ray(_recipe(run.url))
         with peak_memory(os.getpid()) as peaks:
-            found = _measure(run, curvatures, groups, queries, repeats)
+            results = _measure(run, curvatures, groups, queries, repeats)
         ray.shutdown()
     finally:
         shutil.rmtree(scratch)
     worker = peaks["other workers"]
-    about = {"pairs": pairs, "k": k, "dtype": dtype, "queries": queries}
     return {
-        **about,
+        "pairs": pairs,
+        "k": k,
+        "dtype": dtype,
+        "queries": queries,
         "query_groups": groups,
         "workers": _WORKERS,
-        **found,
+        **results,
         "peak_rss_gib": worker["rss_gib"],
         "peak_memory": dict(sorted(peaks.items())),
     }
 
 
 def _recipe(run: str) -> Recipe:
+    """A recipe that says how many CPUs Ray gets; the rest of it is not used."""
     fields: dict[str, Any] = {"run": run, "model": {"base": "none"}}
     fields["prepare"] = {"train": {"path": "-"}, "queries": {"q": {"path": "-"}}}
     fields["cluster"] = {"num_cpus": _WORKERS}
@@ -72,6 +81,7 @@ def _recipe(run: str) -> Recipe:
 def _measure(
     run: Folder, kinds: list[str], groups: int, num_queries: int, repeats: int
 ) -> dict[str, Any]:
+    """Seconds of the plain reads; of each curvature, its times and ratios to them."""
     damping: tuple[float, ...] = (1e-3,)
     config = ScoreConfig.model_validate(
         {"curvatures": kinds, "damping": damping, "query_groups": groups}
@@ -81,7 +91,7 @@ def _measure(
     names = [f"query_{i}" for i in range(num_queries)]
     queries = read_queries(config, names, passes)
     floors: list[tuple[float, float]] = []
-    found: dict[str, Any] = {kind: {"repeats": [], "ratios": []} for kind in kinds}
+    timings: dict[str, Any] = {kind: {"repeats": [], "ratios": []} for kind in kinds}
     for repeat in range(repeats):
         for kind in config.curvatures:
             floor, buffered = read_floor(run)
@@ -91,44 +101,47 @@ def _measure(
             passes.score(run / "scores" / kind, f"repeat-{repeat}", columns)
             done = time.perf_counter()
             floors.append((floor, buffered))
-            mine = found[kind]
-            mine["repeats"].append(round(done - started, 3))
-            mine["ratios"].append(round((done - started) / floor, 3))
-            mine["scores_seconds"] = round(done - solved, 3)
+            timing = timings[kind]
+            timing["repeats"].append(round(done - started, 3))
+            timing["ratios"].append(round((done - started) / floor, 3))
+            timing["scores_seconds"] = round(done - solved, 3)
             if record.steps is not None:
-                mine["steps"] = record.steps
-                mine["seconds_per_pass"] = round((solved - started) / record.steps, 3)
+                timing["steps"] = record.steps
+                timing["seconds_per_pass"] = round((solved - started) / record.steps, 3)
             else:
-                mine["pass_seconds"] = round(solved - started, 3)
-    for mine in found.values():
-        mine["seconds"] = statistics.median(mine["repeats"])
-        mine["ratio_to_floor"] = statistics.median(mine["ratios"])
+                timing["pass_seconds"] = round(solved - started, 3)
+    for timing in timings.values():
+        timing["seconds"] = statistics.median(timing["repeats"])
+        timing["ratio_to_floor"] = statistics.median(timing["ratios"])
     if "datainf" in kinds:
         files = [
             name for name in (run / "scores/datainf").names() if "repeat-0" in name
         ]
-        found["datainf"]["max_rel_err"] = _error(run, queries, solver, sorted(files))
-    plain, buffered = (statistics.median(each) for each in zip(*floors, strict=True))
+        timings["datainf"]["max_rel_err"] = _error(run, queries, solver, sorted(files))
+    plain, buffered = (statistics.median(reads) for reads in zip(*floors, strict=True))
     return {
         "read_floor_seconds": plain,
         "read_floor_seconds_one_buffer": buffered,
-        "curvatures": found,
+        "curvatures": timings,
     }
 
 
 def _error(
     run: Folder, queries: QueryVectors, solver: Solver, files: list[str]
 ) -> float:
-    """Largest error of DataInf's scores over their largest, of a sample of labels."""
+    """Largest error of DataInf's scores on a sample of labels, over the largest score.
+
+    files: those with the scores of all labels, in the order of labels.
+    """
     (layer,), train = solver.layers, solver.train
     lam = solver.config.datainf_damping * float(train.squares.sum()) / train.num_labels
     vectors = queries.vectors.sum(2).T.contiguous()
     places, exact = exact_datainf(run, vectors, lam / layer.num_parameters, _SAMPLE)
     tables = [(run / "scores/datainf").read_table(name) for name in files]
     columns = [f"influence_datainf_{name}" for name in queries.names]
-    mine = np.stack(
+    scores = np.stack(
         [np.concatenate([t[column].to_numpy() for t in tables]) for column in columns],
         1,
     )
-    error = torch.from_numpy(mine[places]) - exact
+    error = torch.from_numpy(scores[places]) - exact
     return float((error.abs().amax(0) / exact.abs().amax(0)).max())

@@ -1,1 +1,1 @@
-"""What the entry points have in common."""
+"""What the entry points have in common: Ray, logs, shards, passes as Ray tasks."""

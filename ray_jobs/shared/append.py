@@ -1,4 +1,8 @@
-"""More training labels for a run that is prepared."""
+"""New rows of training files to labels added to a run that is prepared.
+
+A label on a comparison that the run has is merged into that comparison's shard; new
+comparisons make shards of their own, after the others.
+"""
 
 from itertools import groupby
 from typing import Any
@@ -8,19 +12,19 @@ import ray
 
 from inflib.config.recipe import Recipe
 from inflib.data.input_files import Sources
-from inflib.data.label_index import LabelKeys, hashes
+from inflib.data.label_index import LabelKeys, hash_ids
 from inflib.data.new_labels import (
-    Known,
+    StoredLabels,
     check_columns,
     keep_new,
     merge_labels,
-    read_known,
+    read_stored,
 )
 from inflib.data.pairs_folder import COMPARISONS, PairsFolder, Shard
 from inflib.data.row_schema import Place
 from inflib.data.shard_tables import label_table
 from ray_jobs.shared.observe import observe
-from ray_jobs.shared.session import Stage, start_ray
+from ray_jobs.shared.session import start_ray
 from ray_jobs.shared.sharding import (
     index_labels,
     list_unused,
@@ -28,20 +32,22 @@ from ray_jobs.shared.sharding import (
     sort_rows,
     write_shards,
 )
+from ray_jobs.shared.stage import Stage
 
 
 def append(
     recipe: Recipe, stage: Stage, files: list[str], sources: Sources
 ) -> dict[str, Any]:
-    """Add the new labels of `files`, those that are new or have grown, to pairs/train.
+    """Add the new labels of `files` to pairs/train; returns the stage's record.
 
-    The plan is what counts and is written when all it names is there, so that an
-    interrupted call can be repeated. Raises ValueError if a known label was changed.
+    files: training files that are new or have grown. What counts is the plan, which is
+    written when all shards it names are there, so that an interrupted call can be
+    repeated. Raises ValueError if a known label was changed.
     """
     folder = PairsFolder(stage.folder / "train")
     start_ray(recipe)
     observe("prepare")
-    known = read_known(folder)
+    known = read_stored(folder)
     rows = read_files(
         [
             {"pairs": "train", "file": file, "name": sources["train"][file]["name"]}
@@ -52,24 +58,29 @@ def append(
     index = index_labels(rows, ["train"])["train"]
     index.drop_duplicates()
     new = keep_new(index, known, files)
-    listed = folder.folder.read_table("excluded.parquet").to_pylist()
-    others = [row for row in listed if row["file"] not in files]
-    list_unused(recipe, "train", index, others + index.unused)
-    if lost := check_columns(index.kinds, known.kept):
-        print(f"prepare: left out columns that the run has not: {lost}", flush=True)
-    places = known.comparison_places(new.comparison)[:, 0] >= 0
-    onto = {place for place, joins in zip(_places(new), places, strict=True) if joins}
-    plan = _join(folder, known, sort_rows(rows, set(), onto)) if onto else folder.plan()
-    fresh = set(_places(new)) - onto
-    if fresh:
-        more = write_shards(
-            sort_rows(rows, set(), fresh),
+    excluded = folder.folder.read_table("excluded.parquet").to_pylist()
+    of_other_files = [row for row in excluded if row["file"] not in files]
+    list_unused(recipe, "train", index, of_other_files + index.unused)
+    if columns := check_columns(index.kinds, known.kept):
+        print(f"prepare: left out columns that the run has not: {columns}", flush=True)
+    is_known = known.comparison_places(new.comparison)[:, 0] >= 0
+    places = _places(new)
+    # Rows whose comparison the run has, and rows with a new one.
+    on_known = {place for place, joins in zip(places, is_known, strict=True) if joins}
+    on_new = set(places) - on_known
+    if on_known:
+        plan = _merge(folder, known, sort_rows(rows, set(), on_known))
+    else:
+        plan = folder.plan()
+    if on_new:
+        new_shards = write_shards(
+            sort_rows(rows, set(), on_new),
             stage.folder,
             {"train": known.kept},
             recipe.prepare.shard_rows,
             first=len(plan),
         )
-        plan = plan + more["train"]
+        plan = plan + new_shards["train"]
     folder.write_plan(plan)
     report = stage.folder.read_json("report.json")
     report.setdefault("appended", []).append(index.report())
@@ -77,35 +88,40 @@ def append(
     stage.folder.write_json("sources.json", sources)
     folder.folder.delete(*folder.unplanned(plan))
     print(
-        f"prepare: {len(new.pair)} labels appended, {len(onto)} of them on comparisons "
-        "that the run has; reward model and sketches stay as they are",
+        f"prepare: {len(new.pair)} labels appended, {len(on_known)} of them on "
+        "comparisons that the run has; reward model and sketches stay as they are",
         flush=True,
     )
     digest = stage.folder.read_json("done.json")["tokenizer_sha256"]
     plans = [PairsFolder(stage.folder / q).plan() for q in recipe.prepare.queries]
-    total = sum(shard.num_labels for each in [plan, *plans] for shard in each)
-    facts = {"pairs": total, "appended": len(new.pair)}
+    num_labels = sum(shard.num_labels for each in [plan, *plans] for shard in each)
+    facts = {"pairs": num_labels, "appended": len(new.pair)}
     return stage.done(facts, {"tokenizer_sha256": digest})
 
 
-def _join(folder: PairsFolder, known: Known, rows: Any) -> list[Shard]:
-    """The plan, with labels on comparisons that it has."""
+def _merge(folder: PairsFolder, known: StoredLabels, rows: Any) -> list[Shard]:
+    """Write the labels of these rows into the shards of their comparisons.
+
+    Returns the new plan, which is not written yet.
+    """
     plan = folder.plan()
     texts = [n for n in COMPARISONS.names if n not in ("comparison_id", "num_cut")]
     tables = ray.get(rows.drop_columns(texts).to_arrow_refs())
     labels = label_table(pa.concat_tables([t for t in tables if len(t)]), known.kept)
-    places = known.comparison_places(hashes(labels["comparison_id"].to_pylist()))
+    # Shard and row of each label's comparison.
+    places = known.comparison_places(hash_ids(labels["comparison_id"].to_pylist()))
     by_shard = sorted(range(len(labels)), key=lambda i: places[i, 0])
-    for shard, some in groupby(by_shard, key=lambda i: int(places[i, 0])):
-        mine = list(some)
-        more = labels.take(mine)
+    for shard, indices in groupby(by_shard, key=lambda i: int(places[i, 0])):
+        chosen = list(indices)
+        rows_in_shard = [int(places[i, 1]) for i in chosen]
         plan[shard] = merge_labels(
-            folder, plan[shard], more, [int(places[i, 1]) for i in mine]
+            folder, plan[shard], labels.take(chosen), rows_in_shard
         )
     return plan
 
 
 def _places(labels: LabelKeys) -> list[Place]:
+    """Where each label stands in the input files."""
     return [
         ("train", file, row)
         for file, row in zip(labels.file, labels.row.tolist(), strict=True)

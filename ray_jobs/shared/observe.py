@@ -26,7 +26,10 @@ from inflib.telemetry import COUNTED, LOGGER, warning
 
 
 def observe(stage: str) -> None:
-    """Watch this process, from now on as a part of `stage`."""
+    """Write this process's log records to files and metrics, as those of `stage`.
+
+    Ray must be connected. A second call for the same stage and session does nothing.
+    """
     for handler in list(LOGGER.handlers):
         if isinstance(handler, Observer):
             if handler.stage == stage and handler.session == _session():
@@ -40,7 +43,7 @@ def observe(stage: str) -> None:
 
 @contextmanager
 def watched(what: str) -> Iterator[None]:
-    """Reports an error before it goes on its way."""
+    """Logs "<what> failed: ..." as a warning when the block raises; raises it again."""
     try:
         yield
     except Exception as error:
@@ -49,13 +52,13 @@ def watched(what: str) -> Iterator[None]:
 
 
 class Observer(logging.Handler):
-    """Takes the records of one process; Ray must be connected."""
+    """Writes the records of one process to a file of JSON lines and to Ray metrics."""
 
     def __init__(self, stage: str) -> None:
         super().__init__(logging.DEBUG)
         context = ray.get_runtime_context()
         self.stage, self.session = stage, _session()
-        self._about = {
+        self._fields = {
             "stage": stage,
             "worker": context.get_worker_id(),
             "node": context.get_node_id(),
@@ -89,7 +92,7 @@ class Observer(logging.Handler):
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
-            **self._about,
+            **self._fields,
             "message": record.getMessage(),
             **facts,
         }
@@ -105,5 +108,6 @@ class Observer(logging.Handler):
 
 
 def _session() -> Path:
+    """Folder of the Ray session."""
     context = ray.get_runtime_context()
     return Path(context.get_temp_dir()) / context.get_session_name()

@@ -1,4 +1,4 @@
-"""The executor of passes on Ray: one stateless task for each group of shards."""
+"""The passes over the sketches as Ray tasks: a stateless task for some shards each."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +16,7 @@ from ray_jobs.shared.observe import observe, watched
 
 
 class RayTasks:
-    """A scores.passes.Executor; counts its tasks."""
+    """A scores.passes.Executor on Ray, which counts the tasks it has submitted."""
 
     def __init__(self) -> None:
         self.done = self.submitted = 0
@@ -25,17 +25,23 @@ class RayTasks:
         self,
         function: Callable[..., Any],
         sketches: SketchSet,
-        groups: list[list[Shard]],
+        task_shards: list[list[Shard]],
         *arguments: Any,
     ) -> Iterator[Any]:
-        shared = [ray.put(_sent(argument)) for argument in arguments]
-        tasks = [_call.remote(function, sketches, shards, *shared) for shards in groups]
+        """What function(sketches, shards, *arguments) returns, in the order of tasks.
+
+        task_shards: the shards of each task.
+        """
+        shared = [ray.put(_to_ray(argument)) for argument in arguments]
+        tasks = [
+            _call.remote(function, sketches, shards, *shared) for shards in task_shards
+        ]
         self.submitted += len(tasks)
         tasks.reverse()
-        while tasks:  # a result is let go as soon as it is used
+        while tasks:  # popped, so that Ray can free a result as soon as it is used
             result = ray.get(tasks.pop())
             self.done += 1
-            yield _received(result)
+            yield _from_ray(result)
 
 
 @ray.remote
@@ -45,32 +51,32 @@ def _call(
     shards: list[Shard],
     *arguments: Any,
 ) -> Any:
-    """One thread, since more threads round otherwise."""
+    """What the function returns for these shards."""
     observe("score")
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # sums over several threads are rounded in another order
     phase = function.__name__.replace("_", " ")
     clock, name = Clock(), f"{sketches.name}/{shards[0].name} to {shards[-1].name}"
     with watched(f"{phase}, {name}"):
-        result = function(sketches, shards, *map(_received, arguments))
+        result = function(sketches, shards, *map(_from_ray, arguments))
     clock.lap(phase)
     num_pairs = sum(shard.num_comparisons for shard in shards)
     event(f"{phase}, {name}", shard=name, pairs=num_pairs, seconds=clock.laps)
-    return _sent(result)
+    return _to_ray(result)
 
 
-def _sent(value: Any) -> Any:
-    """Arrays, since Ray hands them over without copies."""
+def _to_ray(value: Any) -> Any:
+    """Tensors as NumPy arrays, which Ray hands over without copies."""
     return value.numpy() if isinstance(value, Tensor) else value
 
 
-def _received(value: Any) -> Any:
-    """A copy of an array: Ray's memory is read-only."""
+def _from_ray(value: Any) -> Any:
+    """Arrays as tensors, copied, since Ray's shared memory is read-only."""
     return torch.tensor(value) if isinstance(value, np.ndarray) else value
 
 
 @ray.remote
 def assemble(
-    scores: InfluenceFolder, parts: list[str], columns: list[str]
+    scores: InfluenceFolder, files: list[str], columns: list[str]
 ) -> tuple[int, str]:
-    """InfluenceFolder.assemble, outside the coordinator's memory."""
-    return scores.assemble(parts, columns)
+    """InfluenceFolder.assemble as a task, so that the table never fills the reducer."""
+    return scores.assemble(files, columns)

@@ -1,8 +1,7 @@
-"""What the entry points share: Ray, the run folder, stage records."""
+"""A recipe's stages, run one after the other on a Ray that is there or started."""
 
 import logging
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,22 +19,25 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",  # a new score head is reported as missing
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::UserWarning",
 }
+"""Environment of the driver and of all workers: keeps libraries from printing."""
 
 EMBEDDED = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray ends a worker that is idle for a second; the next stage would wait seconds for
     # new ones that import the same modules again.
     "RAY_idle_worker_killing_time_threshold_ms": "60000",
+    # Ray Train looks every two seconds whether workers have started or finished.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
 }
-"""Settings of a Ray that we start, unless the environment has them."""
+"""Environment of a Ray that we start, where the environment has no such variables."""
 
 
 def run_stages(recipe: Recipe, stages: Sequence[Callable[[Recipe], Any]]) -> Any:
-    """Bind the run folder to the recipe, then run the stages; stop Ray if started.
+    """Bind the run folder to the recipe and run the stages; returns the last's result.
 
-    Returns what the last stage returned.
-
-    One driver per run folder at a time: what another one is writing looks half-written.
+    Deletes files that an interrupted run left half-written, so that a run folder takes
+    one driver at a time. Stops Ray at the end if a stage started it. Raises ValueError
+    when the folder was made with another recipe.
     """
     bind(recipe)
     run = Folder(recipe.run)
@@ -43,13 +45,13 @@ def run_stages(recipe: Recipe, stages: Sequence[Callable[[Recipe], Any]]) -> Any
     for name in half_written:
         print(f"deleted {run.url}/{name}, left half-written by an earlier run")
     run.delete(*half_written)
-    ours, result = not ray.is_initialized(), None
+    is_ours, result = not ray.is_initialized(), None
     try:
         for stage in stages:
             result = stage(recipe)
         return result
     finally:
-        if ours:
+        if is_ours:
             ray.shutdown()
 
 
@@ -80,39 +82,3 @@ def start_ray(recipe: Recipe) -> None:
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-
-
-class Stage:
-    """A stage's record in its output folder: complete when `done.json` is there."""
-
-    def __init__(self, name: str, folder: Folder) -> None:
-        self.name, self.folder = name, folder
-        self._started = time.monotonic()
-
-    def is_current(self, inputs: str) -> bool:
-        """Whether the folder is complete, and of these inputs (a digest)."""
-        done = self.folder.exists("done.json")
-        return done and self.folder.read_json("done.json").get("inputs") == inputs
-
-    def skip(self, why: str = "complete, nothing to do") -> dict[str, Any]:
-        """Say why nothing is done; returns the record, where there is one."""
-        print(f"{self.name}: {why}", flush=True)
-        done = self.folder.exists("done.json")
-        return self.folder.read_json("done.json") if done else {}
-
-    def done(
-        self, facts: dict[str, Any], record: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Record facts and say them, with wall seconds and the folder's bytes.
-
-        `record` is kept beside them, unsaid. Returns all of it.
-        """
-        facts = {
-            "seconds": round(time.monotonic() - self._started, 2),
-            **facts,
-            "bytes": self.folder.num_bytes(),
-        }
-        self.folder.write_json("done.json", facts | (record or {}))
-        said = ", ".join(f"{name} {value}" for name, value in facts.items())
-        print(f"{self.name}: {said}", flush=True)
-        return facts | (record or {})

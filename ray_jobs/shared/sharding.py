@@ -1,4 +1,8 @@
-"""Rows of input files to shards of pairs, by Ray Data: for prepare and append."""
+"""Rows of input files to shards of comparisons and labels, with Ray Data.
+
+Rows are tokenised file by file, sorted by comparison, and cut into shards. Used by
+prepare and append.
+"""
 
 from array import array
 from collections.abc import Iterator
@@ -20,7 +24,10 @@ from ray_jobs.shared.observe import observe, watched
 
 
 def read_files(files: list[dict[str, str]], recipe: Recipe) -> Any:
-    """Ray dataset of the tokenised rows of files ({pairs, file, name} each)."""
+    """Ray dataset of the tokenised rows of files.
+
+    files: of each, {pairs: pair set, file: address, name: start of its rows' ids}.
+    """
     return (
         ray.data.from_items(files, override_num_blocks=len(files))
         .map_batches(_read, batch_size=1, fn_kwargs={"recipe": recipe})
@@ -29,39 +36,43 @@ def read_files(files: list[dict[str, str]], recipe: Recipe) -> Any:
 
 
 def index_labels(rows: Any, names: list[str]) -> dict[str, LabelIndex]:
-    """Index of each named pair set."""
-    index = {pairs: LabelIndex() for pairs in names}
+    """{pair set: index of its rows} for the pair sets with these names."""
+    indexes = {pairs: LabelIndex() for pairs in names}
     columns = rows.select_columns(["pairs", *COLUMNS])
     for batch in columns.iter_batches(batch_size=4096, batch_format="pyarrow"):
-        for pairs, counts in index.items():
-            counts.add(batch.filter(pc.field("pairs") == pairs))
-    return index
+        for pairs, index in indexes.items():
+            index.add(batch.filter(pc.field("pairs") == pairs))
+    return indexes
 
 
 def list_unused(
     recipe: Recipe, pairs: str, index: LabelIndex, unused: list[dict[str, Any]]
 ) -> None:
-    """Write all rows left out of a pair set to excluded.parquet, and say so.
+    """Write the rows left out of a pair set to excluded.parquet; print the first ten.
 
-    Raises ValueError when the recipe says to stop at the bad rows of the index.
+    unused: all of them, with those of earlier calls; index: those of this one. Raises
+    ValueError when the index has bad rows and prepare.on_bad_rows is `stop`.
     """
     folder = Folder(recipe.run) / "pairs" / pairs
     folder.write_table("excluded.parquet", excluded_table(unused))
     if not index.unused:
         return
-    listed = (
+    message = (
         f"{len(index.unused)} rows left out, all listed in {folder.url}/"
         "excluded.parquet; first:"
     )
     for row in index.unused[:10]:
-        listed += f"\n  {row['file']} row {row['row']}: {row['problem']}"
+        message += f"\n  {row['file']} row {row['row']}: {row['problem']}"
     if recipe.prepare.on_bad_rows == "stop" and index.states[BAD]:
-        raise ValueError(f"prepare.on_bad_rows is stop. {pairs}: {listed}")
-    print(f"prepare: {pairs}: {listed}", flush=True)
+        raise ValueError(f"prepare.on_bad_rows is stop. {pairs}: {message}")
+    print(f"prepare: {pairs}: {message}", flush=True)
 
 
 def sort_rows(rows: Any, dropped: set[Place], only: set[Place] | None = None) -> Any:
-    """The used rows, by (pair set, comparison_id, pair_id)."""
+    """The used rows, sorted by pair set, comparison_id and pair_id.
+
+    dropped: places of rows to leave out; only: places of rows to keep (None: all).
+    """
     used = rows.map_batches(
         used_rows,
         batch_size=None,
@@ -78,32 +89,34 @@ def write_shards(
     shard_rows: int,
     first: int = 0,
 ) -> dict[str, list[Shard]]:
-    """Shards of sorted rows, by pair set, numbered from `first`.
+    """Write sorted rows as shards; returns {pair set: its shards}.
 
-    kept: the columns kept beside the labels, by pair set.
+    kept: {pair set: {column kept beside the labels: its type}}; shard_rows: most
+    comparisons of a shard; first: number of the first shard.
     """
-    starts = {pairs: array("q") for pairs in kept}
-    totals = {pairs: array("q") for pairs in kept}
+    # Of every comparison: its first row, and its number of tokens.
+    first_rows = {pairs: array("q") for pairs in kept}
+    num_tokens = {pairs: array("q") for pairs in kept}
     last, row = ("", ""), 0
     keys = ordered.select_columns(["pairs", "comparison_id", "total"])
     for batch in keys.iter_batches(batch_size=4096, batch_format="numpy"):
         for pairs, comparison, total in zip(*batch.values(), strict=True):
             if (pairs, comparison) != last:
-                starts[pairs].append(row)
-                totals[pairs].append(int(total))
+                first_rows[pairs].append(row)
+                num_tokens[pairs].append(int(total))
             last, row = (pairs, comparison), row + 1
-    names, firsts = [], []
+    names, starts = [], []
     for pairs in sorted(kept):
-        if starts[pairs]:
-            cuts = [0, *plan_shards(totals[pairs], shard_rows)]
+        if first_rows[pairs]:
+            cuts = [0, *plan_shards(num_tokens[pairs], shard_rows)]
             names += [(pairs, f"{first + i:05}") for i in range(len(cuts))]
-            firsts += [starts[pairs][cut] for cut in cuts]
-    parts = ordered.split_at_indices(firsts[1:]) if firsts[1:] else [ordered]
+            starts += [first_rows[pairs][cut] for cut in cuts]
+    datasets = ordered.split_at_indices(starts[1:]) if starts[1:] else [ordered]
     tasks = [
         _write_shard.remote(
-            PairsFolder(folder / pairs), name, kept[pairs], *part.to_arrow_refs()
+            PairsFolder(folder / pairs), name, kept[pairs], *dataset.to_arrow_refs()
         )
-        for (pairs, name), part in zip(names, parts, strict=bool(names))
+        for (pairs, name), dataset in zip(names, datasets, strict=bool(names))
     ]
     shards: dict[str, list[Shard]] = {pairs: [] for pairs in kept}
     progress = Progress("prepare", len(tasks), "shards")
@@ -115,6 +128,7 @@ def write_shards(
 
 
 def _read(batch: dict[str, Any], recipe: Recipe) -> Iterator[pa.Table]:
+    """Tables of the tokenised rows of one file; the batch is a row of read_files."""
     observe("prepare")
     clock, num_rows, file = Clock(), 0, batch["file"][0]
     with watched(f"reading {file}"):
@@ -129,6 +143,7 @@ def _read(batch: dict[str, Any], recipe: Recipe) -> Iterator[pa.Table]:
 def _write_shard(
     target: PairsFolder, name: str, kept: dict[str, pa.DataType], *tables: pa.Table
 ) -> Shard:
+    """Write a shard's comparisons and labels, from the tables of its rows."""
     observe("prepare")
     clock = Clock()
     rows = pa.concat_tables([table for table in tables if len(table)])

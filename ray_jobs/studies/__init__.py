@@ -1,1 +1,1 @@
-"""Drivers of the studies."""
+"""The Ray side of the studies of bias, oversight and retraining."""

@@ -1,6 +1,7 @@
-"""Hidden states of every response, and detectors on them: one more pass over the model.
+"""Comparisons to hidden states of both responses, and these to detectors' scores.
 
-Written to activations/ of a run, for detectors that influence is compared with.
+Written to activations/ of a run, for the detectors of wrong labels that influence is
+compared with. Takes one more forward pass over all data.
 """
 
 from collections.abc import Iterator
@@ -16,11 +17,15 @@ from inflib.detection.detectors import distances, features, swapped_auc
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 from ray_jobs.shared.observe import observe, watched
-from ray_jobs.shared.session import Stage, start_ray
+from ray_jobs.shared.session import start_ray
+from ray_jobs.shared.stage import Stage
 
 
 def write_activations(recipe: Recipe) -> dict[str, Any]:
-    """Write activations/ of a run; only shards that are not there are computed."""
+    """Write activations/ of a run, computing only the shards that are not there.
+
+    Returns the stage's record.
+    """
     run = Folder(recipe.run)
     stage = Stage("activations", run / "activations")
     key = activations.key(recipe)
@@ -30,8 +35,8 @@ def write_activations(recipe: Recipe) -> dict[str, Any]:
     }
     todo = []
     for pairs, shards in plans.items():
-        there = (stage.folder / pairs).names()
-        missing = [s for s in shards if record_name(s, key) not in there]
+        complete = (stage.folder / pairs).names()
+        missing = [s for s in shards if record_name(s, key) not in complete]
         todo += [{"pairs": pairs, "shard": shard.name} for shard in missing]
     if not todo and stage.folder.exists("done.json"):
         return stage.skip()
@@ -45,31 +50,36 @@ def write_activations(recipe: Recipe) -> dict[str, Any]:
 
 
 def layer_detectors(recipe: Recipe) -> list[dict[str, Any]]:
-    """Mahalanobis distance and nearest neighbours of all training labels, by layer and
-    query set, in the order of layers: {layer, query, swapped_auc, scores}."""
+    """Mahalanobis and nearest-neighbour distances of all N training labels.
+
+    One row for each layer and query set, in the order of layers: {layer: from 1, query,
+    scores: {detector: [N]}, swapped_auc: {detector: AUC}}. swapped_auc says how well a
+    detector tells query labels from the same labels turned round.
+    """
     start_ray(recipe)
     layers = (Folder(recipe.run) / "activations").read_json("done.json")["layers"]
-    tasks = [_of_layer.remote(recipe, layer) for layer in range(layers)]
+    tasks = [_score_layer.remote(recipe, layer) for layer in range(layers)]
     return [row for task in tasks for row in ray.get(task)]
 
 
 @ray.remote
-def _of_layer(recipe: Recipe, layer: int) -> list[dict[str, Any]]:
-    """swapped_auc: {detector: AUC}; scores: {detector: [n]}."""
+def _score_layer(recipe: Recipe, layer: int) -> list[dict[str, Any]]:
+    """Rows of layer_detectors for one layer, which is counted from 0 here."""
     observe("activations")
     run, key = Folder(recipe.run), activations.key(recipe)
-    k = recipe.bias.neighbours
+    neighbours = recipe.bias.neighbours
     train = features(*activations.read_layer(run, "train", key, layer))
-    found = []
+    rows = []
     for query in recipe.prepare.queries:
         trusted = features(*activations.read_layer(run, query, key, layer))
         row: dict[str, Any] = {"layer": layer + 1, "query": query}
-        row["swapped_auc"] = swapped_auc(trusted, k)
-        found.append(row | {"scores": distances(trusted, train, k)})
-    return found
+        row["swapped_auc"] = swapped_auc(trusted, neighbours)
+        rows.append(row | {"scores": distances(trusted, train, neighbours)})
+    return rows
 
 
 def _compute(recipe: Recipe, todo: list[dict[str, str]]) -> Iterator[int]:
+    """Write the activations of shards {pairs, shard}; yields each one's layer count."""
     if not todo:
         return
     start_ray(recipe)
@@ -88,7 +98,7 @@ def _compute(recipe: Recipe, todo: list[dict[str, str]]) -> Iterator[int]:
 
 
 class ActivationActor:
-    """One worker of the pool: a shard's name in, its number of layers out."""
+    """One worker of the pool: a shard's name in, its layer count out."""
 
     def __init__(self, recipe: Recipe) -> None:
         observe("activations")

@@ -17,21 +17,28 @@ from ray_jobs.train import train
 
 
 def size_ablation(recipe: Recipe, wrong: Any) -> list[dict[str, Any]]:
-    """AUC of the reported curvature with random parts of each query set."""
+    """Metrics of influence on random subsets of each query set, one row per subset.
+
+    By the reported curvature. wrong: which of the labels that count are wrong.
+    """
     kind, config = recipe.score.reported, recipe.bias
     rows = []
     for query in recipe.prepare.queries:
-        asked = query, config.sizes, config.repeats, config.seed
-        sizes, scores = subset_scores(recipe, *asked)
-        for size, own in zip(sizes, scores.T, strict=True):
-            about = {"query": query, "size": size, "detector": kind}
-            rows.append(about | (detection(own, wrong) or {}))
+        sizes, scores = subset_scores(
+            recipe, query, config.sizes, config.repeats, config.seed
+        )
+        for size, influence in zip(sizes, scores.T, strict=True):
+            setting = {"query": query, "size": size, "detector": kind}
+            rows.append(setting | (detection(influence, wrong) or {}))
     return rows
 
 
 def field_ablation(recipe: Recipe) -> list[dict[str, Any]]:
-    """Figures of influence with other values of recipe fields, each of a run in
-    ablations/ of this one; the reward model is kept where the field is a later one."""
+    """Metrics of influence with other values of recipe fields, one row per detector.
+
+    Each value has a run of its own in ablations/ of this one. It takes over the reward
+    model where the field belongs to a later stage than training.
+    """
     rows = []
     for field, values in recipe.bias.ablate.items():
         for value in values:
@@ -42,16 +49,17 @@ def field_ablation(recipe: Recipe) -> list[dict[str, Any]]:
             labels, _ = InfluenceFolder.of(Folder(changed.run)).counted()
             wrong = detector_table.truth_of(changed, labels)
             for query in changed.prepare.queries:
-                scores = detector_table.detectors(changed, labels, query)
-                for name, values_ in scores.items():
+                scores = detector_table.detector_scores(changed, labels, query)
+                for name, influence in scores.items():
                     if name.startswith("influence_"):
-                        about = {"field": field, "value": value, "query": query}
-                        figures = detection(values_, wrong) or {}
-                        rows.append(about | {"detector": name} | figures)
+                        setting = {"field": field, "value": value, "query": query}
+                        metrics = detection(influence, wrong) or {}
+                        rows.append(setting | {"detector": name} | metrics)
     return rows
 
 
 def _changed(recipe: Recipe, field: str, value: Any) -> Recipe:
+    """The recipe with another value of a field, and a run folder named after it."""
     run = Folder(recipe.run)
     name = f"{field}={json.dumps(value)}".replace("/", "_").replace('"', "")
     changes: dict[str, Any] = {"run": (run / "ablations" / name).url, field: value}

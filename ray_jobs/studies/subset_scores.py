@@ -1,4 +1,4 @@
-"""Influence on random parts of a query set, for ablations of its size."""
+"""Influence on random subsets of a query set, for ablations of its size."""
 
 from typing import Any
 
@@ -21,10 +21,12 @@ from ray_jobs.shared.session import start_ray
 def subset_scores(
     recipe: Recipe, query: str, sizes: tuple[int, ...], repeats: int, seed: int
 ) -> tuple[list[int], np.ndarray]:
-    """(query labels in each part, influence [n, parts] of the labels that count), by
-    the reported curvature at the damping that the whole set was scored with.
+    """(query labels in each subset, influence [n, subsets] of the n labels that count).
 
-    One pass over the store, and one per step of conjugate gradients, for all parts.
+    Scored by the reported curvature, at the damping that the whole set was scored with.
+    sizes: query labels of the subsets, of which `repeats` are drawn each; the last
+    subset is the whole set. Takes one pass over the sketches, and one per step of
+    conjugate gradients, for all subsets together.
     """
     start_ray(recipe)
     run, kind = Folder(recipe.run), recipe.score.reported
@@ -40,5 +42,6 @@ def subset_scores(
 
 @ray.remote
 def _draw(*arguments: Any) -> Subsets:
+    """draw_subsets as a task, which reads the query set's sketches."""
     observe("query sizes")
     return draw_subsets(*arguments)

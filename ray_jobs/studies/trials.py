@@ -1,4 +1,4 @@
-"""Trainings of reward models, several at once."""
+"""Edits of labels to trained reward models and their metrics, several at once."""
 
 from typing import Any
 
@@ -11,32 +11,37 @@ from ray_jobs.shared.observe import observe
 from ray_jobs.train import Training, fit
 
 
-def of_trial(recipe: Recipe, parent: Folder, trial: Trial) -> Training:
-    """With a trial's labels and seed, into a folder of its name."""
+def trial_training(recipe: Recipe, parent: Folder, trial: Trial) -> Training:
+    """The training with a trial's labels and seed, into parent/<the trial's name>."""
     seed = {"seed": recipe.train.seed + trial.seed}
-    own = recipe.model_copy(update={"train": recipe.train.model_copy(update=seed)})
-    return Training(own, parent / trial.name, trial.edits)
+    seeded = recipe.model_copy(update={"train": recipe.train.model_copy(update=seed)})
+    return Training(seeded, parent / trial.name, trial.edits)
 
 
 def train_all(
     trainings: list[Training], at_once: int, folder: Folder
 ) -> list[dict[str, Any]]:
-    """{query set: {"loss", "accuracy", "margin"}} of each; what is done is kept.
+    """Train all, unless they are done; returns each one's metrics, in their order.
 
-    at_once: worker groups that share them; folder: gets their checkpoints.
+    Metrics are {query set: {loss, accuracy, margin}}. at_once: worker groups that the
+    trainings are dealt to; folder: gets their checkpoints. Trainings into the same
+    folder are one.
     """
-    distinct = {each.folder.url: each for each in trainings}
-    todo = [each for each in distinct.values() if not each.done]
+    distinct = {training.folder.url: training for training in trainings}
+    todo = [training for training in distinct.values() if not training.done]
     ray.get(
         [
-            _fit.remote(todo[group::at_once], folder, f"checkpoints-{group}")
-            for group in range(min(at_once, len(todo)))
+            _fit.remote(todo[number::at_once], folder, f"checkpoints-{number}")
+            for number in range(min(at_once, len(todo)))
         ]
     )
-    return [each.folder.read_json("metrics.json")["queries"] for each in trainings]
+    return [
+        training.folder.read_json("metrics.json")["queries"] for training in trainings
+    ]
 
 
 @ray.remote(num_cpus=0, max_retries=0)
 def _fit(trainings: list[Training], folder: Folder, name: str) -> None:
+    """`fit` as a task: Ray Train blocks, and several are to run at once."""
     observe("trials")
     fit(trainings, folder, name)

@@ -1,30 +1,47 @@
-"""The benchmark's contenders do the work they are timed for."""
+"""Benchmarks: contenders do the work they are timed for, ratios are of their times."""
 
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from inflib.benchmarks import paper
+from inflib.benchmarks import contenders as contenders_module
+from inflib.benchmarks import paper, timing
 from inflib.benchmarks.contenders import Contenders
 from inflib.benchmarks.gradient_speed import Settings, describe, errors, response_mode
 from inflib.benchmarks.paper import PaperSketch
-from inflib.benchmarks.timing import figures, ratio, run_in_turn
+from inflib.benchmarks.timing import ratio, run_in_turn, speed_of
 from inflib.benchmarks.workload import HH_LENGTHS, hh_pairs, reward_model
+from inflib.model.packing import pack, plan_batches
 from tests.support.files import ROOT
 
 TINY = Settings(shape="tiny", num_pairs=12, sketch_size=512, repeats=1)
 
 
+def clock(*durations):
+    """Stands in for the module `time`: what is timed takes these seconds in turn."""
+    now, num_readings = 0.0, 0
+
+    def perf_counter():
+        nonlocal now, num_readings
+        if num_readings % 2:  # the second reading of a start and an end
+            now += durations[num_readings // 2 % len(durations)]
+        num_readings += 1
+        return now
+
+    return SimpleNamespace(perf_counter=perf_counter)
+
+
 def test_ours_is_what_plain_autograd_gives():
-    found = errors(TINY)
-    assert found["max_rel_err_float64"] < 1e-9
-    assert found["max_rel_err_float32"] < 1e-5
+    max_rel_error = errors(TINY)
+    assert max_rel_error["max_rel_err_float64"] < 1e-9
+    assert max_rel_error["max_rel_err_float32"] < 1e-5
 
 
-def test_loops_leave_weights_and_requires_grad_to_each_other():
+def test_contenders_do_their_share_of_the_pairs_and_change_no_weight():
     contenders = Contenders(reward_model("tiny", torch.float32), hh_pairs(6), 512, 4096)
     before = [parameter.clone() for _, parameter in contenders.blocks]
     assert contenders.ours() == contenders.training_step() == 6
@@ -34,21 +51,46 @@ def test_loops_leave_weights_and_requires_grad_to_each_other():
     assert not any(parameter.requires_grad for _, parameter in contenders.blocks)
     after = [parameter for _, parameter in contenders.blocks]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert contenders.sketch_seconds > 0
+
+
+def test_sketch_seconds_are_those_of_one_call_per_block_and_batch(monkeypatch):
+    monkeypatch.setattr(contenders_module, "time", clock(1.0))
+    contenders = Contenders(reward_model("tiny", torch.float32), hh_pairs(6), 512, 1024)
+    num_batches = len(list(plan_batches(contenders.pairs, 1024, flat=True)))
+    assert num_batches > 1
+    for _ in range(2):  # counted anew in every run
+        contenders.ours()
+        num_blocks = len(contenders.sketcher.gradients.blocks)
+        assert contenders.sketch_seconds == num_blocks * num_batches
 
 
 def test_the_pairs_have_the_lengths_of_real_ones():
     lengths = [(len(u.prefix), *map(len, u.tails)) for u in hh_pairs(48)]
     assert tuple(lengths) == HH_LENGTHS
     assert sorted(HH_LENGTHS, key=sum) == list(HH_LENGTHS)
-    found = describe(TINY)
-    assert found["tokens_unshared_over_shared"] == pytest.approx(1.45, abs=0.1)
 
 
-def test_six_comparisons_are_done_per_prompt():
-    found = response_mode(TINY, torch.float32)
-    assert found["response_over_comparison"] > 0
-    assert len(found["response_unit"]["seconds_per_pair"]) == 1
+def test_token_counts_are_those_of_the_pairs():
+    facts = describe(TINY)
+    lengths = [HH_LENGTHS[4 * i] for i in range(12)]
+    shared = sum(map(sum, lengths))
+    unshared = shared + sum(prefix for prefix, _, _ in lengths)
+    assert facts["tokens_shared"] == shared
+    assert facts["tokens_unshared"] == unshared
+    assert facts["tokens_unshared_over_shared"] == unshared / shared
+    pairs = sorted(hh_pairs(12), key=lambda unit: unit.longest)
+    batches = plan_batches(pairs, TINY.token_budget, flat=False)
+    assert facts["tokens_padded_rows"] == sum(
+        pack(batch, False, pad_id=0).input_ids.numel() for batch in batches
+    )
+
+
+def test_response_mode_counts_six_comparisons_per_prompt(monkeypatch):
+    monkeypatch.setattr(timing, "time", clock(6.0, 3.0))  # comparisons run first
+    result = response_mode(TINY, torch.float32)  # of 2 prompts
+    assert result["comparison_unit"]["seconds_per_pair"] == [6 / 12]
+    assert result["response_unit"]["seconds_per_pair"] == [3 / 12]
+    assert result["response_over_comparison"] == 2
 
 
 def test_contenders_run_in_turn_and_ratios_pair_neighbours():
@@ -63,45 +105,66 @@ def test_contenders_run_in_turn_and_ratios_pair_neighbours():
 
     run_in_turn({name: contender(name) for name in "ab"}, repeats=3)
     assert order == list("ababab")
-    found = {"slow": figures([2.0, 4.0, 9.0]), "fast": figures([1.0, 1.0, 3.0])}
-    assert ratio(found, "slow", "fast") == 3.0
-    assert found["slow"]["pairs_per_s"] == 0.25
+    speeds = {"slow": speed_of([2.0, 4.0, 9.0]), "fast": speed_of([1.0, 1.0, 3.0])}
+    assert ratio(speeds, "slow", "fast") == 3.0
+    assert speeds["slow"]["pairs_per_s"] == 0.25
 
 
 def test_the_paper_compression_is_linear_and_keeps_single_entries(monkeypatch):
     monkeypatch.setattr(paper, "_FACTORS", 12)  # 100 shuffles of 2^24 take 10 s
     sketch = PaperSketch(1000, 64)
-    one = torch.zeros(1000)
-    one[17] = 3.0
-    assert sketch(one).abs().sort().values[-2:].tolist() == [0.0, 3.0]
-    x = torch.randn(1000, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(sketch(x + one), sketch(x) + sketch(one))
+    single = torch.zeros(1000)
+    single[17] = 3.0
+    assert sketch(single).abs().sort().values[-2:].tolist() == [0.0, 3.0]
+    gradient = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        sketch(gradient + single), sketch(gradient) + sketch(single)
+    )
 
 
 @pytest.mark.slow
 def test_the_gpu_check_runs_on_a_cpu_too(tmp_path):
     command = [sys.executable, "-W", "ignore", str(ROOT / "scripts" / "gpu_check.py")]
     options = ["--device", "cpu", "--shape", "tiny", "--check-shape", "tiny"]
-    out = tmp_path / "gpu.json"
-    subprocess.run([*command, *options, "--pairs", "6", "--json", out], check=True)
-    found = json.loads(out.read_text())
-    assert found["checks"]["sketch_same_bits_twice"]
-    assert sum(found["speed"]["share_of_time"].values()) == pytest.approx(1, abs=1e-6)
+    path = tmp_path / "gpu.json"
+    subprocess.run([*command, *options, "--pairs", "6", "--json", path], check=True)
+    results = json.loads(path.read_text())
+    assert results["checks"]["sketch_same_bits_twice"]
+    speed = results["speed"]
+    assert speed["tokens"] == sum(sum(HH_LENGTHS[8 * i]) for i in range(6))
+    assert speed["hours_per_100000_pairs"] * speed["pairs_per_s"] == pytest.approx(
+        100_000 / 3600
+    )
+    assert sum(speed["share_of_time"].values()) == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.slow
-def test_the_benchmark_prints_and_writes_all_its_figures(tmp_path):
-    out = tmp_path / "gradients.json"
+def test_the_benchmark_writes_speeds_and_ratios_that_follow_from_its_seconds(tmp_path):
+    path = tmp_path / "gradients.json"
     command = [sys.executable, "-W", "ignore", "-m", "ray_jobs.benchmark", "gradients"]
-    options = ["--shape", "tiny", "--pairs", "18", "--repeats", "1", "--json", str(out)]
-    subprocess.run([*command, *options], check=True, cwd=ROOT)
-    found = json.loads(out.read_text())
-    for part in (found, found["bf16"]):
-        for name in ("ours", "training_step", "autograd_loop", "paper_loop"):
-            assert part[name]["pairs_per_s"] > 0
-        assert {"ours_over_training_step", "ours_over_paper_loop"} <= part.keys()
-    assert found["orchestration"]["one_worker_over_bare_loop"] > 0
-    refused = subprocess.run(
-        [*command, "--repeats", "1"], capture_output=True, cwd=ROOT
+    options = ["--shape", "tiny", "--pairs", "18", "--repeats", "1"]
+    subprocess.run([*command, *options, "--json", path], check=True, cwd=ROOT)
+    results = json.loads(path.read_text())
+    for speeds in (results, results["bf16"]):
+        loops = ("autograd_loop", "datainf_two_pass", "paper_loop")
+        seconds = {}
+        for name in ("ours", "training_step", *loops):
+            (seconds[name],) = speeds[name]["seconds_per_pair"]
+            assert speeds[name]["pairs_per_s"] == 1 / seconds[name]
+        for name in loops:  # of speeds
+            assert speeds[f"ours_over_{name}"] == seconds[name] / seconds["ours"]
+        longer = seconds["ours"] / seconds["training_step"]
+        assert speeds["ours_over_training_step"] == longer  # of times
+    rates = results["orchestration"]
+    (bare,), (one,), (two,) = (
+        rates[name]["repeats"] for name in ("bare_loop", "one_worker", "two_workers")
     )
-    assert refused.returncode == 2 and b"usage" in refused.stderr
+    assert rates["one_worker_over_bare_loop"] == one / bare
+    assert rates["two_workers_over_one_worker"] == two / one
+
+
+def test_the_benchmark_needs_a_file_to_write_to():
+    command = [sys.executable, "-W", "ignore", "-m", "ray_jobs.benchmark", "gradients"]
+    refused = subprocess.run(command, capture_output=True, cwd=ROOT, text=True)
+    assert refused.returncode == 2
+    assert refused.stderr == "error: Missing option '--json'.\n"

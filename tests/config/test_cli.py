@@ -29,15 +29,15 @@ def config(tmp_path):
 
 def parsed(config, *arguments):
     """The recipe that a command gets, and its own parameters."""
-    seen = []
+    calls = []
 
     def job(recipe, **parameters):
-        seen.append((recipe, parameters))
+        calls.append((recipe, parameters))
 
     argument = click.Argument(["file"], required=False)
     test = RecipeCommand("test", "Doc.", job, parameters=[argument])
     test.main(["--config", config, *arguments], standalone_mode=False)
-    return seen[0]
+    return calls[0]
 
 
 def failed(capsys, *arguments, name="audit"):
@@ -193,17 +193,17 @@ def test_help_shows_ten_options_and_help_all_every_one():
     assert len(listed) <= len(FIRST) + 4  # --config, --json, --help, --help-all
     assert all(f"--{path} " in first for path in FIRST)
     assert "falls as 1/sqrt(K)" in " ".join(everything.split())
-    for part in ("prepare:", "score:", "--prepare.queries.NAME.select", "[65536]"):
-        assert part in everything
+    for text in ("prepare:", "score:", "--prepare.queries.NAME.select", "[65536]"):
+        assert text in everything
 
 
 def test_every_option_has_a_help_text():
     audit = command("audit")
     context = audit.make_context("audit", [], resilient_parsing=True)
-    options = [o for o in audit.get_params(context) if isinstance(o, click.Option)]
+    options = [p for p in audit.get_params(context) if isinstance(p, click.Option)]
     assert len(options) > 100
-    lacking = [o.name for o in options if not (o.help or "").partition("[")[0].strip()]
-    assert lacking == []
+    for option in options:
+        assert (option.help or "").partition("[")[0].strip(), option.name
 
 
 def test_every_entry_point_is_listed_without_loading_it():
@@ -223,11 +223,11 @@ def test_every_entry_point_is_listed_without_loading_it():
 def test_options_and_their_words_are_completed():
     complete = BashComplete(Commands("inflib"), {}, "inflib", "_INFLIB_COMPLETE")
 
-    def words(*before, part=""):
-        return [c.value for c in complete.get_completions([*before], part)]
+    def words(*before, start=""):
+        return [item.value for item in complete.get_completions([*before], start)]
 
-    assert "bias-study" in words(part="b")
-    assert words("audit", part="--sketch.sk") == ["--sketch.sketch_size"]
+    assert "bias-study" in words(start="b")
+    assert words("audit", start="--sketch.sk") == ["--sketch.sketch_size"]
     assert words("audit", "--train.schedule") == ["linear", "cosine", "constant"]
 
 

@@ -1,4 +1,4 @@
-"""Recipes: errors name the field; runs are bound."""
+"""Recipes: errors name the field; a run refuses a recipe of other numbers."""
 
 import re
 

@@ -20,7 +20,7 @@ from tests.support.prepared_run import ROWS, build_run
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """Names of the columns of influence.parquet, with all that can be asked for."""
+    """Names of the columns of influence.parquet, with every optional one."""
     run = build_store(tmp_path_factory.mktemp("store"), TRAIN)
     config = score_config(
         *("gauss_newton", "datainf"), damping=(0.1, 1.0), keep_sweep=True, self_probes=2
@@ -41,9 +41,9 @@ def test_every_column_that_scoring_writes_is_in_the_list_once(written):
 
 
 def test_a_users_column_with_such_a_name_is_kept_under_another(written, tmp_path):
-    taken = {name: "mine" for name in written if name != "pair_id"}
-    taken |= {"input_error_x": "mine", "labeler": "ana", "row": "7", "partsy": "free"}
-    path = str(write_jsonl(tmp_path / "rows.jsonl", [ROWS[0] | taken]))
+    fields = {name: "text" for name in written if name != "pair_id"}
+    fields |= {"input_error_x": "text", "labeler": "ana", "row": "7", "partsy": "free"}
+    path = str(write_jsonl(tmp_path / "rows.jsonl", [ROWS[0] | fields]))
     recipe = build_run(tmp_path, ROWS[:1])
     table = pa.concat_tables(read_file("train", path, "train", recipe))
     kept = json.loads(table["extra"][0].as_py())

@@ -1,4 +1,4 @@
-"""Rows to pairs: every format, every kind of bad row."""
+"""Raw rows to pairs: every format, every kind of bad row."""
 
 import json
 import re
@@ -26,48 +26,48 @@ def assistant(text):
 
 
 def test_explicit_prompt_as_text():
-    found = pair(prompt="Why?\n", chosen="Because.", rejected="No.")
-    assert (found.prompt, found.chosen, found.rejected) == ("Why?\n", "Because.", "No.")
-    assert not found.is_chat
+    label = pair(prompt="Why?\n", chosen="Because.", rejected="No.")
+    assert (label.prompt, label.chosen, label.rejected) == ("Why?\n", "Because.", "No.")
+    assert not label.is_chat
 
 
 def test_implicit_prompt_as_text_is_cut_at_a_word():
-    found = pair(chosen="The sky is blue", rejected="The sky is blackish")
-    assert found.prompt == "The sky is "
-    assert (found.chosen, found.rejected) == ("blue", "blackish")
+    label = pair(chosen="The sky is blue", rejected="The sky is blackish")
+    assert label.prompt == "The sky is "
+    assert (label.chosen, label.rejected) == ("blue", "blackish")
 
 
 def test_implicit_prompt_never_leaves_an_empty_response():
-    found = pair(chosen="Say yes", rejected="Say yes now")
-    assert (found.prompt, found.chosen, found.rejected) == ("Say ", "yes", "yes now")
+    label = pair(chosen="Say yes", rejected="Say yes now")
+    assert (label.prompt, label.chosen, label.rejected) == ("Say ", "yes", "yes now")
 
 
 def test_hh_dialogue_splits_at_the_last_shared_assistant_turn():
     start = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Which?\n\nAssistant:"
-    found = pair(chosen=start + " The red one.", rejected=start + " The blue one.")
-    assert found.prompt == start
-    assert (found.chosen, found.rejected) == (" The red one.", " The blue one.")
+    label = pair(chosen=start + " The red one.", rejected=start + " The blue one.")
+    assert label.prompt == start
+    assert (label.chosen, label.rejected) == (" The red one.", " The blue one.")
 
 
 @pytest.mark.parametrize("explicit", [True, False])
 def test_chat_messages_go_through_the_chat_template(explicit):
     question = [user("Why?")]
     if explicit:
-        found = pair(
+        label = pair(
             prompt=question, chosen=[assistant("So.")], rejected=[assistant("No.")]
         )
     else:
-        found = pair(
+        label = pair(
             chosen=[*question, assistant("So.")],
             rejected=[*question, assistant("No.")],
         )
-    assert found.prompt == "<|user|>Why?</s><|assistant|>"
-    assert (found.chosen, found.rejected) == ("So.</s>", "No.</s>")
-    assert found.is_chat
+    assert label.prompt == "<|user|>Why?</s><|assistant|>"
+    assert (label.chosen, label.rejected) == ("So.</s>", "No.</s>")
+    assert label.is_chat
 
 
 def test_columns_are_mapped_and_the_others_kept():
-    found = pair(
+    label = pair(
         {"prompt": "question", "chosen": "winner", "rejected": "loser", "pair_id": "n"},
         question="Q ",
         winner="a",
@@ -77,18 +77,19 @@ def test_columns_are_mapped_and_the_others_kept():
         helpfulness=3.5,
         tags=["x"],
     )
-    assert (found.prompt, found.chosen, found.rejected) == ("Q ", "a", "b")
-    assert found.pair_id == "17"
-    assert found.extra == {"labeler": "ana", "helpfulness": 3.5, "tags": '["x"]'}
+    assert (label.prompt, label.chosen, label.rejected) == ("Q ", "a", "b")
+    assert label.pair_id == "17"
+    assert label.extra == {"labeler": "ana", "helpfulness": 3.5, "tags": '["x"]'}
 
 
 def test_both_orders_are_one_comparison_with_opposite_signs():
-    one = pair(prompt="Q", chosen="a", rejected="b")
-    other = pair(prompt="Q", chosen="b", rejected="a")
-    assert one.comparison_id == other.comparison_id
-    assert (one.sign, other.sign) == (1, -1)
-    assert one.responses == other.responses == ("a", "b")
-    assert pair(prompt="R", chosen="a", rejected="b").comparison_id != one.comparison_id
+    a_chosen = pair(prompt="Q", chosen="a", rejected="b")
+    b_chosen = pair(prompt="Q", chosen="b", rejected="a")
+    assert a_chosen.comparison_id == b_chosen.comparison_id
+    assert (a_chosen.sign, b_chosen.sign) == (1, -1)
+    assert a_chosen.responses == b_chosen.responses == ("a", "b")
+    other_prompt = pair(prompt="R", chosen="a", rejected="b")
+    assert other_prompt.comparison_id != a_chosen.comparison_id
 
 
 BAD: dict[str, dict] = {
@@ -113,13 +114,13 @@ BAD: dict[str, dict] = {
 
 @pytest.mark.parametrize("problem", BAD)
 def test_bad_rows_say_file_row_and_problem(problem):
-    found = pair(**BAD[problem])
-    assert isinstance(found, BadRow)
-    assert (found.file, found.row) == ("f.jsonl", 4)
-    assert re.search(re.escape(problem), found.problem)
+    bad = pair(**BAD[problem])
+    assert isinstance(bad, BadRow)
+    assert (bad.file, bad.row) == ("f.jsonl", 4)
+    assert re.search(re.escape(problem), bad.problem)
 
 
 def test_right_to_left_and_control_characters_are_fine():
-    found = pair(prompt="שלום", chosen="a\u202eb\x00", rejected="ب")
-    assert isinstance(found, Pair)
-    json.dumps(found.comparison_id)
+    label = pair(prompt="שלום", chosen="a\u202eb\x00", rejected="ب")
+    assert isinstance(label, Pair)
+    json.dumps(label.comparison_id)

@@ -1,9 +1,9 @@
-"""Planted biases: which labels change, and that the choice is fixed."""
+"""Planted biases: which labels change, and that ids and seed fix the choice."""
 
 import pytest
 
 from inflib.config.data import PlantConfig, SourceConfig
-from inflib.data.hash_sampling import unit_hash
+from inflib.data.hash_sampling import uniform_hash
 from inflib.data.planting import plant, selected
 
 ALL = PlantConfig(share=1)
@@ -28,35 +28,42 @@ def test_a_picked_label_prefers_the_slightly_higher_rated_response():
 
 def test_the_share_is_met_and_the_pick_depends_on_seed_and_id_alone():
     config = PlantConfig(share=0.2, seed=3)
-    found = [plant(config, f"p{i}", -1, (9, 4), None) for i in range(5000)]
-    assert abs(sum(planted for _, planted, _ in found) / 5000 - 0.2) < 0.02
-    assert all(planted == flipped for _, planted, flipped in found)
-    other = [
-        plant(PlantConfig(share=0.2, seed=4), f"p{i}", -1, (9, 4), None)
-        for i in range(99)
-    ]
-    assert other != found[:99]
-    assert unit_hash(0, "a prompt") == unit_hash(0, "a prompt") != unit_hash(1, "")
+    labels = [plant(config, f"p{i}", -1, (9, 4), None) for i in range(5000)]
+    count = sum(planted for _, planted, _ in labels)
+    assert abs(count - 5000 * 0.2) < 4 * (5000 * 0.2 * 0.8) ** 0.5
+    assert all(planted == flipped for _, planted, flipped in labels)
+
+    def picks(config, sign, lengths):
+        return [plant(config, f"p{i}", sign, lengths, None)[1] for i in range(99)]
+
+    assert picks(config, 1, (4, 8)) == picks(config, -1, (9, 4))
+    other_seed = PlantConfig(share=0.2, seed=4)
+    assert picks(other_seed, -1, (9, 4)) != picks(config, -1, (9, 4))
+
+
+def test_hashes_of_texts_never_change():
+    assert uniform_hash(0, "a prompt") == 0.27945301095272423
+    assert uniform_hash(1, "a prompt") == 0.5043550725428059
+    assert uniform_hash(0, "a prompt.") != uniform_hash(0, "a prompt")
 
 
 def test_selections_leave_ties_out():
     differences = (-2, 0, 2)
-    chosen = {
+    takes = {
         select: [selected(select, d, None) for d in differences]
         for select in ("all", "chosen_shorter", "chosen_longer")
     }
-    assert chosen["all"] == [True, True, True]
-    assert chosen["chosen_shorter"] == [True, False, False]
-    assert chosen["chosen_longer"] == [False, False, True]
+    assert takes["all"] == [True, True, True]
+    assert takes["chosen_shorter"] == [True, False, False]
+    assert takes["chosen_longer"] == [False, False, True]
     for select, expected in (
         ("chosen_lower_rated", [True, False, False]),
         ("chosen_higher_rated", [False, False, True]),
     ):
-        found = [selected(select, 7, d) for d in (-0.5, 0.0, 0.5)]
-        assert found == expected
+        assert [selected(select, 7, d) for d in (-0.5, 0.0, 0.5)] == expected
 
 
-def test_ratings_are_asked_for_where_they_are_needed():
+def test_planting_and_selecting_by_rating_need_a_file_of_ratings():
     with pytest.raises(ValueError, match="need ratings"):
         SourceConfig(path="x.jsonl", plant=RATED)
     with pytest.raises(ValueError, match="need ratings"):

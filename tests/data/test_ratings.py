@@ -92,7 +92,7 @@ def test_broken_lines_are_named(tmp_path):
         read_ratings([str(tmp_path / "x.jsonl")])
 
 
-def test_choices(tmp_path):
+def test_choices_are_read_and_bad_ones_named(tmp_path):
     rows = [
         {"comparison_id": "c", "choice": "a"},
         {"comparison_id": 2, "choice": "tie"},
@@ -109,10 +109,10 @@ def test_choices(tmp_path):
 
 
 def kappa_by_definition(x, y, weight):
-    """1 - seen / expected disagreement, over all pairs of one's and other's ratings."""
-    seen = np.mean([weight(a, b) for a, b in zip(x, y, strict=True)])
-    chance = np.mean([weight(a, b) for a, b in itertools.product(x, y)])
-    return 1 - seen / chance
+    """1 - observed / expected disagreement; expected: over all pairs of x and y."""
+    observed = np.mean([weight(a, b) for a, b in zip(x, y, strict=True)])
+    expected = np.mean([weight(a, b) for a, b in itertools.product(x, y)])
+    return 1 - observed / expected
 
 
 def test_agreement_is_that_of_the_definitions():
@@ -121,12 +121,11 @@ def test_agreement_is_that_of_the_definitions():
     x, y = [1, 2, 2, 5, 5, 5, 2], [1, 2, 2, 5, 5, 1, 3]
     assert rounded(first) == x
     assert rounded(second) == y
-    found = rating_agreement(first, second)
-    ties = np.array([0, 1, 3, 4, 5.5, 5.5, 2])  # mid-ranks of `first`
+    first_ranks = np.array([0, 1, 3, 4, 5.5, 5.5, 2])  # ties get the mean of theirs
     second_ranks = np.array([0.5, 2.5, 2.5, 6, 5, 0.5, 4])
-    assert found == {
+    assert rating_agreement(first, second) == {
         "Pearson": pytest.approx(np.corrcoef(first, second)[0, 1]),
-        "Spearman": pytest.approx(np.corrcoef(ties, second_ranks)[0, 1]),
+        "Spearman": pytest.approx(np.corrcoef(first_ranks, second_ranks)[0, 1]),
         "kappa": pytest.approx(kappa_by_definition(x, y, lambda a, b: a != b)),
         "kappa, quadratic": pytest.approx(
             kappa_by_definition(x, y, lambda a, b: (a - b) ** 2)
@@ -135,17 +134,15 @@ def test_agreement_is_that_of_the_definitions():
 
 
 def test_agreement_with_a_constant_is_undefined():
-    found = rating_agreement([2.0, 2.0], [2.0, 2.0])
-    assert set(found.values()) == {None}
+    assert set(rating_agreement([2.0, 2.0], [2.0, 2.0]).values()) == {None}
     assert rating_agreement([1.0, 2.0], [2.0, 2.0])["Pearson"] is None
 
 
 def test_agreement_of_choices_leaves_ties_out():
     first = ["a", "b", "a", "tie", "b", "a"]
     second = ["a", "b", "b", "a", "tie", "a"]
-    found = choice_agreement(first, second)
     x, y = ["a", "b", "a", "a"], ["a", "b", "b", "a"]
-    assert found == {
+    assert choice_agreement(first, second) == {
         "accuracy": 0.75,
         "kappa": pytest.approx(kappa_by_definition(x, y, lambda a, b: a != b)),
         "ties": pytest.approx(2 / 6),
@@ -158,24 +155,24 @@ def test_the_script_joins_by_id(tmp_path):
         {"comparison_id": "c2", "a": 2, "b": 5},
         {"comparison_id": "z", "a": 1, "b": 1},
     ]
-    ours, theirs = tmp_path / "x.jsonl", tmp_path / "y.csv"
-    figures = SCRIPT["compared"](write(ours, ROWS), write(theirs, human))
-    assert figures["n"] == 2  # both responses of c2
-    assert figures["only in one file"] == 4
-    assert figures["Pearson"] == pytest.approx(1.0)
-    assert figures["kappa"] == pytest.approx(
+    judge_file, human_file = tmp_path / "x.jsonl", tmp_path / "y.csv"
+    metrics = SCRIPT["compared"](write(judge_file, ROWS), write(human_file, human))
+    assert metrics["n"] == 2  # both responses of c2
+    assert metrics["only in one file"] == 4
+    assert metrics["Pearson"] == pytest.approx(1.0)
+    assert metrics["kappa"] == pytest.approx(
         kappa_by_definition([3, 5], [2, 5], int.__ne__)
     )
-    lines = SCRIPT["table"](figures).splitlines()
+    lines = SCRIPT["table"](metrics).splitlines()
     assert lines[0].startswith("| n | only in one file | Pearson | Spearman | kappa |")
     assert lines[2].startswith("| 2 | 4 | 1.000 | 1.000 |")
 
 
 def test_the_script_refuses_files_that_do_not_go_together(tmp_path):
-    ours = write(tmp_path / "x.jsonl", ROWS)
+    ratings = write(tmp_path / "x.jsonl", ROWS)
     pairs = write(tmp_path / "y.jsonl", [{"pair_id": "c1", "chosen": 1, "rejected": 2}])
     choices = write(tmp_path / "z.jsonl", [{"comparison_id": "c1", "choice": "a"}])
     with pytest.raises(ValueError, match="no comparison_id"):
-        SCRIPT["compared"](ours, pairs)
+        SCRIPT["compared"](ratings, pairs)
     with pytest.raises(ValueError, match="ratings in one and choices in the other"):
-        SCRIPT["compared"](ours, choices)
+        SCRIPT["compared"](ratings, choices)

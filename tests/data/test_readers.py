@@ -18,10 +18,10 @@ def read(path):
 
 
 def expect_rows(path):
-    found = read(path)
-    assert [r.fields for r in found] == ROWS
-    assert [r.row for r in found] == [1, 2]
-    assert {r.file for r in found} == {str(path)}
+    rows = read(path)
+    assert [r.fields for r in rows] == ROWS
+    assert [r.row for r in rows] == [1, 2]
+    assert {r.file for r in rows} == {str(path)}
 
 
 def test_jsonl_plain_and_gzipped(tmp_path):
@@ -104,7 +104,7 @@ def test_a_replaced_file_has_another_fingerprint(tmp_path):
 def test_globs_are_sorted_and_a_missing_file_is_named(tmp_path):
     for name in ("b.jsonl", "a.jsonl"):
         (tmp_path / name).write_text("")
-    found = find_files(str(tmp_path / "*.jsonl"))
-    assert found == [str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]
+    files = find_files(str(tmp_path / "*.jsonl"))
+    assert files == [str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]
     with pytest.raises(FileNotFoundError, match=r"nothing\.jsonl"):
         find_files(str(tmp_path / "nothing.jsonl"))

@@ -1,6 +1,5 @@
 """Generated sources: the same rows wherever they are read, and what is in them."""
 
-import numpy as np
 import pytest
 
 from inflib.data.readers import RawRow, find_files, fingerprint, read_rows
@@ -11,11 +10,11 @@ ADDRESS = "generated:flattery?pairs=300&seed=4"
 
 
 def test_rows_are_fixed_by_the_address():
-    found = list(rows(ADDRESS))
-    assert found == list(rows(ADDRESS))
-    assert found[:20] == list(rows("generated:flattery?pairs=20&seed=4"))
-    assert found != list(rows("generated:flattery?pairs=300&seed=5"))
-    assert len({row["pair_id"] for row in found}) == 300
+    pairs = list(rows(ADDRESS))
+    assert pairs == list(rows(ADDRESS))
+    assert pairs[:20] == list(rows("generated:flattery?pairs=20&seed=4"))
+    assert pairs != list(rows("generated:flattery?pairs=300&seed=5"))
+    assert len({row["pair_id"] for row in pairs}) == 300
 
 
 def test_readers_take_them_as_files():
@@ -24,23 +23,29 @@ def test_readers_take_them_as_files():
     assert first == RawRow(ADDRESS, 1, next(rows(ADDRESS)))
 
 
-def test_ratings_follow_the_phrases():
-    """Where nothing flattering is said the mean rating is near 1, and 5 near 5."""
-    levels: dict[int, list[int]] = {level: [] for level in FLATTERY}
+def level_of(response):
+    """Level of flattery of a response, by the phrases around it."""
+    return max(
+        level
+        for level, phrases in FLATTERY.items()
+        for before, after in phrases
+        if response.startswith(before) and response.endswith(after)
+    )
+
+
+def test_ratings_are_the_levels_of_the_phrases_or_one_off():
+    pairs = {row["pair_id"]: row for row in rows(ADDRESS)}
     ratings = list(rows("generated:flattery_ratings?pairs=300&seed=4"))
-    assert len(ratings) == 600
-    by_pair = {row["pair_id"]: row for row in ratings}
-    for row in rows(ADDRESS):
+    assert len(ratings) == 600  # by two judges
+    slips, expected = 0, 0.0
+    for rating in ratings:
         for side in ("chosen", "rejected"):
-            said = [
-                level
-                for level, phrases in FLATTERY.items()
-                for before, after in phrases
-                if row[side].startswith(before) and row[side].endswith(after)
-            ]
-            levels[max(said)].append(by_pair[row["pair_id"]][side])
-    means = [float(np.mean(found)) for found in levels.values()]
-    assert means == sorted(means) and means[0] < 1.3 and means[-1] > 4.7
+            level = level_of(pairs[rating["pair_id"]][side])
+            assert abs(rating[side] - level) <= 1 <= rating[side] <= 5
+            slips += rating[side] != level
+            # One in 25, half of them up; at either end only half of them can be seen.
+            expected += 0.02 if level in (1, 5) else 0.04
+    assert abs(slips - expected) < 4 * expected**0.5
 
 
 @pytest.mark.parametrize(

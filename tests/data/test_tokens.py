@@ -26,14 +26,14 @@ def plain(text, tokenizer=TOKENIZER):
 
 
 def test_prefix_and_tail_make_the_full_sequences_with_eos():
-    (found,) = tokens(pair("Weigh the flour.", "Oil the chain."))
+    (whole,) = tokens(pair("Weigh the flour.", "Oil the chain."))
     a, b = sorted(["Weigh the flour.", "Oil the chain."])
-    assert found.prefix + found.tail_a == [*plain(PROMPT + a), TOKENIZER.eos_token_id]
-    assert found.prefix + found.tail_b == [*plain(PROMPT + b), TOKENIZER.eos_token_id]
-    assert found.tail_a[0] != found.tail_b[0]
-    assert found.num_cut == 0
-    assert found.length == max(
-        len(found.prefix + found.tail_a), len(found.prefix + found.tail_b)
+    assert whole.prefix + whole.tail_a == [*plain(PROMPT + a), TOKENIZER.eos_token_id]
+    assert whole.prefix + whole.tail_b == [*plain(PROMPT + b), TOKENIZER.eos_token_id]
+    assert whole.tail_a[0] != whole.tail_b[0]
+    assert whole.num_cut == 0
+    assert whole.length == max(
+        len(whole.prefix + whole.tail_a), len(whole.prefix + whole.tail_b)
     )
 
 
@@ -60,22 +60,22 @@ def test_truncation_cuts_the_left_of_the_prompt_alone(spare):
 
 
 def test_responses_that_alone_do_not_fit_are_excluded():
-    (found,) = tokens(pair("Weigh the flour. " * 20, "Oil."), max_length=30)
-    assert isinstance(found, str)
-    assert "more than max_length 30" in found
+    (problem,) = tokens(pair("Weigh the flour. " * 20, "Oil."), max_length=30)
+    assert isinstance(problem, str)
+    assert "more than max_length 30" in problem
 
 
-def test_a_shared_start_of_the_responses_is_never_cut():
-    both = "Sure. Here is what I would do. "
-    (whole,) = tokens(pair(both + "Weigh the flour.", both + "Oil the chain."))
+def test_a_start_of_the_responses_is_never_cut():
+    start = "Sure. Here is what I would do. "
+    (whole,) = tokens(pair(start + "Weigh the flour.", start + "Oil the chain."))
     prompt_tokens = len(plain(PROMPT))
     (cut,) = tokens(
-        pair(both + "Weigh the flour.", both + "Oil the chain."),
+        pair(start + "Weigh the flour.", start + "Oil the chain."),
         max_length=whole.length - prompt_tokens,
     )
     assert cut.prefix == whole.prefix[prompt_tokens:]
     (too_long,) = tokens(
-        pair(both + "Weigh the flour.", both + "Oil the chain."),
+        pair(start + "Weigh the flour.", start + "Oil the chain."),
         max_length=whole.length - prompt_tokens - 1,
     )
     assert isinstance(too_long, str)
@@ -85,15 +85,15 @@ def test_bert_keeps_cls_in_front_and_sep_at_the_end(tmp_path):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "q", "w", "e", "a", "b"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
     bert = BertTokenizerFast.from_pretrained(tmp_path)
-    (found,) = tokens(pair("a", "b", prompt="q w e q w "), max_length=5, tokenizer=bert)
-    assert isinstance(found, Tokens)
-    ids = bert.convert_ids_to_tokens(found.prefix + found.tail_b)
+    (cut,) = tokens(pair("a", "b", prompt="q w e q w "), max_length=5, tokenizer=bert)
+    assert isinstance(cut, Tokens)
+    ids = bert.convert_ids_to_tokens(cut.prefix + cut.tail_b)
     assert ids == ["[CLS]", "q", "w", "b", "[SEP]"]
-    assert found.num_cut == 3
+    assert cut.num_cut == 3
 
 
 def test_responses_equal_once_tokenised_are_reported(tmp_path):
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nq")
     bert = BertTokenizerFast.from_pretrained(tmp_path)
-    (found,) = tokens(pair("unseen", "words", prompt="q "), tokenizer=bert)
-    assert found == "identical responses once tokenised"
+    (problem,) = tokens(pair("unseen", "words", prompt="q "), tokenizer=bert)
+    assert problem == "identical responses once tokenised"

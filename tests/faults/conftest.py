@@ -26,6 +26,7 @@ from tests.support.files import ROOT
 from tests.support.proxy import FaultyProxy
 
 NODE = {"num_cpus": 1, "object_store_memory": 150 * 2**20}
+"""What a node of the cluster has."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def proxy() -> Iterator[FaultyProxy]:
-    """All S3 requests of this session and of its cluster go through it."""
+    """A proxy that all S3 requests of this session and of its cluster go through."""
     if "AWS_ENDPOINT_URL" not in os.environ:
         pytest.skip("no S3 server: run `make test-faults`")
     server = os.environ["AWS_ENDPOINT_URL"]
@@ -49,7 +50,7 @@ def proxy() -> Iterator[FaultyProxy]:
 
 @pytest.fixture(scope="session")
 def cluster(proxy: FaultyProxy) -> Iterator[Any]:
-    """A head that runs no work, and two nodes."""
+    """A Ray cluster: a head that runs no work, and two nodes."""
     os.environ.pop("RAY_ADDRESS", None)
     cluster = Cluster(
         initialize_head=True, head_node_args={**NODE, "num_cpus": 0}, connect=False
@@ -68,7 +69,7 @@ def cluster(proxy: FaultyProxy) -> Iterator[Any]:
 def undisturbed(
     cluster: Any, llama_folder: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Recipe:
-    """An audit of many small shards that nothing happened to."""
+    """The recipe of an audit of many small shards that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
     generate(folder, seed=0, num_pairs=60, num_queries=16)
     recipe = tiny_recipe(
@@ -76,7 +77,7 @@ def undisturbed(
         folder,
         llama_folder,
         prepare__shard_rows=4,
-        score__group_shards=1,
+        score__shards_per_task=1,
         sketch__workers=2,
         # Each step of conjugate gradients is a pass over all shards: these are enough
         # for a checkpoint, and for some steps that a killed reducer has to repeat.
@@ -94,56 +95,62 @@ def undisturbed(
 def disturbed(
     undisturbed: Recipe, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Callable[..., Recipe]:
-    """A new run with some folders of the undisturbed one, locally or elsewhere."""
+    """Makes a new run, to be disturbed, with these folders of the undisturbed one.
 
-    def make(*parts: str, run: str | None = None) -> Recipe:
+    run: its address; by default a folder of this test.
+    """
+
+    def make(*folders: str, run: str | None = None) -> Recipe:
         source, target = Folder(undisturbed.run), Folder(run or str(tmp_path / "run"))
-        for part in parts:
+        for folder in folders:
             if target.is_local:
-                shutil.copytree(f"{source.url}/{part}", f"{target.url}/{part}")
+                shutil.copytree(f"{source.url}/{folder}", f"{target.url}/{folder}")
                 continue
-            for name in (source / part).tree():
+            for name in (source / folder).tree():
                 if "checkpoints/" not in name:
-                    (target / part).write(name, (source / part).read_bytes(name))
+                    (target / folder).write(name, (source / folder).read_bytes(name))
         fields = undisturbed.model_dump(mode="json") | {"run": target.url}
         return Recipe.model_validate(fields)
 
     return make
 
 
-def outputs(recipe: Recipe, *parts: str) -> dict[str, bytes]:
-    """{path: bytes} of what a run computed; records of wall time left out."""
-    found = {}
-    for part in parts or ("sketches", "influence"):
-        folder = Folder(recipe.run) / part
-        for name in folder.tree():
-            if name != "done.json" and not name.startswith("checkpoints"):
-                found[f"{part}/{name}"] = folder.read_bytes(name)
-    return found
+def outputs(recipe: Recipe, *folders: str) -> dict[str, bytes]:
+    """{path: bytes} of what a run computed; records of wall time left out.
+
+    folders: by default sketches/ and influence/.
+    """
+    contents = {}
+    for name in folders or ("sketches", "influence"):
+        folder = Folder(recipe.run) / name
+        for path in folder.tree():
+            if path != "done.json" and not path.startswith("checkpoints"):
+                contents[f"{name}/{path}"] = folder.read_bytes(path)
+    return contents
 
 
 def processes(title: str) -> list[psutil.Process]:
     """This session's processes whose command line has `title`."""
-    found = []
+    matching = []
     for process in psutil.Process().children(recursive=True):
         try:
             if title in " ".join(process.cmdline()):
-                found.append(process)
+                matching.append(process)
         except psutil.Error:
             continue
-    return found
+    return matching
 
 
 def kill(title: str) -> int:
-    """SIGKILL one process; returns its pid."""
-    found = processes(title)
-    assert found, f"no process {title}"
-    found[0].send_signal(signal.SIGKILL)
-    return found[0].pid
+    """SIGKILL one of this session's processes with this title; returns its pid."""
+    victims = processes(title)
+    assert victims, f"no process {title}"
+    victims[0].send_signal(signal.SIGKILL)
+    return victims[0].pid
 
 
 def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.Thread:
-    """Act once, in a thread, as soon as the condition holds; join it to be sure."""
+    """Act once, as soon as the condition holds, in the thread that is returned."""
 
     def watch() -> None:
         wait_for(condition)
@@ -155,6 +162,7 @@ def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Return once the condition holds; fail after so many seconds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to that"
@@ -162,20 +170,20 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def some_shards(recipe: Recipe, at_least: int = 1) -> Callable[[], bool]:
-    """Whether so many shards are committed (local runs)."""
+    """Condition: so many training shards are sketched (local runs only)."""
     folder = Path(recipe.run) / "sketches" / "train"
     return lambda: len(list(folder.glob("?????.json"))) >= at_least
 
 
 def some_partials(recipe: Recipe, prefix: str) -> Callable[[], bool]:
-    """Whether a partial of that pass is there (local runs)."""
+    """Condition: influence/partials has a file with this prefix (local runs only)."""
     folder = Path(recipe.run) / "influence" / "partials"
     return lambda: any(folder.glob(f"{prefix}*"))
 
 
 def driver(recipe: Recipe, stage: str, tmp_path: Path) -> subprocess.Popen[bytes]:
     """A stage in a process of its own, as a user would start it."""
-    config = tmp_path / "recipe.json"  # YAML, too
+    config = tmp_path / "recipe.json"  # every JSON file is a YAML file
     config.write_text(recipe.model_dump_json())
     command = [sys.executable, "-m", f"ray_jobs.{stage}", "--config", str(config)]
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True)

@@ -1,4 +1,4 @@
-"""Whatever happens, a run ends with the bytes of one that nothing happened to."""
+"""Whatever dies, stops or fills up, a run ends with the bytes of an undisturbed one."""
 
 import json
 import os
@@ -38,11 +38,12 @@ from tests.faults.conftest import (
 from tests.support.files import ROOT
 
 ACTOR = "ray::MapWorker(MapBatches(SketchActor)"
+"""Title of a worker's process while it sketches."""
 
 
 @pytest.fixture(autouse=True)
 def whole(undisturbed):
-    """Nothing that a test does reaches the run that it is compared with."""
+    """Checks that no test reaches the run that its own is compared with."""
     yield
     assert check(undisturbed) == []
 
@@ -108,9 +109,9 @@ def test_training_is_interrupted(disturbed, undisturbed, tmp_path, victim, capsy
         run_stages(recipe, [train])
         killer.join()
     assert "train: goes on after step" in capsys.readouterr().out
-    name = "adapter_model.safetensors"
-    found = outputs(recipe, "reward_model")[f"reward_model/{name}"]
-    assert found == outputs(undisturbed, "reward_model")[f"reward_model/{name}"]
+    name = "reward_model/adapter_model.safetensors"
+    adapter = outputs(recipe, "reward_model")[name]
+    assert adapter == outputs(undisturbed, "reward_model")[name]
 
 
 def test_the_reducer_is_killed_in_its_iteration_and_in_its_last_pass(
@@ -135,7 +136,7 @@ def test_the_reducer_is_killed_in_its_iteration_and_in_its_last_pass(
 
 @contextmanager
 def connected(hook=None):
-    """Ray, with a hook that every worker runs first."""
+    """Ray on the cluster, with a function that every worker calls first."""
     # Workers import the hook from this module; Ray adds to what it is given.
     environment = {"env_vars": QUIET | {"PYTHONPATH": str(ROOT)}}
     if hook is not None:
@@ -148,6 +149,7 @@ def connected(hook=None):
 
 
 def server(command):
+    """Pause or resume the S3 server."""
     subprocess.run([ROOT / "scripts" / "s3_server.sh", command], check=True)
 
 
@@ -155,12 +157,12 @@ def test_the_s3_server_is_away_for_20_seconds(disturbed, undisturbed, s3_bucket,
     recipe = disturbed("pairs", "reward_model", run=f"{s3_bucket}/outage")
     sketches = Folder(recipe.run) / "sketches" / "train"
 
-    def away():
+    def go_away():
         server("pause")
         time.sleep(20)
         server("resume")
 
-    outage = when(lambda: len(sketches.names()) > 4, away)
+    outage = when(lambda: len(sketches.names()) > 4, go_away)
     run_stages(recipe, [sketch])
     outage.join()
     assert "trying again in" in capfd.readouterr().err
@@ -192,6 +194,7 @@ def test_s3_requests_fail_at_random(
 
 
 def mount(path, size):
+    """A disk of this size; skips the test without the right to mount one."""
     path.mkdir()
     options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
     if subprocess.run(["mount", *options], capture_output=True).returncode:
@@ -221,16 +224,16 @@ def test_the_disk_of_one_node_is_full(disturbed, undisturbed, cluster, tmp_path)
     os.environ["TMPDIR"] = str(disk)  # what a node's processes write of their own
     node = cluster.add_node(**NODE)
     del os.environ["TMPDIR"]
-    others = [n for n in cluster.worker_nodes if n != node]
+    healthy = [n for n in cluster.worker_nodes if n != node]
     try:
-        for other in others:
-            cluster.remove_node(other)
+        for healthy_node in healthy:
+            cluster.remove_node(healthy_node)
         recipe = disturbed("pairs", "reward_model")
         run_stages(recipe, [sketch, score])
         assert outputs(recipe) == outputs(undisturbed)
     finally:
         cluster.remove_node(node)
-        for _ in others:
+        for _ in healthy:
             cluster.add_node(**NODE)
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -259,7 +262,7 @@ def logged(stage):
 
 
 def is_exported(pattern):
-    """Whether a node's Prometheus endpoint has such a line."""
+    """Whether a node's Prometheus endpoint has text that matches the pattern."""
     ports = [node["MetricsExportPort"] for node in ray.nodes() if node["Alive"]]
     urls = [f"http://127.0.0.1:{port}/metrics" for port in ports]
     texts = [urllib.request.urlopen(url, timeout=10).read().decode() for url in urls]
@@ -274,15 +277,17 @@ def test_a_device_runs_out_of_memory_and_logs_and_metrics_tell(disturbed, undist
         for name in ("pairs", "tokens", "bytes", "seconds"):
             wait_for(partial(is_exported, rf'ray_inflib_{name}_total{{.*"sketch"'), 60)
     assert any("out of memory at" in line["message"] for line in lines)
-    mine = [line for line in lines if line["message"] == "sketched train/00003"]
+    sketched = [line for line in lines if line["message"] == "sketched train/00003"]
     for name in ("stage", "shard", "worker", "node", "pairs", "tokens", "seconds"):
-        assert name in mine[-1], name
+        assert name in sketched[-1], name
     name = "train/00000.json"
-    rows, exact = (
+    record, expected_record = (
         json.loads(outputs(r, "sketches")[f"sketches/{name}"])
         for r in (recipe, undisturbed)
     )
-    assert rows["comparison_id"] == exact["comparison_id"]
-    assert rows["margin"] == pytest.approx(exact["margin"], rel=1e-4, abs=1e-6)
-    for norms, expected in zip(rows["sq_norms"], exact["sq_norms"], strict=True):
+    assert record["comparison_id"] == expected_record["comparison_id"]
+    margins = pytest.approx(expected_record["margin"], rel=1e-4, abs=1e-6)
+    assert record["margin"] == margins
+    all_norms = zip(record["sq_norms"], expected_record["sq_norms"], strict=True)
+    for norms, expected in all_norms:
         assert norms == pytest.approx(expected, rel=1e-4)

@@ -1,4 +1,4 @@
-"""What a worker sends to an endpoint, at which pace, and what makes it stop."""
+"""A worker and a real endpoint: requests, their pace, what makes it stop."""
 
 import json
 import time
@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from inflib.config.judge import JudgeConfig
 from inflib.judging.asking import Asker
-from inflib.judging.plan import asked
-from inflib.judging.questions import SYCOPHANCY, Questions, answer_name
+from inflib.judging.plan import list_questions
+from inflib.judging.questions import SYCOPHANCY, Questionnaire, answer_name
 from inflib.judging.verdicts import pending, read_answers, totals
 from inflib.storage.folder import Folder
 from tests.support.judge_configs import write_judged_set
@@ -26,13 +26,14 @@ def run(tmp_path):
     return folder
 
 
-def work(run, server, num_workers=1, **fields):
-    """(receipt of all questions, answers kept)."""
-    about = {"base_url": server.url, "model": "m", "retries": 1, **fields}
-    asks = Questions(JudgeConfig.model_validate(about), SYCOPHANCY, ())
-    asker = Asker(run, asks, SecretStr("key"), num_workers)
-    receipt = asker(pending(asked(run, asks), asks, {}))
-    return receipt, read_answers(asker.answers, asks)
+def ask_all(run, server, num_workers=1, **fields):
+    """(receipt of all questions as one chunk, answers stored)."""
+    settings = {"base_url": server.url, "model": "m", "retries": 1, **fields}
+    config = JudgeConfig.model_validate(settings)
+    questionnaire = Questionnaire(config, SYCOPHANCY, ())
+    asker = Asker(run, questionnaire, SecretStr("key"), num_workers)
+    receipt = asker(pending(list_questions(run, questionnaire), questionnaire, {}))
+    return receipt, read_answers(asker.answers, questionnaire)
 
 
 def test_requests_hold_the_settings_and_keep_the_pace(run):
@@ -45,7 +46,7 @@ def test_requests_hold_the_settings_and_keep_the_pace(run):
             "extra": {"reasoning_effort": "low"},
         }
         begun = time.monotonic()
-        receipt, answers = work(run, server, num_workers=2, **fields)
+        receipt, answers = ask_all(run, server, num_workers=2, **fields)
     assert (receipt.questions, receipt.requests, receipt.problem) == (6, 6, "")
     assert (receipt.tokens_in, receipt.tokens_out) == (6 * TOKENS_IN, 6 * TOKENS_OUT)
     assert totals(answers.values())["tokens_in"] == receipt.tokens_in
@@ -73,17 +74,17 @@ def test_requests_hold_the_settings_and_keep_the_pace(run):
         (Reply("x" * 1000, status=400), 1, r"HTTP 400: .{280,300}\.\.\.$"),
     ],
 )
-def test_what_stops_a_worker(run, reply, tries, problem):
+def test_a_worker_stops_with_the_endpoints_words(run, reply, tries, problem):
     with JudgeServer(lambda question, before: reply).serving() as server:
-        receipt, answers = work(run, server, at_once=1)
+        receipt, answers = ask_all(run, server, at_once=1)
     assert len(server.bodies) == tries
     assert (receipt.requests, answers) == (0, {})
     with pytest.raises(OSError, match=problem):
         raise OSError(receipt.problem)
 
 
-def test_the_first_answer_to_a_question_counts(run):
-    """Another driver's worker answers while this one asks."""
+def test_the_answer_stored_first_counts(run):
+    """Another driver's worker stores an answer while this one asks."""
     record = {"text": '{"score": 1}', "finish": "stop", "tokens_in": 1}
     record |= {"tokens_out": 1, "retries": 0}
 
@@ -92,13 +93,13 @@ def test_the_first_answer_to_a_question_counts(run):
         return GOOD
 
     with JudgeServer(script).serving() as server:
-        about = JudgeConfig.model_validate({"base_url": server.url, "model": "m"})
-        asks = Questions(about, SYCOPHANCY, ())
-        unit = pending(asked(run, asks), asks, {})[:1]
-        name = answer_name(unit[0][0].digest, 0, 0)
-        asker = Asker(run, asks, SecretStr("key"), 1)
-        assert asker(unit).requests == 1
-        (answer,) = read_answers(asker.answers, asks).values()
+        config = JudgeConfig.model_validate({"base_url": server.url, "model": "m"})
+        questionnaire = Questionnaire(config, SYCOPHANCY, ())
+        chunk = pending(list_questions(run, questionnaire), questionnaire, {})[:1]
+        name = answer_name(chunk[0][0].digest, 0, 0)
+        asker = Asker(run, questionnaire, SecretStr("key"), 1)
+        assert asker(chunk).requests == 1
+        (answer,) = read_answers(asker.answers, questionnaire).values()
         assert answer.value == 1
-        assert asker(unit).requests == 0
+        assert asker(chunk).requests == 0
         assert len(server.bodies) == 1

@@ -1,4 +1,4 @@
-"""All questions about a run, and what they will cost."""
+"""All questions about a run: few-shot examples, chunks for workers."""
 
 import itertools
 
@@ -6,10 +6,10 @@ import pytest
 
 from inflib.config.recipe import Recipe
 from inflib.judging.plan import (
-    asked,
     chunks,
     draw_examples,
-    questions,
+    list_questions,
+    read_questionnaire,
 )
 from inflib.judging.verdicts import pending
 from inflib.storage.folder import Folder
@@ -24,6 +24,7 @@ from tests.support.judge_configs import (
 
 @pytest.fixture
 def recipe(tmp_path):
+    """Of a prepared run: train has prompts 0 to 5, the query set q has 4 to 11."""
     run = Folder(str(tmp_path / "run"))
     write_judged_set(run, "train", range(6))
     write_judged_set(run, "q", range(4, 12))
@@ -52,14 +53,14 @@ def test_examples_are_seeded_right_and_never_of_judged_prompts(recipe):
     for example in drawn:
         better = example.first if example.choice == "A" else example.second
         assert better.endswith("good")
-    text = questions(judged(recipe, **FEW)).text(COMPARISON, "a")
+    text = read_questionnaire(judged(recipe, **FEW)).text(COMPARISON, "a")
     assert all(text.count(example.prompt) == 1 for example in drawn)
     assert text.count("Right answer: ") == 5
     with pytest.raises(ValueError, match=r"'q' has 6 examples .* asks for 7"):
         draw_examples(judged(recipe, **FEW | {"shots": 7}))
 
 
-def test_examples_from_a_file(recipe, tmp_path):
+def test_examples_of_a_file_leave_out_judged_prompts_and_ties(recipe, tmp_path):
     numbers = [2, 2, 2, 7, 8, 8]  # 2 is judged; one of each on 8 says nothing
     better = [True, True, True, False, True, False]
     rows = [
@@ -76,14 +77,14 @@ def test_examples_from_a_file(recipe, tmp_path):
         draw_examples(judged(recipe, **FEW | {"shots": 1, "examples": path}))
 
 
-def test_equal_questions_are_asked_once(recipe):
-    asks = questions(judged(recipe, sets=["train", "q"]))
-    every = list(asked(Folder(recipe.run), asks))
-    assert len(every) == 2 * (6 + 8)
-    todo = pending(every, asks, {})
+def test_equal_questions_are_asked_once_in_chunks_of_one_shard(recipe):
+    questionnaire = read_questionnaire(judged(recipe, sets=["train", "q"]))
+    questions = list(list_questions(Folder(recipe.run), questionnaire))
+    assert len(questions) == 2 * (6 + 8)
+    todo = pending(questions, questionnaire, {})
     assert len(todo) == 2 * 12  # prompts 4 and 5 are in both sets
-    units = chunks(todo, asks.config)
-    assert list(itertools.chain(*units)) == todo
-    assert all(len({(q.pairs, q.shard) for q, _ in unit}) == 1 for unit in units)
-    halves = chunks(todo, judge_settings(at_once=1, workers=12))
-    assert max(map(len, halves)) == 2
+    by_shard = chunks(todo, questionnaire.config)
+    assert list(itertools.chain(*by_shard)) == todo
+    assert all(len({(q.pairs, q.shard) for q, _ in chunk}) == 1 for chunk in by_shard)
+    small = chunks(todo, judge_settings(at_once=1, workers=12))
+    assert max(map(len, small)) == 2

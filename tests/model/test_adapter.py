@@ -14,7 +14,7 @@ from tests.support.models import build_model, with_lora
 def test_an_adapter_without_its_score_head_is_refused(tmp_path):
     with_lora(build_model("llama")).save_pretrained(tmp_path)
     weights = load_file(tmp_path / "adapter_model.safetensors")
-    kept = {name: w for name, w in weights.items() if "score" not in name}
+    kept = {name: weight for name, weight in weights.items() if "score" not in name}
     assert len(kept) < len(weights)
     save_file(kept, tmp_path / "adapter_model.safetensors")
     with pytest.raises(ValueError, match="no score head"):
@@ -42,18 +42,20 @@ def test_an_adapter_in_a_pickle_is_refused(tmp_path):
         read_adapter(Folder(str(tmp_path)))
 
 
-def test_it_knows_the_number_of_its_parameters(tmp_path):
+def test_sizes_in_the_file_sum_to_the_trained_parameters(tmp_path):
     model = with_lora(build_model("llama"))
     model.save_pretrained(tmp_path)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert sum(read_adapter(Folder(str(tmp_path))).sizes.values()) == trained
+    num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert sum(read_adapter(Folder(str(tmp_path))).sizes.values()) == num_trained
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path):
     with_lora(build_model("llama")).save_pretrained(tmp_path)
     path = tmp_path / "adapter_model.safetensors"
     weights = load_file(path)
-    weights = {name.replace("layers.1.", "layers.7."): w for name, w in weights.items()}
-    save_file(weights, path)
+    renamed = {
+        name.replace("layers.1.", "layers.7."): weights[name] for name in weights
+    }
+    save_file(renamed, path)
     with pytest.raises(ValueError, match=r"do not fit: .*layers"):
         attach(build_model("llama"), read_adapter(Folder(str(tmp_path))))

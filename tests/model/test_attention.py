@@ -1,5 +1,6 @@
 """What a token of a flat batch may see; which models can take flat batches."""
 
+import itertools
 import sys
 
 import pytest
@@ -29,10 +30,10 @@ UNITS = [
 
 def expected_mask():
     """By the definition: what the token sees in its own full sequence."""
-    rows = [
-        (unit, tail, place)
-        for unit, u in enumerate(UNITS)
-        for tail, ids in enumerate([u.prefix, *u.tails])
+    tokens = [
+        (number, tail, place)
+        for number, unit in enumerate(UNITS)
+        for tail, ids in enumerate([unit.prefix, *unit.tails])
         for place in range(len(ids))
     ]
 
@@ -42,15 +43,17 @@ def expected_mask():
             return False
         return key[2] <= place if key[1] == tail else tail > 0
 
-    return torch.tensor([[sees(q, k) for k in rows] for q in rows])
+    return torch.tensor([[sees(query, key) for key in tokens] for query in tokens])
 
 
 def test_a_token_sees_what_it_sees_in_its_own_sequence():
     layout = pack(UNITS, True, 0).layout
     assert layout is not None
-    parts = zip(layout.bounds, layout.bounds[1:], strict=False)
-    found = torch.block_diag(*[allowed(layout, *part).float() for part in parts])
-    assert torch.equal(found.bool(), expected_mask())
+    masks = [
+        allowed(layout, start, stop).float()
+        for start, stop in itertools.pairwise(layout.bounds)
+    ]
+    assert torch.equal(torch.block_diag(*masks).bool(), expected_mask())
 
 
 def test_the_block_mask_hides_the_same_and_skips_blocks_without_a_common_unit():
@@ -70,15 +73,13 @@ def test_the_block_mask_hides_the_same_and_skips_blocks_without_a_common_unit():
 @pytest.mark.slow  # compiles
 @pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
 def test_flex_attention_gives_the_same_margins():
-    """Its backward runs on GPUs alone: scripts/gpu_check.py."""
+    """The backward pass needs a GPU: scripts/gpu_check.py checks it."""
     model = with_lora(build_model("llama"))
-    units = [Unit(u.prefix, u.tails) for u in UNITS]
-    batch = pack(units, True, 0)
     with torch.no_grad():
-        expected = unit_values(model, batch)
+        expected = unit_values(model, pack(UNITS, True, 0))
         model.get_base_model().set_attn_implementation("flex_attention")
-        found = unit_values(model, pack(units, True, 0))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        margins = unit_values(model, pack(UNITS, True, 0))
+    torch.testing.assert_close(margins, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -97,5 +98,5 @@ def test_flex_attention_gives_the_same_margins():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_which_models_share_prefixes(config, longest):
+def test_longest_sequence_in_a_flat_batch_by_model(config, longest):
     assert longest_flat(config) == longest

@@ -12,7 +12,7 @@ UNITS = [Unit([2, 50], ([51, 52, 3], [90, 3])), Unit([2], ([7, 3], [9, 10, 11, 3
 
 
 def tokens_seen(model, batch):
-    """{module: tokens it was given} in the first and the last layer."""
+    """{"<layer>.<map>": tokens that it was given} of the first and the last layer."""
     seen = {}
     layers = model.get_base_model().model.layers
     for depth in (0, len(layers) - 1):
@@ -32,15 +32,21 @@ def tokens_seen(model, batch):
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_only_keys_and_values_see_every_token(flat):
+def test_in_the_last_layer_only_keys_and_values_see_every_token(flat):
     model = with_lora(build_model("llama"))
     model.get_base_model().set_attn_implementation("eager")
     batch = pack(UNITS, flat, pad_id=0)
-    every, few = batch.input_ids.numel(), len(batch.last)
-    assert few < every
+    num_tokens, num_rewards = batch.input_ids.numel(), len(batch.last)
+    assert num_rewards < num_tokens
     assert tokens_seen(model, batch) == {
-        **{f"0.{name}": every for name in ("q_proj", "k_proj", "o_proj", "mlp")},
-        **{"1.q_proj": few, "1.k_proj": every, "1.o_proj": few, "1.mlp": few},
+        "0.q_proj": num_tokens,
+        "0.k_proj": num_tokens,
+        "0.o_proj": num_tokens,
+        "0.mlp": num_tokens,
+        "1.q_proj": num_rewards,
+        "1.k_proj": num_tokens,
+        "1.o_proj": num_rewards,
+        "1.mlp": num_rewards,
     }
 
 
@@ -55,7 +61,7 @@ def test_rewards_are_those_of_the_whole_layer(family):
         torch.testing.assert_close(rewards(model, batch), expected)
 
 
-def test_a_model_of_another_make_is_left_whole():
+def test_a_model_without_decoder_layers_gets_no_hooks():
     module = torch.nn.Linear(2, 2)
     with reward_tokens_only(module, torch.tensor([0])):
         assert not module._forward_hooks

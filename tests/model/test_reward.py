@@ -1,4 +1,4 @@
-"""Loading and reading a reward model: the traps that public trackers are full of."""
+"""Rewards equal those of transformers' forward; the known traps are avoided."""
 
 import re
 
@@ -79,23 +79,26 @@ def test_a_bfloat16_base_keeps_the_head_in_float32(family, tmp_path):
     config = ModelConfig(base=str(tmp_path / "base"), dtype="bfloat16")
     base = load_base(config, pad_id=0)
     loaded = attach(base, read_adapter(Folder(str(tmp_path / "adapter"))))
-    dtypes = {n: m.weight.dtype for n, m in trained_linears(loaded).items()}
+    dtypes = {
+        name: linear.weight.dtype for name, linear in trained_linears(loaded).items()
+    }
     lora = {dtype for name, dtype in dtypes.items() if "lora_" in name}
     head = {dtype for name, dtype in dtypes.items() if "lora_" not in name}
     assert (lora, head) == ({torch.bfloat16}, {torch.float32})
     batch = pack(UNITS, False, pad_id=0)
-    found = rewards(loaded, batch)
-    assert found.dtype == torch.float32
+    loaded_rewards = rewards(loaded, batch)
+    assert loaded_rewards.dtype == torch.float32
     # bfloat16 keeps 8 bits; errors of some ten layers of rounding
-    torch.testing.assert_close(found, rewards(model, batch), rtol=0.1, atol=0.05)
+    torch.testing.assert_close(
+        loaded_rewards, rewards(model, batch), rtol=0.1, atol=0.05
+    )
 
 
-def test_rewards_do_not_depend_on_the_padding(tmp_path):
+def test_rewards_do_not_depend_on_the_padding():
     model = with_lora(build_model("llama")).double()
     batch = pack(UNITS, False, pad_id=0)
     wide = pack([*UNITS, Unit([2], ([2] * 30, [3] * 30))], False, pad_id=7)
-    found = rewards(model, wide)
-    torch.testing.assert_close(found[:4], rewards(model, batch))
+    torch.testing.assert_close(rewards(model, wide)[:4], rewards(model, batch))
 
 
 def test_trained_parameters_that_are_not_linear_are_refused():

@@ -6,10 +6,14 @@ import torch
 from inflib.numerics import curvature, influence
 
 C, N, K, Q = 9, 13, 7, 3  # distinct sizes: a transposed result cannot pass
-GENERATOR = torch.Generator().manual_seed(0)
-SKETCHES = torch.randn(C, K, generator=GENERATOR, dtype=torch.float64)
-MARGINS = torch.randn(C, generator=GENERATOR, dtype=torch.float64)
-VECTORS = torch.randn(K, Q, generator=GENERATOR, dtype=torch.float64)
+
+
+def normal(seed, *shape):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+SKETCHES, MARGINS, VECTORS = normal(0, C, K), normal(1, C), normal(2, K, Q)
 ROWS = torch.tensor([0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 8])
 SIGNS = torch.tensor([1, -1, 1, 1, -1, 1, 1, -1, 1, -1, 1, 1, -1], dtype=torch.float64)
 SQ_NORMS = SKETCHES.square().sum(1)
@@ -29,8 +33,8 @@ def test_hessian_weights_are_the_second_derivative_of_the_loss():
     loss = torch.nn.functional.softplus(REQUIRED - SIGNS * margins).sum()
     (first,) = torch.autograd.grad(loss, margins, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), margins)
-    found = curvature.hessian_weights(MARGINS[ROWS], SIGNS, REQUIRED)
-    torch.testing.assert_close(found, second)
+    weights = curvature.hessian_weights(MARGINS[ROWS], SIGNS, REQUIRED)
+    torch.testing.assert_close(weights, second)
 
 
 @pytest.mark.parametrize("lam", [1e-3, 1.0, 1e3])
@@ -40,8 +44,8 @@ def test_datainf_equals_the_mean_of_dense_inverses(lam):
     terms = curvature.datainf_coefficients(WEIGHTS, SQ_NORMS[ROWS], lam)
     coefficients = influence.by_comparison(terms, ROWS, C)
     products = SKETCHES.T @ (coefficients[:, None] * (SKETCHES @ VECTORS))
-    found = curvature.datainf_ihvp(VECTORS, products, float(N), lam)
-    torch.testing.assert_close(found, sum(inverses) / N @ VECTORS)
+    ihvps = curvature.datainf_ihvp(VECTORS, products, float(N), lam)
+    torch.testing.assert_close(ihvps, sum(inverses) / N @ VECTORS)
 
 
 def test_datainf_without_gradients_leaves_the_vector():
@@ -56,10 +60,10 @@ def test_weights_by_comparison_give_the_sum_of_loss_gradients():
 
 def test_flip_effect_is_influence_of_the_flipped_label_minus_as_labelled():
     aligned = SKETCHES @ VECTORS
-    changed = curvature.loss_weights(MARGINS[ROWS], -SIGNS, REQUIRED)
-    flipped = influence.influence(aligned, changed, ROWS)
+    flipped_weights = curvature.loss_weights(MARGINS[ROWS], -SIGNS, REQUIRED)
+    flipped = influence.influence(aligned, flipped_weights, ROWS)
     as_labelled = influence.influence(aligned, WEIGHTS, ROWS)
-    effect = influence.flip_effect(aligned, WEIGHTS, changed, ROWS)
+    effect = influence.flip_effect(aligned, WEIGHTS, flipped_weights, ROWS)
     torch.testing.assert_close(effect, flipped - as_labelled)
 
 
@@ -72,14 +76,14 @@ def test_without_a_required_margin_a_flip_changes_the_weight_by_the_sign():
 
 def test_positive_influence_means_that_a_step_on_the_label_raises_the_query_loss():
     # Linear reward: margin = theta . s. One gradient step on each label alone.
-    theta = torch.randn(K, generator=GENERATOR, dtype=torch.float64)
+    theta = normal(3, K)
     margins = SKETCHES @ theta
     none = torch.zeros(N, dtype=torch.float64)
     weights = curvature.loss_weights(margins[ROWS], SIGNS, none)
-    query = torch.randn(4, K, generator=GENERATOR, dtype=torch.float64)
+    query = normal(4, 4, K)
 
-    def query_loss(at):
-        return torch.nn.functional.softplus(-(query @ at)).mean()
+    def query_loss(parameters):
+        return torch.nn.functional.softplus(-(query @ parameters)).mean()
 
     ones = torch.ones(4, dtype=torch.float64)
     v = curvature.loss_weights(query @ theta, ones, 0 * ones) @ query / 4

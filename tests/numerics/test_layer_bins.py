@@ -30,11 +30,11 @@ def test_layers_share_the_bins_and_none_has_more_than_parameters():
 
 def test_each_layer_is_sketched_into_its_own_bins_without_bias():
     generator = torch.Generator().manual_seed(0)
-    x = {
-        name: torch.randn(1, size, generator=generator) for name, size in SIZES.items()
-    }
-    y = {name: 0.5 * x[name] + torch.randn_like(x[name]) for name in SIZES}
-    runs = []
+    x, y = {}, {}
+    for name, size in SIZES.items():
+        x[name], noise = torch.randn(2, 1, size, generator=generator)
+        y[name] = 0.5 * x[name] + noise
+    products = []
     for seed in range(300):
         oporp = Oporp(SIZES, 220, seed, by_layer=True)
         sketches = torch.zeros(2, 220)
@@ -42,17 +42,17 @@ def test_each_layer_is_sketched_into_its_own_bins_without_bias():
             oporp.add(sketches[:1], name, x[name])
             oporp.add(sketches[1:], name, y[name])
         first, second = sketches
-        runs.append(
+        products.append(
             [float(first[layer.bins] @ second[layer.bins]) for layer in oporp.layers]
         )
-    found = torch.tensor(runs)
+    by_layer = torch.tensor(products)
     for i, layer in enumerate(oporp.layers):
-        own = [name for name in SIZES if oporp.layer_of[name] == layer.name]
-        exact = sum(float((x[name] * y[name]).sum()) for name in own)
-        error = found[:, i].std() / 300**0.5
-        assert abs(found[:, i].mean() - exact) < 4 * error + 1e-4
+        blocks = [name for name in SIZES if oporp.layer_of[name] == layer.name]
+        exact = sum(float((x[name] * y[name]).sum()) for name in blocks)
+        error = by_layer[:, i].std() / 300**0.5
+        assert abs(by_layer[:, i].mean() - exact) < 4 * error + 1e-4
     # The head has a bin for each parameter: its products are exact.
-    assert found[:, 0].std() < 1e-4
+    assert by_layer[:, 0].std() < 1e-4
 
 
 @pytest.mark.parametrize("family", ["llama", "bert"])

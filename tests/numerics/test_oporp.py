@@ -28,18 +28,18 @@ def sketch(oporp: Oporp, x: torch.Tensor) -> torch.Tensor:
 def test_inner_products_are_unbiased_with_the_variance_of_the_paper():
     x, y = clumped(1), clumped(2) + 0.5 * clumped(1)
     seeds = 4000
-    found = []
+    products = []
     for seed in range(seeds):
         oporp = Oporp({"all": D}, K, seed)
-        found.append(float(sketch(oporp, x) @ sketch(oporp, y)))
+        products.append(float(sketch(oporp, x) @ sketch(oporp, y)))
     padded = -(-D // K) * K
     exact = float(x @ y)
     law = float(x @ x) * float(y @ y) + exact**2 - 2 * float((x * x) @ (y * y))
     variance = (padded - K) / (padded - 1) * law / K
     standard_error = (variance / seeds) ** 0.5
-    assert abs(np.mean(found) - exact) < 4 * standard_error
+    assert abs(np.mean(products) - exact) < 4 * standard_error
     # The sample variance of a near-normal has relative standard error sqrt(2 / n).
-    assert abs(np.var(found) / variance - 1) < 6 * (2 / seeds) ** 0.5
+    assert abs(np.var(products) / variance - 1) < 6 * (2 / seeds) ** 0.5
 
 
 def test_a_contiguous_run_of_entries_spreads_over_the_bins_uniformly():
@@ -75,30 +75,32 @@ def test_without_compression_it_is_a_rotation():
 def test_blocks_add_up_to_the_whole():
     x = clumped(4)
     whole = sketch(Oporp({"all": D}, K, 5), x)
-    parts = Oporp({"a": 300, "b": 700}, K, 5)
+    blocks = Oporp({"a": 300, "b": 700}, K, 5)
     into = torch.zeros(1, K, dtype=torch.float64)
-    parts.add(into, "b", x[None, 300:])
-    parts.add(into, "a", x[None, :300])
+    blocks.add(into, "b", x[None, 300:])
+    blocks.add(into, "a", x[None, :300])
     torch.testing.assert_close(into[0], whole)
 
 
-@pytest.mark.parametrize("other", [{"seed": 1}, {"k": K // 2}])
-def test_seed_and_size_change_the_sketch(other):
-    x = clumped(1)
-    first = sketch(Oporp({"all": D}, K, 0), x)
-    second = sketch(Oporp({"all": D}, other.get("k", K), other.get("seed", 0)), x)
-    assert len(first) != len(second) or not torch.allclose(first, second)
+@pytest.mark.parametrize(("seed", "layer"), [(1, 0), (0, 1)])
+def test_seeds_and_layers_have_independent_bins_and_signs(seed, layer):
+    n = K * 200
+    bins, signs = draw(n, K, seed=0)
+    other_bins, other_signs = draw(n, K, seed, layer)
+    equal_bins = float((bins == other_bins).double().mean())
+    assert abs(equal_bins - 1 / K) < 4 * (1 / K / n) ** 0.5
+    assert abs(float((signs * other_signs).mean())) < 4 / n**0.5
 
 
-def test_parts_for_a_gpu_never_share_a_bin_and_cover_every_entry():
+def test_entries_of_a_chunk_for_a_gpu_never_share_a_bin_and_all_are_covered():
     bins, signs = draw(D, K, seed=0)
-    parts = by_rank(bins, signs)
-    for source, own_bins, own_signs in parts:
+    chunks = by_rank(bins, signs)
+    for source, chunk_bins, chunk_signs in chunks:
         assert source is not None
-        assert len(set(own_bins.tolist())) == len(own_bins)
-        assert torch.equal(own_bins, bins[source].long())
-        assert torch.equal(own_signs, signs[source])
-    covered = torch.cat([part.source for part in parts if part.source is not None])
+        assert len(set(chunk_bins.tolist())) == len(chunk_bins)
+        assert torch.equal(chunk_bins, bins[source].long())
+        assert torch.equal(chunk_signs, signs[source])
+    covered = torch.cat([chunk.source for chunk in chunks if chunk.source is not None])
     assert sorted(covered.tolist()) == list(range(D))
     (whole,) = in_order(bins, signs)
     assert torch.equal(whole.bins, bins.long())
@@ -106,11 +108,11 @@ def test_parts_for_a_gpu_never_share_a_bin_and_cover_every_entry():
 
 def test_the_number_of_threads_changes_no_bit():
     grads = torch.randn(5, 40_000, generator=torch.Generator().manual_seed(0))
-    oporp, found, usual = Oporp({"all": 40_000}, K, 0), [], torch.get_num_threads()
+    oporp, sketches, usual = Oporp({"all": 40_000}, K, 0), [], torch.get_num_threads()
     for threads in (1, 3):
         torch.set_num_threads(threads)
         into = torch.zeros(5, K)
         oporp.add(into, "all", grads)
-        found.append(into)
+        sketches.append(into)
     torch.set_num_threads(usual)
-    assert torch.equal(*found)
+    assert torch.equal(*sketches)

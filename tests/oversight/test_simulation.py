@@ -1,4 +1,4 @@
-"""Made-up labelers over pairs of dialogues (scripts/simulate_labelers.py)."""
+"""Labels by made-up labelers on pairs of dialogues (scripts/simulate_labelers.py)."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.files import ROOT
 
-MADE = runpy.run_path(str(ROOT / "scripts/simulate_labelers.py"))
+SCRIPT = runpy.run_path(str(ROOT / "scripts/simulate_labelers.py"))
 LONG, SHORT = "a longer answer", "short"
 
 
@@ -23,16 +23,16 @@ LONG, SHORT = "a longer answer", "short"
         ("labeler-19", 0.1, 0.5, 0.5),
     ],
 )
-def test_each_labeler_errs_and_prefers_as_said(labeler, wrong, longer, first):
+def test_each_labeler_errs_and_prefers_as_documented(labeler, wrong, longer, first):
     rng = random.Random(1)
     n, pairs = 20_000, ((LONG, SHORT), (SHORT, LONG))
-    rows = [MADE["label"](rng, labeler, *pairs[i % 2]) for i in range(n)]
-    for found, expected in (
+    rows = [SCRIPT["label"](rng, labeler, *pairs[i % 2]) for i in range(n)]
+    for count, expected in (
         (sum(row["wrong"] for row in rows), wrong),
         (sum(row["chosen"] == LONG for row in rows), longer),
         (sum(row["chosen_first"] for row in rows), first),
     ):
-        assert abs(found / n - expected) < 4 * (0.25 / n) ** 0.5
+        assert abs(count / n - expected) < 4 * (0.25 / n) ** 0.5
     for row, (right, _) in zip(rows, pairs * (n // 2), strict=True):
         assert row["wrong"] == (row["chosen"] != right)
         assert {row["chosen"], row["rejected"]} == {LONG, SHORT}
@@ -45,7 +45,7 @@ def test_train_and_expert_share_no_prompt_and_pairs_have_three_labelers(tmp_path
     ] + [{"chosen": "x" * 501, "rejected": "y"}]
     with gzip.open(tmp_path / "hh.jsonl.gz", "wt") as file:
         file.writelines(json.dumps(pair) + "\n" for pair in pairs)
-    MADE["simulate"]([str(tmp_path / "hh.jsonl.gz")], tmp_path, seed=0)
+    SCRIPT["simulate"]([str(tmp_path / "hh.jsonl.gz")], tmp_path, seed=0)
     train, expert = (
         [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
         for name in ("train.jsonl", "expert.jsonl")
@@ -53,5 +53,6 @@ def test_train_and_expert_share_no_prompt_and_pairs_have_three_labelers(tmp_path
     labelled = {row["pair_id"].rpartition(":")[0] for row in train}
     assert not labelled & {row["pair_id"] for row in expert}
     assert len(train) == 3 * len(labelled) == len({row["pair_id"] for row in train})
-    assert 70 < len(labelled) < 130 and 20 < len(expert) < 60
+    for count, share in ((len(labelled), 0.5), (len(expert), 0.2)):  # of 200 prompts
+        assert abs(count - 200 * share) < 4 * (200 * share * (1 - share)) ** 0.5
     assert all(len(row["chosen"]) <= 500 for row in train + expert)

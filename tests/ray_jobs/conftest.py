@@ -18,12 +18,13 @@ import yaml
 
 from inflib.config.recipe import Recipe
 from inflib.data.synthetic.one_biased_labeler import generate
-from ray_jobs.audit import STAGES
-from ray_jobs.shared.session import run_stages, start_ray
+from ray_jobs.shared.session import start_ray
 from tests.support.audits import tiny_recipe
 from tests.support.files import ROOT
+from tests.support.finished_runs import RECIPES, FinishedRuns
 from tests.support.ports import answers, free_port
 
+RUNS = pytest.StashKey[FinishedRuns]()
 RAY = str(Path(sys.executable).with_name("ray"))
 
 
@@ -32,6 +33,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker("ray")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the runs made that the collected tests look at, while other tests run."""
+    fixtures = {name for item in session.items for name in _fixtures(item)}
+    if (names := fixtures & RECIPES.keys()) and not session.config.option.collectonly:
+        session.config.stash[RUNS] = FinishedRuns(names)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if RUNS in config.stash:
+        config.stash[RUNS].close()
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
 
 
 @pytest.fixture(scope="session")
@@ -51,13 +68,21 @@ def ray_session(data: Path, llama_folder: str, tmp_path_factory: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def audited(
-    ray_session: Any, data: Path, llama_folder: str, tmp_path_factory: Any
-) -> Recipe:
+def audited(ray_session: Any, pytestconfig: pytest.Config) -> Recipe:
     """The recipe of a finished audit; tests must leave its folder as they found it."""
-    recipe = tiny_recipe(tmp_path_factory.mktemp("audit") / "run", data, llama_folder)
-    run_stages(recipe, STAGES)
-    return recipe
+    return pytestconfig.stash[RUNS]["audited"]
+
+
+@pytest.fixture(scope="session")
+def studied(ray_session: Any, pytestconfig: pytest.Config) -> Recipe:
+    """That of a finished bias study, with the audit's reward model."""
+    return pytestconfig.stash[RUNS]["studied"]
+
+
+@pytest.fixture(scope="session")
+def overseen(ray_session: Any, pytestconfig: pytest.Config) -> Recipe:
+    """That of finished oversight of a simulated labeler."""
+    return pytestconfig.stash[RUNS]["overseen"]
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,13 @@ pytestmark = pytest.mark.slow  # through the stages and prepare, again
 
 
 def more_rows(data):
-    """(new comparisons, labels on known comparisons, one known pair_id) as rows."""
+    """14 labels on new comparisons, 3 on known ones, and a label that the run has."""
     known = read_jsonl(data / "train.jsonl")
     new = [
         row | {"pair_id": f"new-{i}", "prompt": f"Once more: {row['prompt']}"}
         for i, row in enumerate(known[:14])
     ]
-    again = [
+    relabelled = [
         row
         | {
             "pair_id": f"again-{i}",
@@ -34,7 +34,7 @@ def more_rows(data):
         }
         for i, row in enumerate(known[5:8])
     ]
-    return [*new, *again, known[9]]
+    return [*new, *relabelled, known[9]]
 
 
 def test_only_new_comparisons_are_computed(
@@ -50,10 +50,10 @@ def test_only_new_comparisons_are_computed(
     grown = type(recipe).model_validate(fields)
     before = mtimes(Path(recipe.run) / "sketches")
     run_stages(grown, STAGES)
-    said = capsys.readouterr().out
-    assert "17 labels appended, 3 of them on comparisons that the run has" in said
-    assert "left out columns that the run has not: ['note']" in said
-    assert "sketch: 1 of 9 shards to compute" in said
+    printed = capsys.readouterr().out
+    assert "17 labels appended, 3 of them on comparisons that the run has" in printed
+    assert "left out columns that the run has not: ['note']" in printed
+    assert "sketch: 1 of 9 shards to compute" in printed
     sketched = mtimes(Path(recipe.run) / "sketches")
     records = {p for p in before if p.suffix == ".npy" or p.stem.isdigit()}
     assert all(sketched[p] == before[p] for p in records)
@@ -66,8 +66,8 @@ def test_only_new_comparisons_are_computed(
     assert table["pair_id"].to_pylist() == ids
     np.testing.assert_allclose(table["margin"], margins, rtol=1e-4, atol=1e-5)
     exact = -(grads @ v).numpy()
-    found = table["influence_identity_expert"].to_numpy()
-    assert np.abs(found - exact).max() < 1e-3 * np.abs(exact).max()
+    scores = table["influence_identity_expert"].to_numpy()
+    assert np.abs(scores - exact).max() < 1e-3 * np.abs(exact).max()
 
     run_stages(grown, STAGES)
     assert "prepare: complete, nothing to do" in capsys.readouterr().out
@@ -83,13 +83,12 @@ def test_only_new_comparisons_are_computed(
 def test_query_sets_do_not_grow(submitted, ray_session, data, tmp_path):
     audited, _ = submitted
     recipe = copied(audited, tmp_path, "pairs")
-    other = write_jsonl(
-        tmp_path / "expert.jsonl", read_jsonl(data / "expert.jsonl")[:5]
-    )
+    first_rows = read_jsonl(data / "expert.jsonl")[:5]
+    more = write_jsonl(tmp_path / "expert.jsonl", first_rows)
     fields = recipe.model_dump(mode="json")
     fields["prepare"]["queries"]["expert"]["path"] = [
         str(data / "expert.jsonl"),
-        str(other),
+        str(more),
     ]
     with pytest.raises(ValueError, match=r"other contents of .*expert\.jsonl"):
         run_stages(type(recipe).model_validate(fields), [prepare])

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
+from inflib.config.loading import bind
 from inflib.scores.influence_folder import InfluenceFolder
 from inflib.storage.folder import Folder
 from ray_jobs.audit import STAGES
@@ -18,6 +20,16 @@ from tests.support.audits import copied, influences, payload, shown
 from tests.support.files import files, mtimes, read_jsonl
 from tests.support.whole_gradients import whole_gradients
 
+FOLDERS = ("pairs", "reward_model", "sketches", "influence", "report")
+
+
+@pytest.fixture
+def finished(audited, tmp_path):
+    """A copy of the finished audit, to be changed."""
+    recipe = copied(audited, tmp_path, *FOLDERS)
+    bind(recipe)
+    return recipe
+
 
 def test_training_reports_accuracy_on_every_query_set(audited):
     done = (Folder(audited.run) / "reward_model").read_json("done.json")
@@ -25,7 +37,10 @@ def test_training_reports_accuracy_on_every_query_set(audited):
 
 
 def gauss_newton(grads, margins, v, damping):
-    """H^-1 v by the matrix of inner products of labels (Woodbury)."""
+    """(H + lambda I)^-1 v by the matrix of inner products of labels (Woodbury).
+
+    grads: [n d] of the loss; damping: lambda over the trace of H.
+    """
     margins = torch.from_numpy(margins)
     # g = -sigmoid(-m) s, so h s s' = sigmoid(m) / sigmoid(-m) g g'
     factor = (margins / 2).exp()[:, None] * grads / len(grads) ** 0.5
@@ -56,12 +71,12 @@ def test_scores_equal_those_of_whole_gradients(audited, query):
         table["gradient_norm"], squares.sqrt(), rtol=1e-4, atol=1e-6
     )
     for kind, exact in expected.items():
-        found = table[f"influence_{kind}_{query}"].to_numpy()
+        scores = table[f"influence_{kind}_{query}"].to_numpy()
         # int8 entries: error 1/254 of a row's largest one, averaging out in sums
         step = 3e-2 if kind == "gauss_newton" else 1e-2  # curvature magnifies it
-        assert np.abs(found - exact.numpy()).max() < step * float(exact.abs().max())
-        order = np.argsort(np.argsort(-found, kind="stable")) + 1
-        assert table[f"rank_{kind}_{query}"].to_pylist() == order.tolist()
+        assert np.abs(scores - exact.numpy()).max() < step * float(exact.abs().max())
+        ranks = np.argsort(np.argsort(-scores, kind="stable")) + 1
+        assert table[f"rank_{kind}_{query}"].to_pylist() == ranks.tolist()
 
 
 def test_one_row_per_label_with_everything_promised(audited):
@@ -88,27 +103,27 @@ def test_a_comparison_with_several_labels_is_stored_once(audited):
     assert sorted(index["comparison_id"].to_pylist()) == sorted(comparisons)
 
 
-def test_a_finished_run_is_a_no_op_that_says_so(audited, capsys):
-    before = mtimes(audited.run)
-    run_stages(audited, STAGES)
-    changed = {p.name for p, t in mtimes(audited.run).items() if before.get(p) != t}
+def test_a_finished_run_is_a_no_op_that_says_so(finished, capsys):
+    before = mtimes(finished.run)
+    run_stages(finished, STAGES)
+    changed = {p.name for p, t in mtimes(finished.run).items() if before.get(p) != t}
     assert changed == {"config.json"}
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for stage in ("prepare", "train", "sketch", "score", "report"):
-        assert f"{stage}: complete" in said
+        assert f"{stage}: complete" in printed
 
 
 @pytest.mark.parametrize("lost", ["payload", "payload and record"])
-def test_a_lost_shard_alone_is_recomputed_to_the_same_bytes(audited, lost):
-    run = Path(audited.run)
+def test_a_lost_shard_alone_is_recomputed_to_the_same_bytes(finished, lost):
+    run = Path(finished.run)
     before, before_files = mtimes(run / "sketches"), files(run)
-    paths = [payload(audited, "00001")]
+    paths = [payload(finished, "00001")]
     if lost != "payload":
         paths.append(run / "sketches" / "train" / "00001.json")
     sketched = {f"train/{path.name}" for path in paths} | {"train/00001.json"}
     for path in paths:
         path.unlink()
-    run_stages(audited, STAGES)
+    run_stages(finished, STAGES)
     assert files(run) == before_files
     changed = {
         f"{p.parent.name}/{p.name}"
@@ -130,8 +145,8 @@ def test_worker_count_and_a_users_own_adapter_change_no_bit(audited, tmp_path, c
     )
     run_stages(recipe, STAGES)
     assert "train: skipped, the adapter is" in capsys.readouterr().out
-    for part in ("sketches", "influence"):
-        assert files(Path(recipe.run) / part) == files(Path(audited.run) / part)
+    for name in ("sketches", "influence"):
+        assert files(Path(recipe.run) / name) == files(Path(audited.run) / name)
 
 
 def test_sketches_of_another_make_are_refused(audited, tmp_path):
@@ -156,8 +171,8 @@ def test_a_changed_payload_stops_the_scoring_and_is_named(audited, tmp_path):
 
 
 def test_a_report_of_other_scores_is_refused(audited, tmp_path):
-    parts = ("pairs", "reward_model", "sketches", "influence")
-    recipe = copied(audited, tmp_path, *parts, score={"datainf_damping": 5.0})
+    folders = ("pairs", "reward_model", "sketches", "influence")
+    recipe = copied(audited, tmp_path, *folders, score={"datainf_damping": 5.0})
     with pytest.raises(ValueError, match="is of other labels, sketches or settings"):
         run_stages(recipe, [report])
 
@@ -179,7 +194,7 @@ def test_new_scoring_settings_score_again(audited, tmp_path, capsys):
     assert influences(recipe)[same] == influences(audited)[same]
 
 
-def test_the_report_holds_the_figures(audited, tmp_path):
+def test_the_summary_is_that_of_the_scores(audited, tmp_path):
     summary = json.loads((Path(audited.run) / "report" / "summary.json").read_text())
     table = influences(audited)
     scores = table["influence_gauss_newton_expert"].to_numpy()
@@ -190,12 +205,14 @@ def test_the_report_holds_the_figures(audited, tmp_path):
     names = set(table["labeler"].to_pylist())
     assert {row["name"] for row in expert["groups"]["labeler"]} == names
     assert set(summary["preferences"]["labeler"]) == names
-    assert 0 <= expert["detection"]["influence_gauss_newton"]["auc"] <= 1
+    auc = roc_auc_score(table["wrong"].to_numpy(), scores)
+    detection = expert["detection"]
+    assert detection["influence_gauss_newton"]["auc"] == pytest.approx(auc)
     margins = table["margin"].to_numpy()
     assert summary["accuracy"]["train"] == pytest.approx((margins > 0).mean(), abs=1e-3)
     assert set(summary["stages"]) == {"prepare", "train", "sketch", "score"}
-    known = expert["detection"]["low_margin"]
-    row = ["expert", "low margin", *(f"{known[n]:.3f}" for n in ("auc", "ap", "tnr80"))]
+    values = [f"{detection['low_margin'][m]:.3f}" for m in ("auc", "ap", "tnr80")]
+    row = ["expert", "low margin", *values]
     assert row in [cells[:5] for cells in shown(audited.run, "--detectors")]
     (_, first, _) = shown(audited.run)
     assert first[1:3] == ["expert", str(len(table))]

@@ -45,6 +45,7 @@ def test_check_lists_what_is_wrong_and_says_so_by_its_exit_status(
     labels.write_bytes(labels.read_bytes()[:-1])
     (run / "sketches" / "train" / "00001.json").unlink()
     code, lines = checked(run, capsys)
-    assert code == 1 and len(lines) == 3 + 1  # the payload of 00001 is left over
+    # the two named below, the payload of 00001, which is left over, and the total
+    assert code == 1 and len(lines) == 3 + 1
     assert any(labels.name in line for line in lines)
     assert any("missing" in line and "00001.json" in line for line in lines)

@@ -33,9 +33,10 @@ def test_explain_names_what_drives_two_decisions(audited, tmp_path, capsys):
     assert all(row["influence"] > 0 for row in rows if row["role"] == "harmful")
     before = mtimes(f"{recipe.run}/explain")
     run_stages(recipe, [explain])
-    said = capsys.readouterr().out
-    assert "complete, nothing to do" in said and "training labels behind" in said
+    printed = capsys.readouterr().out
+    assert "complete, nothing to do" in printed
+    assert "training labels behind" in printed
     assert mtimes(f"{recipe.run}/explain") == before
-    other = copied(recipe, tmp_path / "other", explain={"query": "none"})
+    unknown_set = copied(recipe, tmp_path / "copy", explain={"query": "none"})
     with pytest.raises(ValueError, match=r"explain\.query 'none': no such query set"):
-        explain(other)
+        explain(unknown_set)

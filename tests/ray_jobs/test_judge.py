@@ -1,4 +1,4 @@
-"""Judging over a real endpoint: exact results, a real model server."""
+"""Judging over real endpoints: exact results of a scripted one, a real model server."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_every_response_is_rated_once_whatever_the_labels(judged_run):
     rows = comparisons(judged_run, "train", "expert", "concise")
     shown = responses(judged_run, "train", "expert", "concise")
     distinct = {row["comparison_id"]: row for row in rows}
-    assert len(distinct) < len(rows)  # concise is a part of expert
+    assert len(distinct) < len(rows)  # comparisons of concise are in expert, too
     with JudgeServer(rate).serving() as server:
         recipe = with_judge(
             judged_run,
@@ -51,10 +51,10 @@ def test_every_response_is_rated_once_whatever_the_labels(judged_run):
             **PRICES,
         )
         run_stages(recipe, [prepare, judge])
-        asked = [
+        rated = [
             (t["INSTRUCTION"], t["RESPONSE"]) for t in map(texts, server.questions)
         ]
-        assert Counter(asked) == Counter(shown)
+        assert Counter(rated) == Counter(shown)
         folder, done = results(recipe)
         assert read_jsonl(folder / "ratings.jsonl") == [
             {
@@ -85,15 +85,15 @@ def test_every_response_is_rated_once_whatever_the_labels(judged_run):
         fewer = with_judge(judged_run, server, model="rater", name="fewer")
         run_stages(fewer, [prepare, judge])
         assert len(server.bodies) == count
-    found = read_ratings([str(folder / "ratings.jsonl")], (1.0, 5.0))
-    one = rows[0]
-    a, b = stars(one["response_a"]), stars(one["response_b"])
-    assert found.rating("any", one["comparison_id"], -1) == (a, b)
+    ratings = read_ratings([str(folder / "ratings.jsonl")], (1.0, 5.0))
+    row = rows[0]
+    a, b = stars(row["response_a"]), stars(row["response_b"])
+    assert ratings.rating("any", row["comparison_id"], -1) == (a, b)
 
 
-def test_comparisons_in_one_order_and_then_in_both(judged_run):
+def test_choices_in_both_orders_pay_for_the_second_order_only(judged_run):
     rows = comparisons(judged_run, "train")
-    fooled = {row["comparison_id"] for row in rows[::3]}  # says A to whatever it sees
+    fooled = {row["comparison_id"] for row in rows[::3]}  # the judge says A to these
     by_texts = {
         frozenset((r["response_a"], r["response_b"])): r["comparison_id"] for r in rows
     }
@@ -112,16 +112,16 @@ def test_comparisons_in_one_order_and_then_in_both(judged_run):
         assert len(server.bodies) == len(rows)
         folder, _ = results(once)
         random = read_jsonl(folder / "choices.jsonl")
-        for row, said in zip(rows, random, strict=True):
-            (only,) = said["asked"]
+        for row, result in zip(rows, random, strict=True):
+            (only,) = result["asked"]
             better = max("ab", key=lambda x: len(row[f"response_{x}"]))
-            right = only["first"] if row["comparison_id"] in fooled else better
-            assert said["choice"] == only["choice"] == right
-            assert said["shots"] == 4
-        assert {said["asked"][0]["first"] for said in random} == {"a", "b"}
+            expected = only["first"] if row["comparison_id"] in fooled else better
+            assert result["choice"] == only["choice"] == expected
+            assert result["shots"] == 4
+        assert {result["asked"][0]["first"] for result in random} == {"a", "b"}
         both = with_judge(judged_run, server, **fields, **few, order="both")
         run_stages(both, [judge])
-        # The order that had been asked is not paid for again.
+        # The order that is answered is not paid for again.
         assert len(server.bodies) == 2 * len(rows)
         assert len(set(server.questions)) == 2 * len(rows)
         choices = read_choices(str(folder / "choices.jsonl"))
@@ -132,8 +132,8 @@ def test_comparisons_in_one_order_and_then_in_both(judged_run):
             for row in rows
         }
         prompts = {row["prompt"] for row in rows}
-        kept = folder.parent / results(both)[1]["key"] / "prompts.json"
-        examples = json.loads(kept.read_text())["examples"]
+        prompts_file = folder.parent / results(both)[1]["key"] / "prompts.json"
+        examples = json.loads(prompts_file.read_text())["examples"]
         assert len(examples) == 4 and not {e["prompt"] for e in examples} & prompts
 
 
@@ -176,11 +176,12 @@ def model_server(chat_model: str) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shots", [None, 0, 3])
-def test_a_real_server_of_a_model_that_knows_nothing(
+def test_answers_of_a_real_model_that_cannot_be_read_are_counted_and_left_out(
     judged_run, model_server, chat_model, shots
 ):
-    """It rates responses, or (with a number of shots) compares them."""
-    about = {
+    """It rates responses, or (with a number of shots) compares them; its weights are
+    random."""
+    settings = {
         "base_url": model_server,
         "api_key_env": None,
         "model": chat_model,
@@ -191,19 +192,19 @@ def test_a_real_server_of_a_model_that_knows_nothing(
         "at_once": 2,
     }
     if shots is not None:
-        about |= {"task": "compare", "shots": shots}
-        about |= {"examples": "expert"} if shots else {}
-    recipe = Recipe.model_validate(judged_run.model_dump() | {"judge": about})
+        settings |= {"task": "compare", "shots": shots}
+        settings |= {"examples": "expert"} if shots else {}
+    recipe = Recipe.model_validate(judged_run.model_dump() | {"judge": settings})
     run_stages(recipe, [judge])
     rows, distinct = comparisons(recipe, "concise"), responses(recipe, "concise")
     rates = shots is None
-    asked = len(distinct) if rates else len(rows)
+    num_questions = len(distinct) if rates else len(rows)
     folder, done = results(recipe)
     assert (done["comparisons"], done["left_out"]) == (0, len(rows))
-    assert done["requests"] == done["unparsable"] == 2 * asked
+    assert done["requests"] == done["unparsable"] == 2 * num_questions
     assert done["tokens_in"] > 100 * done["requests"]
     assert 0 < done["tokens_out"] <= 6 * done["requests"]
     unparsable = read_jsonl(folder / "unparsable.jsonl")
     assert len(unparsable) == len(rows) * (2 if rates else 1)  # both responses
-    kept = folder.parent / done["key"] / "prompts.json"
-    assert len(json.loads(kept.read_text())["examples"]) == (shots or 0)
+    prompts_file = folder.parent / done["key"] / "prompts.json"
+    assert len(json.loads(prompts_file.read_text())["examples"]) == (shots or 0)

@@ -28,7 +28,7 @@ from tests.support.judged import (
 )
 
 
-def test_faults_of_the_endpoint(judged_run):
+def test_faults_of_the_endpoint_are_retried_counted_and_never_guessed(judged_run):
     rows = comparisons(judged_run, "expert")
     all_texts = [row[x] for row in rows for x in ("response_a", "response_b")]
     alone = [r["response_a"] for r in rows if all_texts.count(r["response_a"]) == 1]
@@ -57,19 +57,19 @@ def test_faults_of_the_endpoint(judged_run):
         )
         run_stages(recipe, [judge])
         folder, done = results(recipe)
-        left = [r["comparison_id"] for r in rows if {never, long} & {*r.values()}]
-        parsed = [r["comparison_id"] for r in read_jsonl(folder / "ratings.jsonl")]
-        assert parsed == [
-            r["comparison_id"] for r in rows if r["comparison_id"] not in left
+        left_out = [r["comparison_id"] for r in rows if {never, long} & {*r.values()}]
+        rated = [r["comparison_id"] for r in read_jsonl(folder / "ratings.jsonl")]
+        assert rated == [
+            r["comparison_id"] for r in rows if r["comparison_id"] not in left_out
         ]
-        missing = read_jsonl(folder / "unparsable.jsonl")
-        assert sorted(r["comparison_id"] for r in missing) == sorted(left)
+        unparsable = read_jsonl(folder / "unparsable.jsonl")
+        assert sorted(r["comparison_id"] for r in unparsable) == sorted(left_out)
         distinct = len(responses(judged_run, "expert"))
         # never: two answers more; long: two refusals more, free; once: one more
         assert done["requests"] == distinct + 2 + 2 + 1
         assert done["unparsable"] == 3 + 3 + 1
         assert done["retried"] == 1 + 2 + 1
-        assert done["left_out"] == len(left)
+        assert done["left_out"] == len(left_out)
         assert done["tokens_in"] == TOKENS_IN * (done["requests"] - 3)
         tries = [
             t
@@ -174,11 +174,8 @@ def test_costs_are_refused_beforehand_and_stop_on_the_way(judged_run):
 @pytest.mark.slow
 def test_a_killed_driver_pays_again_for_answers_under_way_only(judged_run, tmp_path):
     """From the command line, on data that is not prepared."""
-    distinct, at_once, killed = (
-        len(responses(judged_run, "train")),
-        2,
-        threading.Event(),
-    )
+    distinct = len(responses(judged_run, "train"))
+    at_once, killed = 2, threading.Event()
 
     def script(question: str, before: int) -> Reply:
         if len(server.bodies) >= distinct // 2 and not killed.is_set():

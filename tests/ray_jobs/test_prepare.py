@@ -48,17 +48,19 @@ EXPECTED = {
 }
 
 
-def labels_of(run):
+def first_labels(run):
+    """Table of the labels in the first training shard."""
     folder = PairsFolder(Folder(run) / "pairs" / "train")
     return folder.labels(folder.plan()[0])
 
 
-def table(folder, name):
-    return pq.read_table(Path(folder) / "pairs" / "train" / name)
+def train_table(run, name):
+    return pq.read_table(Path(run) / "pairs" / "train" / name)
 
 
 @pytest.fixture
-def bad_recipe(tmp_path, llama_folder, data, ray_session):
+def bad_recipe(tmp_path, llama_folder, ray_session):
+    """Makes recipes, with some fields changed, whose training file is LINES."""
     (tmp_path / "train.jsonl").write_text("\n".join(LINES) + "\n")
     write_jsonl(tmp_path / "expert.jsonl", [GOOD])
 
@@ -75,14 +77,14 @@ def test_bad_rows_are_listed_by_file_and_row_and_the_rest_goes_on(
         prepare__queries={"q": {"path": str(tmp_path / "expert.jsonl")}}
     )
     run_stages(recipe, [prepare])
-    excluded = table(recipe.run, "excluded.parquet").to_pylist()
+    excluded = train_table(recipe.run, "excluded.parquet").to_pylist()
     assert [r["row"] for r in excluded] == sorted(EXPECTED)
     for row in excluded:
         assert EXPECTED[row["row"]] in row["problem"]
         assert row["file"] == recipe.prepare.train.path
     assert "train.jsonl row 2: broken JSON" in capsys.readouterr().out
-    comparisons = table(recipe.run, "comparisons-00000.parquet")
-    labels = labels_of(recipe.run).to_pylist()
+    comparisons = train_table(recipe.run, "comparisons-00000.parquet")
+    labels = first_labels(recipe.run).to_pylist()
     assert len(comparisons) == 1
     assert {r["pair_id"]: (r["sign"], r["labeler"], r["score"]) for r in labels} == {
         "a": (-1, "ana", 1.0),
@@ -99,13 +101,13 @@ def test_on_bad_rows_stop_lists_them_and_stops(bad_recipe):
     recipe = bad_recipe(prepare__on_bad_rows="stop")
     with pytest.raises(ValueError, match=r"train\.jsonl row 2: broken JSON"):
         run_stages(recipe, [prepare])
-    assert len(table(recipe.run, "excluded.parquet")) == 7
+    assert len(train_table(recipe.run, "excluded.parquet")) == 7
     assert not (Path(recipe.run) / "pairs" / "done.json").exists()
 
 
 def test_a_query_set_that_selects_nothing_is_named(bad_recipe, tmp_path):
-    same = {"prompt": "", "chosen": "ab", "rejected": "ba"}
-    write_jsonl(tmp_path / "expert.jsonl", [same])
+    equally_long = {"prompt": "", "chosen": "ab", "rejected": "ba"}
+    write_jsonl(tmp_path / "expert.jsonl", [equally_long])
     with pytest.raises(ValueError, match="no usable pair in concise"):
         run_stages(bad_recipe(), [prepare])
 
@@ -115,7 +117,7 @@ def test_max_length_beyond_the_models_positions_is_refused(bad_recipe):
         run_stages(bad_recipe(prepare__max_length=300), [prepare])
 
 
-def test_formats_agree_and_parts_are_disjoint(
+def test_formats_agree_and_parts_of_the_prompts_are_disjoint(
     tmp_path, llama_folder, data, ray_session
 ):
     rows = read_jsonl(data / "train.jsonl")
@@ -151,8 +153,8 @@ def test_formats_agree_and_parts_are_disjoint(
     for name in ("pair_id", "comparison_id", "sign", "labeler"):
         assert column("parquet", name) == column("train", name)
     assert sorted(column("chat", "pair_id")) == sorted(column("train", "pair_id"))
-    both = sorted(column("low", "pair_id") + column("high", "pair_id"))
-    assert both == sorted(column("train", "pair_id"))
+    halves = column("low", "pair_id") + column("high", "pair_id")
+    assert sorted(halves) == sorted(column("train", "pair_id"))
     prompts = [set(column(s, "prompt", "comparisons")) for s in ("low", "high")]
     assert not prompts[0] & prompts[1]
     ids = column("train", "comparison_id", "comparisons")

@@ -24,28 +24,28 @@ def test_verify_retrains_resumes_and_reports_every_query_set(audited, tmp_path, 
     run_stages(recipe, [verify])
     assert "8 trainings" in capsys.readouterr().out
     folder = Path(recipe.run) / "verify"
-    found = json.loads((folder / "verify.json").read_text())
-    assert set(found["sets"]) == {"expert", "concise"}
-    arms = {row["arm"]: row for row in found["sets"]["expert"]["arms"]}
+    summary = json.loads((folder / "verify.json").read_text())
+    assert set(summary["sets"]) == {"expert", "concise"}
+    arms = {row["arm"]: row for row in summary["sets"]["expert"]["arms"]}
     assert arms["all labels"]["labels"] == 0
     assert arms["flip harmful"]["labels"] == arms["drop random"]["labels"] > 0
     losses = {row["loss"]["mean"] for row in arms.values()}
     assert len(losses) == 5  # every change of the labels changed the model
-    agreement = found["sets"]["expert"]["leave_group_out"]
+    agreement = summary["sets"]["expert"]["leave_group_out"]
     assert len(agreement["actual"]) == len(agreement["predicted"]) == 3
     # The same recipe and labels as the run's own training: the same bits.
     trained = Path(audited.run) / "reward_model" / "adapter_model.safetensors"
-    (again,) = folder.glob("*/all-labels-0-*/adapter_model.safetensors")
-    assert again.read_bytes() == trained.read_bytes()
-    (one,) = folder.glob("*/group-1-*")
-    (one / "metrics.json").unlink()
+    (retrained,) = folder.glob("*/all-labels-0-*/adapter_model.safetensors")
+    assert retrained.read_bytes() == trained.read_bytes()
+    (lost,) = folder.glob("*/group-1-*")
+    (lost / "metrics.json").unlink()
     (folder / "done.json").unlink()
     before = mtimes(folder)
     run_stages(recipe, [verify])
     changed = {p.parent.name for p, t in mtimes(folder).items() if before.get(p) != t}
-    kept = {p.name for p in folder.glob("*/*")} - {one.name}
+    kept = {p.name for p in folder.glob("*/*")} - {lost.name}
     assert not changed & kept
-    assert json.loads((folder / "verify.json").read_text()) == found
+    assert json.loads((folder / "verify.json").read_text()) == summary
     fewer = recipe.verify.model_copy(update={"groups": 0})
     capsys.readouterr()
     run_stages(recipe.model_copy(update={"verify": fewer}), [verify])

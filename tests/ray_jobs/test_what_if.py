@@ -28,12 +28,12 @@ def test_what_if_predicts_and_scores_beside_the_run(audited, tmp_path, capsys):
     assert after["sign"].to_pylist()[0] == -table["sign"].to_pylist()[0]
     assert after["sign"].to_pylist()[1:] == table["sign"].to_pylist()[1:]
     predicted = predict(recipe, InfluenceFolder.current(recipe), read_edits(str(edits)))
-    (every,) = (r for r in predicted if r["query"] == "expert" and r["edits"] == "all")
+    (row,) = (r for r in predicted if r["query"] == "expert" and r["edits"] == "all")
     flips = table["flip_effect_gauss_newton_expert"].to_numpy()
     scores = table["influence_gauss_newton_expert"].to_numpy()
     total = flips[0] - scores[1] + 2 * scores[2]
-    assert every["labels"] == 3 and every["error"] > 0
-    assert every["change_of_query_loss"] == pytest.approx(
+    assert row["labels"] == 3 and row["error"] > 0
+    assert row["change_of_query_loss"] == pytest.approx(
         total / len(ids), rel=1e-4, abs=1e-9
     )
 
@@ -43,11 +43,11 @@ def test_what_if_refuses_unknown_labels_and_scores_of_other_settings(audited, tm
     edits.write_text("pair_id,action\nnobody,flip\n")
     with pytest.raises(ValueError, match=r"1 labels are not in .*: 'nobody'"):
         what_if(audited, str(edits))
-    other = copied(
+    rescored = copied(
         audited, tmp_path, "pairs", "sketches", "influence", score={"max_steps": 7}
     )
     with pytest.raises(ValueError, match="is of other labels, sketches or settings"):
-        what_if(other, str(edits))
-    Folder(other.run).delete("influence/done.json")
+        what_if(rescored, str(edits))
+    Folder(rescored.run).delete("influence/done.json")
     with pytest.raises(ValueError, match=r"run `inflib score` first"):
-        what_if(other, str(edits))
+        what_if(rescored, str(edits))

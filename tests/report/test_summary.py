@@ -1,4 +1,4 @@
-"""Figures of the report."""
+"""Best scale of margins, and accuracy."""
 
 import numpy as np
 import pytest
@@ -11,12 +11,15 @@ from inflib.scores.sketch_set import accuracy
 def test_the_best_scale_is_the_one_that_labels_were_drawn_with(scale):
     rng = np.random.default_rng(0)
     rewards = rng.normal(size=50_000)
-    right = rng.random(50_000) < 1 / (1 + np.exp(-scale * rewards))
-    margins = np.where(right, rewards, -rewards)
+    agrees = rng.random(50_000) < 1 / (1 + np.exp(-scale * rewards))
+    margins = np.where(agrees, rewards, -rewards)
     assert best_scale(margins) == pytest.approx(scale, rel=0.05)
     assert accuracy(margins) == (margins > 0).mean()
 
 
 def test_the_best_scale_of_a_model_that_is_always_right_is_the_largest():
     assert best_scale(np.array([1.0, 2.0])) > 9.9
+
+
+def test_a_tie_counts_half_in_accuracy():
     assert accuracy(np.array([1.0, 0.0])) == 0.75

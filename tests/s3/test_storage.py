@@ -35,7 +35,10 @@ KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 @pytest.fixture
 def settings(monkeypatch):
-    """Changes AWS settings for this test; s3fs remembers its clients."""
+    """Changes AWS environment variables for this test.
+
+    s3fs keeps clients made with earlier ones, so they are dropped before and after.
+    """
 
     def forget():
         PatientS3.clear_instance_cache()
@@ -55,13 +58,13 @@ def test_inputs_are_read_from_s3(s3_bucket, name):
     folder = Folder(f"{s3_bucket}/inputs")
     lines = "\n".join(map(json.dumps, ROWS)).encode()
     table = pa.Table.from_pylist(ROWS)
-    fields = "\n".join([",".join(ROWS[0]), *(",".join(r.values()) for r in ROWS)])
+    csv_lines = "\n".join([",".join(ROWS[0]), *(",".join(r.values()) for r in ROWS)])
     folder.write(
         name,
         {
             "x.jsonl": lines,
             "x.jsonl.gz": gzip.compress(lines),
-            "x.csv": fields.encode(),
+            "x.csv": csv_lines.encode(),
             "x.parquet": to_parquet(table),
         }[name],
     )
@@ -94,14 +97,14 @@ def test_inputs_are_read_from_s3(s3_bucket, name):
         ),
     ],
 )
-def test_what_is_wrong_is_one_error_that_says_so(
+def test_a_wrong_setting_is_one_error_that_names_it_and_no_secret(
     s3_bucket, settings, changes, place, expected
 ):
     settings(**changes)
     url = f"{s3_bucket}{place}/run"
-    with pytest.raises(OSError, match=rf"^{url}/.*{expected}") as found:
+    with pytest.raises(OSError, match=rf"^{url}/.*{expected}") as raised:
         Folder(url).check_access()
-    assert "wr0ng" not in str(found.value)
+    assert "wr0ng" not in str(raised.value)
 
 
 @pytest.mark.parametrize("request_", ["read", "write", "list"])
@@ -119,7 +122,7 @@ def test_a_server_that_never_answers_is_given_up(settings, monkeypatch, request_
             }[request_]()
 
 
-def test_the_command_line_says_it_in_one_line(s3_bucket, tmp_path):
+def test_the_command_line_tells_a_wrong_key_in_one_line(s3_bucket, tmp_path):
     recipe = tmp_path / "r.yaml"
     recipe.write_text(
         f"run: {s3_bucket}/run\nmodel: {{base: x}}\n"
@@ -140,9 +143,9 @@ def test_the_command_line_says_it_in_one_line(s3_bucket, tmp_path):
 
 
 def test_credentials_in_an_address_are_refused():
-    with pytest.raises(ValueError, match="address with credentials in it") as found:
+    with pytest.raises(ValueError, match="address with credentials in it") as raised:
         SourceConfig(path="s3://key:s3cret@bucket/x.jsonl")
-    assert "s3cret" not in str(found.value).partition("[type=")[0]
+    assert "s3cret" not in str(raised.value).partition("[type=")[0]
 
 
 def test_payloads_are_kept_on_the_node_and_read_anew_when_damaged(
@@ -151,17 +154,17 @@ def test_payloads_are_kept_on_the_node_and_read_anew_when_damaged(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     run = Folder(f"{s3_bucket}/kept")
     norms = torch.full((3, 1), 8.0)
-    made = Generated(torch.ones(3, 8), torch.zeros(3), norms, [1, 1, 1])
-    write_set(run, "train", [made], "int8")
+    shard = Generated(torch.ones(3, 8), torch.zeros(3), norms, [1, 1, 1])
+    write_set(run, "train", [shard], "int8")
     folder = run / "sketches" / "train"
-    first, _ = read_payload(folder, "00000")
+    entries, _ = read_payload(folder, "00000")
     (payload,) = (name for name in folder.names() if name.endswith(".npy"))
-    (kept,) = tmp_path.glob("*/*")
-    assert kept.name == payload
-    kept.write_bytes(b"damaged")
-    assert (read_payload(folder, "00000")[0] == first).all()
+    (copy,) = tmp_path.glob("*/*")
+    assert copy.name == payload
+    copy.write_bytes(b"damaged")
+    assert (read_payload(folder, "00000")[0] == entries).all()
     folder.delete(payload)  # from now on there is the copy alone
-    assert (read_payload(folder, "00000")[0] == first).all()
+    assert (read_payload(folder, "00000")[0] == entries).all()
     with pytest.raises(FileNotFoundError):
         read_payload(folder, "00000", thorough=True)
 
@@ -186,8 +189,8 @@ def test_a_whole_audit_lives_on_s3(s3_bucket, tmp_path, llama_folder, capfd):
     for name in files:
         if name.endswith((".json", ".parquet")) and "checkpoints" not in name:
             assert secret not in run.read_bytes(name), name
-    said = "".join(capfd.readouterr())
-    assert secret.decode() not in said
+    printed = "".join(capfd.readouterr())
+    assert secret.decode() not in printed
     before = {name: size for name, size in files.items() if name != "config.json"}
     run_stages(recipe, STAGES)
     after = {n: s for n, s in run.tree().items() if n != "config.json"}
@@ -196,8 +199,8 @@ def test_a_whole_audit_lives_on_s3(s3_bucket, tmp_path, llama_folder, capfd):
     data = run.read_bytes(payload)
     run.write(payload, data[:-1])
     (run / "sketches" / "train").write("00000-0123456789abcdef.npy", b"left over")
-    found = sorted(line.removeprefix(f"{run.url}/") for line in check(recipe))
-    assert found == [
+    problems = sorted(line.removeprefix(f"{run.url}/") for line in check(recipe))
+    assert problems == [
         f"{payload} does not match its commit record: it was changed or truncated; "
         f"delete it and {payload.split('/')[-1][:5]}.json, and rerun to recompute them",
         "sketches/train/00000-0123456789abcdef.npy: no commit record names it",

@@ -10,14 +10,20 @@ from inflib.numerics.layer_bins import Layer
 from inflib.scores.score_run import score_run
 from inflib.storage.folder import Folder
 
-N, Q, K = 300, 40, 8
+N, Q, K = 300, 40, 8  # training labels, query labels, features
 RIDGE = 0.02
-GENERATOR = torch.Generator().manual_seed(0)
-FEATURES = torch.randn(N + Q, K, generator=GENERATOR, dtype=torch.float64)
-TRUTH = torch.randn(K, generator=GENERATOR, dtype=torch.float64)
-SIGNS = torch.where(
-    torch.rand(N + Q, generator=GENERATOR) < torch.sigmoid(FEATURES @ TRUTH), 1, -1
-)
+
+
+def simulated():
+    """(features, signs) of N + Q labels by a Bradley-Terry model."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(N + Q, K, generator=generator, dtype=torch.float64)
+    truth = torch.randn(K, generator=generator, dtype=torch.float64)
+    uniform = torch.rand(N + Q, generator=generator)
+    return features, torch.where(uniform < torch.sigmoid(features @ truth), 1, -1)
+
+
+FEATURES, SIGNS = simulated()
 
 
 def fit(features, signs, weights, theta=None):
@@ -26,11 +32,11 @@ def fit(features, signs, weights, theta=None):
     theta = torch.zeros(K, dtype=torch.float64) if theta is None else theta
     for _ in range(steps):
         margins = features @ theta
-        slopes = -torch.sigmoid(-signs * margins) * signs * weights
-        bends = torch.sigmoid(margins) * torch.sigmoid(-margins) * weights
-        grad = slopes @ features / n + RIDGE * theta
+        first = -torch.sigmoid(-signs * margins) * signs * weights
+        second = torch.sigmoid(margins) * torch.sigmoid(-margins) * weights
+        grad = first @ features / n + RIDGE * theta
         eye = torch.eye(K, dtype=torch.float64)
-        hessian = (bends[:, None] * features).T @ features / n + RIDGE * eye
+        hessian = (second[:, None] * features).T @ features / n + RIDGE * eye
         theta = theta - torch.linalg.solve(hessian, grad)
     return theta
 
@@ -46,32 +52,32 @@ def retrained(change, loss):
     """Query loss after each label's change, minus that before."""
     theta = fit(FEATURES[:N], SIGNS[:N], torch.ones(N))
     before = query_loss(theta, loss)
-    found = []
+    changes = []
     for i in range(N):
         signs, weights = SIGNS[:N].clone(), torch.ones(N)
         if change == "drop":
             weights[i] = 0
         else:
             signs[i] *= -1
-        changed = fit(FEATURES[:N], signs, weights, theta)
-        found.append(query_loss(changed, loss) - before)
-    return torch.tensor(found)
+        retrained_theta = fit(FEATURES[:N], signs, weights, theta)
+        changes.append(query_loss(retrained_theta, loss) - before)
+    return torch.tensor(changes)
 
 
 @pytest.fixture(scope="module", params=["bradley_terry", "margin"])
 def scored(request, tmp_path_factory):
-    """(query loss, scores by it)."""
+    """(name of the query loss, rows of scores on it)."""
     run = Folder(str(tmp_path_factory.mktemp("convex")))
     theta = fit(FEATURES[:N], SIGNS[:N], torch.ones(N))
     write_manifest(run, [Layer("all", K, 0, K)])
-    for pairs, part in (("train", slice(0, N)), ("q", slice(N, N + Q))):
-        s = FEATURES[part]
-        norms = s.square().sum(1, keepdim=True)
-        made = Generated(s.float(), s @ theta, norms, SIGNS[part].tolist())
-        write_set(run, pairs, [made])
+    for pairs, rows in (("train", slice(0, N)), ("q", slice(N, N + Q))):
+        s = FEATURES[rows]
+        sq_norms = s.square().sum(1, keepdim=True)
+        shard = Generated(s.float(), s @ theta, sq_norms, SIGNS[rows].tolist())
+        write_set(run, pairs, [shard])
     margins = FEATURES[:N] @ theta
-    bends = torch.sigmoid(margins) * torch.sigmoid(-margins)
-    trace = float((bends * FEATURES[:N].square().sum(1)).mean())
+    second = torch.sigmoid(margins) * torch.sigmoid(-margins)
+    trace = float((second * FEATURES[:N].square().sum(1)).mean())
     config = ScoreConfig(
         curvatures=("gauss_newton",),
         query_loss=request.param,

@@ -8,11 +8,7 @@ import torch
 from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
 from inflib.config.score import ScoreConfig
 from inflib.numerics.layer_bins import Layer
-from inflib.scores.explain import (
-    find_labels,
-    read_ids,
-    read_query_labels,
-)
+from inflib.scores.explain import find_labels, read_ids, read_query_labels
 from inflib.scores.passes import Passes
 from inflib.scores.score_run import score_run
 from inflib.scores.sketch_set import SketchSet
@@ -23,23 +19,26 @@ from inflib.storage.folder import Folder
 K = 24
 
 
-def made(seed, num_rows):
+def shard(seed, num_comparisons):
+    """A label of each comparison, two of comparisons 1 and 2; with seed 0 the gradient
+    of comparison 3 is not finite."""
     generator = torch.Generator().manual_seed(seed)
-    sketches = torch.randn(num_rows, K, generator=generator)
-    norms = sketches.square().sum(1, keepdim=True)
+    sketches = torch.randn(num_comparisons, K, generator=generator)
+    sq_norms = sketches.square().sum(1, keepdim=True)
     if seed == 0:
-        sketches[3], norms[3] = 0, torch.nan
-    margins = torch.randn(num_rows, generator=generator)
-    signs = [1 if i % 3 else -1 for i in range(num_rows + 2)]
-    return Generated(sketches, margins, norms, signs, [*range(num_rows), 1, 2])
+        sketches[3], sq_norms[3] = 0, torch.nan
+    margins = torch.randn(num_comparisons, generator=generator)
+    rows = [*range(num_comparisons), 1, 2]
+    signs = [1 if i % 3 else -1 for i in range(len(rows))]
+    return Generated(sketches, margins, sq_norms, signs, rows)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     run = Folder(str(tmp_path_factory.mktemp("explain")))
     write_manifest(run, [Layer("all", K, 0, K)])
-    write_set(run, "train", [made(seed, 12) for seed in range(3)])
-    write_set(run, "query", [made(7, 6), made(8, 5)])
+    write_set(run, "train", [shard(seed, 12) for seed in range(3)])
+    write_set(run, "query", [shard(7, 6), shard(8, 5)])
     return run
 
 
@@ -48,13 +47,15 @@ CONFIG = ScoreConfig(
 )
 
 
-def explained(run, ids, top, listed=frozenset(), cut=1, loss="bradley_terry"):
-    """(rows, query labels) through the functions that the Ray job uses."""
-    passes, query = Passes(run, cut), SketchSet(run, "query")
+def explained(
+    run, ids, top, listed=frozenset(), shards_per_task=1, loss="bradley_terry"
+):
+    """What drives these query labels, by the functions that `inflib explain` calls."""
+    passes, query = Passes(run, shards_per_task), SketchSet(run, "query")
     solver = Solver(CONFIG, read_layers(run), passes)
     tables = []
-    for shard, picked in find_labels(query, ids):
-        labels = read_query_labels(query, shard, picked, loss)
+    for shard, ids_of_shard in find_labels(query, ids):
+        labels = read_query_labels(query, shard, ids_of_shard, loss)
         ihvps = solver.invert("gauss_newton", labels.gradients, 0.1)
         tables.append(passes.explain(labels, ihvps, top, listed))
     return pa.concat_tables(tables)
@@ -76,33 +77,34 @@ def test_the_mean_over_the_query_set_is_the_score(run, loss):
 
 def test_tops_and_neighbours_are_those_of_all_labels_however_shards_are_cut(run):
     everyone = frozenset(score_run(run, CONFIG, ["query"])[0]["pair_id"].to_pylist())
-    ids = [i for _, own in find_labels(SketchSet(run, "query"), []) for i in own][:9:4]
+    shards = find_labels(SketchSet(run, "query"), [])
+    ids = [pair_id for _, ids_of_shard in shards for pair_id in ids_of_shard][:9:4]
     table = explained(run, ids, 3, everyone)
-    assert explained(run, ids, 3, everyone, cut=3).equals(table)
+    assert explained(run, ids, 3, everyone, shards_per_task=3).equals(table)
     rows = table.to_pandas()
     for query in ids:
-        own = rows[rows.query_pair_id == query]
-        every = own[own.role == "listed"]
+        drivers = rows[rows.query_pair_id == query]
+        listed = drivers[drivers.role == "listed"]
         for role, value, ascending in (
             ("harmful", "influence", False),
             ("helpful", "influence", True),
             ("nearest", "cosine", False),
         ):
-            found = own[own.role == role]
-            wanted = every.sort_values(value, ascending=ascending)[:3]
-            np.testing.assert_allclose(found[value], wanted[value])
-            assert found["rank"].tolist() == [1, 2, 3]
+            top = drivers[drivers.role == role]
+            expected = listed.sort_values(value, ascending=ascending)[:3]
+            np.testing.assert_allclose(top[value], expected[value])
+            assert top["rank"].tolist() == [1, 2, 3]
 
 
 def test_cosines_are_those_of_the_loss_gradients(run):
     query, train = SketchSet(run, "query"), SketchSet(run, "train")
     (shard, ids), *_ = find_labels(query, [])
-    asked = read_query_labels(query, shard, ids[:2], "bradley_terry")
+    query_labels = read_query_labels(query, shard, ids[:2], "bradley_terry")
     labels = train.labels(train.plan()[1])
     payload, _ = train.payload(train.plan()[1])
     grads = labels.weights[:, None] * torch.from_numpy(payload)[labels.rows].double()
     exact = torch.nn.functional.cosine_similarity(
-        grads[:, None], asked.gradients.T[None], dim=2
+        grads[:, None], query_labels.gradients.T[None], dim=2
     )
     everyone = frozenset(labels.table["pair_id"].to_pylist())
     rows = explained(run, ids[:2], 1, everyone).to_pandas()

@@ -1,4 +1,4 @@
-"""Pairs that no audit should stumble over."""
+"""Comparisons without a finite, non-zero gradient: recorded, and never in a sum."""
 
 import numpy as np
 import pytest
@@ -30,10 +30,7 @@ def set_to_zero(recipe, pair_id):
         for label in pairs.labels(shard, ["pair_id", "row"]).to_pylist():
             if label["pair_id"] != pair_id:
                 continue
-            payload, row = (
-                store.read_payload(folder, shard.name)[0].copy(),
-                label["row"],
-            )
+            payload, row = store.read_payload(folder, shard.name)[0], label["row"]
             rows = store.read_rows(store.read_record(folder, shard.name))
             payload = payload.copy()
             for values in (payload, rows.margin, rows.sq_norms, rows.scale):
@@ -91,11 +88,11 @@ def test_poisoned_pairs_are_recorded_and_the_others_keep_their_bits(tmp_path):
     tables = score_table.score_shards(train, shards(recipe), columns())
     for shard, table in zip(shards(recipe), tables, strict=True):
         influence.partials.write_table(f"{shard.name}.parquet", table)
-    parts = [f"{name}.parquet" for name in names(recipe)]
-    assert influence.assemble(parts, ["x"])[0] == len(usable) + 2
+    files = [f"{name}.parquet" for name in names(recipe)]
+    assert influence.assemble(files, ["x"])[0] == len(usable) + 2
     table = influence.table.to_pylist()
-    found = {row["pair_id"]: row for row in table}
-    bad, zero = found["bad"], found["zero"]
+    rows_by_id = {row["pair_id"]: row for row in table}
+    bad, zero = rows_by_id["bad"], rows_by_id["zero"]
     assert {bad[n] for n in ("margin", "loss", "influence_x", "rank_x")} == {None}
     assert (bad["status"], zero["status"]) == ("not_finite", "zero_gradient")
     assert zero["influence_x"] == 0

@@ -1,4 +1,4 @@
-"""What is retrained, and what comes of it."""
+"""Trials of retraining, and how their results are compared with predictions."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,7 +7,7 @@ from scipy.stats import spearmanr, t
 
 from inflib.config.score import VerifyConfig
 from inflib.numerics.uncertainty import t_interval
-from inflib.scores.retraining import ALL, Trial, compare, plan_trials
+from inflib.scores.retraining import ALL, Trial, effects_of_trials, plan_trials
 
 SCORES = [0.5, -1.0, None, 3.0, 0.0, 2.0, -2.0, 0.1, 0.2, 0.3, -0.4]
 TABLE = pa.table(
@@ -16,10 +16,10 @@ TABLE = pa.table(
 
 
 def by_kind(trials):
-    found: dict[str, list[Trial]] = {}
+    kinds: dict[str, list[Trial]] = {}
     for trial in trials:
-        found.setdefault(trial.kind, []).append(trial)
-    return found
+        kinds.setdefault(trial.kind, []).append(trial)
+    return kinds
 
 
 def test_trials_act_on_the_most_harmful_and_on_as_many_random_labels():
@@ -47,12 +47,12 @@ def test_changes_are_paired_by_seed_and_rank_correlations_plain():
     config = VerifyConfig(share=0.2, seeds=3, groups=4, subsets=0)
     trials = plan_trials(config, TABLE, "x")
     rng = np.random.default_rng(0)
-    found = {
+    measured = {
         trial.name: {"loss": rng.uniform(), "accuracy": rng.uniform()}
         for trial in trials
     }
     predicted = {trial.name: rng.normal() for trial in trials}
-    result = compare(trials, found, predicted)
+    result = effects_of_trials(trials, measured, predicted)
     arms = {row["arm"]: row for row in result["arms"]}
     assert list(arms) == [ALL] + [
         f"{action} {which}"
@@ -61,24 +61,25 @@ def test_changes_are_paired_by_seed_and_rank_correlations_plain():
     ]
     named = {(trial.kind, trial.number): trial.name for trial in trials}
     changes = [
-        found[named["flip harmful", i]]["accuracy"] - found[named[ALL, i]]["accuracy"]
+        measured[named["flip harmful", i]]["accuracy"]
+        - measured[named[ALL, i]]["accuracy"]
         for i in range(3)
     ]
     change = arms["flip harmful"]["change_of_accuracy"]
     assert change == t_interval(changes)
     assert change["mean"] == pytest.approx(np.mean(changes))
     assert arms[ALL]["change_of_loss"]["mean"] == 0
-    group = result["leave_group_out"]
-    losses = [found[named["group", i]]["loss"] for i in range(4)]
+    agreement = result["leave_group_out"]
+    losses = [measured[named["group", i]]["loss"] for i in range(4)]
     expected = [predicted[named["group", i]] for i in range(4)]
-    assert group["spearman"] == pytest.approx(spearmanr(expected, losses).statistic)
+    assert agreement["spearman"] == pytest.approx(spearmanr(expected, losses).statistic)
     assert result["lds"] is None
 
 
-def test_an_interval_is_students():
+def test_the_interval_over_seeds_is_students_t():
     values = [0.3, 0.5, 0.9, 0.4]
-    found = t_interval(values)
-    away = t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
-    assert found["low"] == pytest.approx(np.mean(values) - away)
-    assert found["high"] == pytest.approx(np.mean(values) + away)
+    interval = t_interval(values)
+    half_width = t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
+    assert interval["low"] == pytest.approx(np.mean(values) - half_width)
+    assert interval["high"] == pytest.approx(np.mean(values) + half_width)
     assert t_interval([0.3]) == {"mean": 0.3, "low": None, "high": None}

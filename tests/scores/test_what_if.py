@@ -51,25 +51,27 @@ def test_scores_with_edits_are_those_of_a_store_with_such_labels(tmp_path):
         ids[3]: Edit("flip", 1.0),
         ids[9]: Edit("reweight", 2.0),
     }
-    made, start = [], 0
-    for part in TRAIN:
-        assert part.rows is not None
+    edited, start = [], 0
+    for shard in TRAIN:
+        assert shard.rows is not None
         rows, signs = [], []
-        for i, (row, sign) in enumerate(zip(part.rows, part.signs, strict=True)):
+        for i, (row, sign) in enumerate(zip(shard.rows, shard.signs, strict=True)):
             edit = edits.get(ids[start + i], Edit("reweight", 1.0))
             rows += [row] * int(edit.weight)
             signs += [sign * edit.sign] * int(edit.weight)
-        start += len(part.rows)
-        made.append(Generated(part.sketches, part.margins, part.sq_norms, signs, rows))
-    asked = score_config(*KINDS, damping=(1e-2,))
-    expected, _ = scored(build_store(tmp_path / "edited", made), asked)
-    found, _ = scored(plain, asked, edits=edits)
-    assert len(found) == len(before) and len(expected) == len(before)
-    found.insert(10, found[9])  # the label that counts twice is two rows there
+        start += len(shard.rows)
+        edited.append(
+            Generated(shard.sketches, shard.margins, shard.sq_norms, signs, rows)
+        )
+    config = score_config(*KINDS, damping=(1e-2,))
+    expected, _ = scored(build_store(tmp_path / "edited", edited), config)
+    after, _ = scored(plain, config, edits=edits)
+    assert len(after) == len(before) and len(expected) == len(before)
+    after.insert(10, after[9])  # the label that counts twice is two rows there
     for kind in KINDS:
         name = f"influence_{kind}_q"
         np.testing.assert_allclose(
-            column(found[1:], name), column(expected, name), rtol=1e-5, atol=1e-9
+            column(after[1:], name), column(expected, name), rtol=1e-5, atol=1e-9
         )
 
 
@@ -81,6 +83,6 @@ def test_a_flipped_label_has_its_new_sign_and_margin(tmp_path):
     assert after[0]["sign"] == -before[0]["sign"]
     assert after[0]["margin"] == -before[0]["margin"]
     assert after[0]["length_difference"] == -before[0]["length_difference"] != 0
-    moved = after[0]["influence_identity_q"] - before[0]["influence_identity_q"]
-    assert moved == pytest.approx(before[0]["flip_effect_identity_q"])
+    change = after[0]["influence_identity_q"] - before[0]["influence_identity_q"]
+    assert change == pytest.approx(before[0]["flip_effect_identity_q"])
     assert after[1:] == before[1:]

@@ -1,4 +1,4 @@
-"""Sketches of another make are refused, by name."""
+"""A store of sketches refuses other settings and other models, naming what differs."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.support.prepared_run import ROWS, build_run
         ("model", "dtype", "bfloat16"),
     ],
 )
-def test_sketches_of_another_setting_are_refused(tmp_path, stage, field, value):
+def test_sketches_made_with_another_setting_are_refused(tmp_path, stage, field, value):
     recipe = build_run(tmp_path, ROWS[:5])
     changed = recipe.model_dump(mode="json")
     changed[stage][field] = value
@@ -31,15 +31,15 @@ def test_sketches_of_another_setting_are_refused(tmp_path, stage, field, value):
 
 
 @pytest.mark.parametrize("field", ["adapter", "base", "tokenizer"])
-def test_sketches_of_another_model_are_refused(tmp_path, field):
+def test_sketches_made_with_another_model_are_refused(tmp_path, field):
     recipe = build_run(tmp_path, ROWS[:5])
     if field == "tokenizer":
         build_tokenizer("</s>").save_pretrained(recipe.model.base)
     else:
-        folder = Path(recipe.model.adapter or "") if field == "adapter" else None
-        path = (folder or Path(recipe.model.base)).glob("*.safetensors")
-        for file in path:
-            weights = {name: 2 * w for name, w in load_file(file).items()}
-            save_file(weights, file, metadata={"format": "pt"})
+        assert recipe.model.adapter is not None
+        folder = recipe.model.adapter if field == "adapter" else recipe.model.base
+        (file,) = Path(folder).glob("*.safetensors")
+        doubled = {name: 2 * weight for name, weight in load_file(file).items()}
+        save_file(doubled, file, metadata={"format": "pt"})
     with pytest.raises(ValueError, match=rf"was made with {field}_sha256"):
         bind_sketches(recipe)

@@ -1,5 +1,7 @@
 """Hook gradients against float64 autograd of the plain two-forward margin."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -51,8 +53,8 @@ def by_autograd(model, units):
     ]
     values, rows = [], []
     for unit in units:
-        found = [reward(model, ids) for ids in unit.sequences]
-        value = found[0] - found[1] if len(found) == 2 else found[0]
+        rewards = [reward(model, ids) for ids in unit.sequences]
+        value = rewards[0] - rewards[1] if len(rewards) == 2 else rewards[0]
         grads = torch.autograd.grad(value, parameters)
         values.append(value.detach())
         rows.append(torch.cat([g.flatten() for g in grads]))
@@ -60,15 +62,16 @@ def by_autograd(model, units):
 
 
 def by_hooks(model, units, flat=False, pad_id=PAD):
+    """(values, gradients) by UnitGradients, all units in one batch."""
     gradients = UnitGradients(model)
-    found = {}
+    block_grads = {}
 
     def consume(block, grads):
-        assert block not in found
-        found[block] = grads
+        assert block not in block_grads
+        block_grads[block] = grads
 
     values = gradients(pack(units, flat, pad_id), consume)
-    return values, torch.cat([found[name] for name in gradients.blocks], dim=1)
+    return values, torch.cat([block_grads[name] for name in gradients.blocks], dim=1)
 
 
 @pytest.mark.parametrize(("family", "flat", "attention"), KERNELS)
@@ -80,48 +83,51 @@ def test_hooks_equal_autograd_of_plain_forwards(family, flat, attention, monkeyp
     model = model_in_float64(family, pad_id=511)
     model.get_base_model().set_attn_implementation(attention)
     expected = by_autograd(model, RAGGED)
-    found = by_hooks(model, RAGGED, flat)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-    assert found[1].shape[1] == sum(
-        p.numel()
-        for n, p in model.named_parameters()
-        if "lora_" in n or "modules_to_save" in n
+    margins, grads = by_hooks(model, RAGGED, flat)
+    torch.testing.assert_close((margins, grads), expected, rtol=1e-9, atol=1e-12)
+    assert grads.shape[1] == sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if "lora_" in name or "modules_to_save" in name
     )
 
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_float32_is_within_rounding(flat):
     model = with_lora(build_model("llama", pad_id=511))
-    margins, grads = by_autograd(model, RAGGED)
-    found_margins, found = by_hooks(model, RAGGED, flat)
-    torch.testing.assert_close(found_margins, margins, rtol=1e-5, atol=1e-5)
-    error = (found - grads).norm(dim=1) / grads.norm(dim=1)
+    expected_margins, expected = by_autograd(model, RAGGED)
+    margins, grads = by_hooks(model, RAGGED, flat)
+    torch.testing.assert_close(margins, expected_margins, rtol=1e-5, atol=1e-5)
+    error = (grads - expected).norm(dim=1) / expected.norm(dim=1)
     assert error.max() < 1e-5
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_single_responses_are_units_too(flat):
+def test_gradients_of_two_responses_differ_by_that_of_their_comparison(flat):
     model = model_in_float64("llama", pad_id=511)
     responses = [Unit([], (ids,)) for unit in RAGGED for ids in unit.sequences]
     expected = by_autograd(model, responses)
-    found = by_hooks(model, responses, flat)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    rewards, grads = by_hooks(model, responses, flat)
+    torch.testing.assert_close((rewards, grads), expected, rtol=1e-9, atol=1e-12)
     model = model_in_float64("llama", pad_id=511)
-    rewards, grads = found
-    pairs = by_hooks(model, RAGGED, flat)
+    comparisons = by_hooks(model, RAGGED, flat)
     differences = (rewards[0::2] - rewards[1::2], grads[0::2] - grads[1::2])
-    torch.testing.assert_close(differences, pairs, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(differences, comparisons, rtol=1e-9, atol=1e-12)
 
 
-def test_one_padded_product_equals_many_small_ones():
+def test_both_kernels_equal_one_product_per_unit():
     bounds = [0, 3, 4, 9]
-    inputs, grads = torch.randn(9, 5).double(), torch.randn(9, 2).double()
-    expected = weight_grads(inputs, grads, bounds)
-    torch.testing.assert_close(padded(inputs, grads, bounds), expected)
-    for unit, (start, stop) in enumerate([(0, 3), (3, 4), (4, 9)]):
-        torch.testing.assert_close(
-            expected[unit], grads[start:stop].T @ inputs[start:stop]
-        )
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(9, 5, generator=generator, dtype=torch.float64)
+    output_grads = torch.randn(9, 2, generator=generator, dtype=torch.float64)
+    expected = torch.stack(
+        [
+            output_grads[start:stop].T @ inputs[start:stop]
+            for start, stop in itertools.pairwise(bounds)
+        ]
+    )
+    for kernel in (weight_grads, padded):
+        torch.testing.assert_close(kernel(inputs, output_grads, bounds), expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -145,7 +151,7 @@ def test_batch_size_changes_rounding_only(family, flat):
         torch.testing.assert_close(together[i], alone[0], rtol=1e-9, atol=1e-12)
 
 
-def test_the_score_head_is_part_of_theta():
+def test_the_score_head_is_one_of_the_blocks():
     sizes = block_sizes(model_in_float64("llama"))
     assert sizes["base_model.model.score.modules_to_save.default"] == 24
     sizes = block_sizes(model_in_float64("bert"))
@@ -156,7 +162,7 @@ def test_swapping_the_responses_changes_the_sign_alone():
     model = model_in_float64("llama")
     margins, grads = by_hooks(model, RAGGED)
     model = model_in_float64("llama")
-    swapped = by_hooks(model, [Unit(u.prefix, u.tails[::-1]) for u in RAGGED])
+    swapped = by_hooks(model, [Unit(unit.prefix, unit.tails[::-1]) for unit in RAGGED])
     torch.testing.assert_close(swapped, (-margins, -grads))
 
 
@@ -169,4 +175,4 @@ def test_hooks_are_gone_afterwards_even_after_an_error():
 
     with pytest.raises(RuntimeError, match="no"):
         gradients(pack(RAGGED, True, PAD), refuse)
-    assert not any(m._forward_hooks for m in model.modules())
+    assert not any(module._forward_hooks for module in model.modules())

@@ -1,4 +1,4 @@
-"""Sketching and scoring of a small run, in this process: batches, groups, bad pairs."""
+"""Sketching a small run in this process: batches, units, norms, required margins."""
 
 import json
 import shutil
@@ -35,16 +35,16 @@ from tests.support.prepared_run import (
 
 
 def test_token_budget_changes_rounding_only(tmp_path):
-    one = sketched(build_run(tmp_path / "one", ROWS, token_budget=1))
-    many = sketched(build_run(tmp_path / "many", ROWS, token_budget=100_000))
-    assert one.keys() == many.keys() == {row["pair_id"] for row in ROWS}
-    for pair_id, (margin, square, status, sketch) in one.items():
-        assert many[pair_id][0] == pytest.approx(margin, rel=1e-5, abs=1e-6)
-        assert many[pair_id][1] == pytest.approx(square, rel=1e-5)
-        assert many[pair_id][2] == status == "ok"
+    by_unit = sketched(build_run(tmp_path / "by_unit", ROWS, token_budget=1))
+    together = sketched(build_run(tmp_path / "together", ROWS, token_budget=100_000))
+    assert by_unit.keys() == together.keys() == {row["pair_id"] for row in ROWS}
+    for pair_id, (margin, square, status, sketch) in by_unit.items():
+        assert together[pair_id][0] == pytest.approx(margin, rel=1e-5, abs=1e-6)
+        assert together[pair_id][1] == pytest.approx(square, rel=1e-5)
+        assert together[pair_id][2] == status == "ok"
         largest = float(sketch.abs().max())
         torch.testing.assert_close(
-            many[pair_id][3], sketch, rtol=0, atol=1e-3 * largest
+            together[pair_id][3], sketch, rtol=0, atol=1e-3 * largest
         )
 
 
@@ -55,7 +55,7 @@ def test_two_threads_change_no_bit(tmp_path):
     shutil.rmtree(Path(recipe.run) / "sketches" / "train")
     sketcher = ShardSketcher(recipe)
     with ThreadPoolExecutor(2) as threads:
-        receipts = list(threads.map(lambda s: sketcher("train", s), names(recipe)))
+        receipts = list(threads.map(partial(sketcher, "train"), names(recipe)))
     assert payloads(recipe) == expected
     assert [receipt.shard for receipt in receipts] == names(recipe)
 
@@ -63,9 +63,9 @@ def test_two_threads_change_no_bit(tmp_path):
 def test_the_first_worker_decides_the_budget_for_all(tmp_path):
     recipe = build_run(tmp_path, ROWS)
     first = ShardSketcher(recipe)("train", names(recipe)[0])
-    place = Path(recipe.run) / "sketches" / "token_budget.json"
-    assert first.token_budget == json.loads(place.read_text()) == CPU_BUDGET
-    place.write_text("64")
+    path = Path(recipe.run) / "sketches" / "token_budget.json"
+    assert first.token_budget == json.loads(path.read_text()) == CPU_BUDGET
+    path.write_text("64")
     assert ShardSketcher(recipe)("train", names(recipe)[1]).token_budget == 64
 
 
@@ -84,17 +84,19 @@ def test_receipts_count_prompts_that_were_not_shared(tmp_path, family, unshared)
 
 def test_responses_give_what_comparisons_give(tmp_path):
     rows = [row | {"prompt": "One question? "} for row in ROWS]
-    by_pair = sketched(build_run(tmp_path / "c", rows, unit="comparison"))
+    by_comparison = sketched(build_run(tmp_path / "c", rows, unit="comparison"))
     recipe = build_run(tmp_path / "r", rows)  # 4 responses make 12 comparisons
-    found = sketched(recipe)
+    by_response = sketched(recipe)
     manifest = (Folder(recipe.run) / "sketches").read_json("manifest.json")
     assert manifest["units"] == {"train": "response", "q": "response"}
-    for pair_id, (margin, square, status, sketch) in by_pair.items():
-        assert found[pair_id][0] == pytest.approx(margin, rel=1e-4, abs=1e-6)
-        assert found[pair_id][1] == pytest.approx(square, rel=1e-4)
-        assert found[pair_id][2] == status
-        scale = float(sketch.abs().max())
-        torch.testing.assert_close(found[pair_id][3], sketch, rtol=0, atol=2e-3 * scale)
+    for pair_id, (margin, square, status, sketch) in by_comparison.items():
+        assert by_response[pair_id][0] == pytest.approx(margin, rel=1e-4, abs=1e-6)
+        assert by_response[pair_id][1] == pytest.approx(square, rel=1e-4)
+        assert by_response[pair_id][2] == status
+        largest = float(sketch.abs().max())
+        torch.testing.assert_close(
+            by_response[pair_id][3], sketch, rtol=0, atol=2e-3 * largest
+        )
 
 
 def test_the_stored_norm_is_of_the_gradient_not_of_its_sketch(tmp_path):
@@ -114,19 +116,20 @@ def test_a_margin_column_enters_loss_weights_and_flips(tmp_path):
     recipe = build_run(tmp_path, rows, margin_column="margin")
     sketched(recipe)
     train = SketchSet(Folder(recipe.run), "train")
-    required = {r["pair_id"]: r["margin"] for r in rows}
+    required = {row["pair_id"]: row["margin"] for row in rows}
     plan = shards(recipe)
     tables = score_table.score_shards(train, plan, columns())
     for shard, table in zip(plan, tables, strict=True):
         squares = train.labels(shard).sq_norms.sum(1)
         for label, norm in zip(table.to_pylist(), squares.sqrt().tolist(), strict=True):
             excess = label["margin"] - required[label["pair_id"]]
-            flipped = -label["margin"] - required[label["pair_id"]]
-            weight, other = 1 / (1 + np.exp(excess)), 1 / (1 + np.exp(flipped))
+            flipped_excess = -label["margin"] - required[label["pair_id"]]
+            weight = 1 / (1 + np.exp(excess))
+            flipped_weight = 1 / (1 + np.exp(flipped_excess))
             assert label["loss"] == pytest.approx(np.log1p(np.exp(-excess)))
             assert label["gradient_norm"] == pytest.approx(weight * norm)
             ratio = label["flip_effect_x"] / label["influence_x"]
-            assert ratio == pytest.approx(-1 - other / weight)
+            assert ratio == pytest.approx(-1 - flipped_weight / weight)
 
 
 def test_trl_gets_the_margin_column(tmp_path):
@@ -148,25 +151,27 @@ def test_a_row_without_the_margin_is_reported(tmp_path):
     rows = [{**row, **margin} for row, margin in zip(ROWS, margins, strict=False)]
     path = str(write_jsonl(tmp_path / "rows.jsonl", rows))
     recipe = build_run(tmp_path, rows[:1], margin_column="margin")
-    found = pa.concat_tables(read_file("train", path, "train", recipe)).to_pylist()
-    problems = {row["file_row"]: row["problem"] for row in found}
+    tables = read_file("train", path, "train", recipe)
+    problems = {
+        row["file_row"]: row["problem"] for row in pa.concat_tables(tables).to_pylist()
+    }
     assert problems.pop(1) is None
     assert set(problems) == {2, 3, 4}
     assert set(problems.values()) == {"no number in prepare.margin_column 'margin'"}
 
 
-def test_shard_groups_change_rounding_only(tmp_path):
+def test_sums_of_single_shards_add_up_to_the_sums_of_all(tmp_path):
     recipe = build_run(tmp_path, ROWS)
     sketched(recipe)
     train, plan = SketchSet(Folder(recipe.run), "train"), shards(recipe)
     whole = sums.query_sums(train, plan, 3, "margin")
-    parts = [sums.query_sums(train, [shard], 3, "margin") for shard in plan]
-    close(reduce(add, parts).vectors, whole.vectors)
+    by_shard = [sums.query_sums(train, [shard], 3, "margin") for shard in plan]
+    close(reduce(add, by_shard).vectors, whole.vectors)
     assert whole.counts.sum() == len(ROWS)
     kinds: list[Curvature] = ["datainf", "gauss_newton", "empirical_fisher"]
     for kind in kinds:
         products = partial(
             sums.curvature_products, kind=kind, vectors=whole.vectors, lambdas=[0.1]
         )
-        part_sums = [products(train, [shard]) for shard in plan]
-        close(reduce(add, part_sums), products(train, plan))
+        product_sums = [products(train, [shard]) for shard in plan]
+        close(reduce(add, product_sums), products(train, plan))

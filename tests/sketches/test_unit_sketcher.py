@@ -1,28 +1,33 @@
-"""Batches within memory, and which units share their prefix."""
+"""Batches within memory, and which units have their prefix computed once."""
 
-import itertools
 import random
 
 import pytest
 import torch
 
-from inflib.model.packing import Unit
+from inflib.model.packing import Unit, plan_batches
 from inflib.sketches.unit_sketcher import CPU_BUDGET, UnitSketcher
 from inflib.telemetry import LOGGER
 from tests.support.models import build_model, with_lora
 
-RANDOM = random.Random(0)
-UNITS = [
-    Unit(
-        [RANDOM.randrange(4, 500) for _ in range(p)],
-        tuple([RANDOM.randrange(4, 500) for _ in range(n)] for n in (p + 1, 5)),
-    )
-    for p in range(1, 40)
-]
+
+def random_units(seed):
+    """39 comparisons of random tokens, prefixes of 1 to 39 tokens."""
+    rng = random.Random(seed)
+
+    def tokens(count):
+        return [rng.randrange(4, 500) for _ in range(count)]
+
+    return [
+        Unit(tokens(length), (tokens(length + 1), tokens(5))) for length in range(1, 40)
+    ]
+
+
+UNITS = random_units(seed=0)
 
 
 def sketcher(family="llama", limit=None):
-    """With a limit, batches of more tokens run out of memory."""
+    """A sketcher; with a limit, batches of more tokens run out of memory."""
     model = with_lora(build_model(family))
     if limit is not None:
 
@@ -38,14 +43,16 @@ def sketcher(family="llama", limit=None):
 def test_out_of_memory_halves_the_budget_and_loses_nothing(family, caplog, monkeypatch):
     monkeypatch.setattr(LOGGER, "propagate", True)
     expected = sketcher(family)(UNITS[::3], 4000)
-    found = sketcher(family, limit=200)(UNITS[::3], 4000)
+    limited = sketcher(family, limit=200)(UNITS[::3], 4000)
     assert expected.token_budget == 4000
-    assert found.token_budget <= 200
-    torch.testing.assert_close(found.values, expected.values, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found.squares(), expected.squares(), rtol=1e-4, atol=0.0)
-    scale = float(expected.sketches.abs().max())
+    assert limited.token_budget <= 200
+    torch.testing.assert_close(limited.values, expected.values, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
-        found.sketches, expected.sketches, rtol=0.0, atol=1e-5 * scale
+        limited.squares(), expected.squares(), rtol=1e-4, atol=0.0
+    )
+    largest = float(expected.sketches.abs().max())
+    torch.testing.assert_close(
+        limited.sketches, expected.sketches, rtol=0.0, atol=1e-5 * largest
     )
     assert "out of memory at" in caplog.text
 
@@ -71,38 +78,36 @@ def test_the_budget_on_a_cpu_is_fixed():
 @pytest.mark.parametrize(
     ("family", "shared"), [("llama", 39), ("mistral", 31), ("bert", 0)]
 )
-def test_windows_and_encoders_fall_back(family, shared):
-    """A sliding window of 64 cannot tell apart what a longer flat row hides."""
-    one = sketcher(family)
-    flat = [one.is_flat(unit) for unit in UNITS]
-    assert sum(flat) == shared
-    assert [u.longest for u, f in zip(UNITS, flat, strict=True) if not f] == [
-        u.longest for u in UNITS[shared:]
-    ]
+def test_units_longer_than_a_window_and_those_of_encoders_are_padded(family, shared):
+    """A window of 64 tokens holds sequences with prefixes of up to 31: 31 + 32."""
+    unit_sketcher = sketcher(family)
+    flat = [unit_sketcher.is_flat(unit) for unit in UNITS]
+    assert flat == [True] * shared + [False] * (len(UNITS) - shared)
 
 
-def test_both_forms_give_the_same_in_one_shard():
+def test_units_of_flat_and_of_padded_batches_keep_their_order():
     """Mistral's window splits a shard into flat and padded batches."""
-    found = sketcher("mistral")(UNITS, 300)
-    alone = [sketcher("mistral")([unit], 300) for unit in UNITS[::7]]
-    for unit, single in zip(itertools.count(0, 7), alone, strict=False):
+    together = sketcher("mistral")(UNITS, 300)
+    for index in range(0, len(UNITS), 7):
+        single = sketcher("mistral")([UNITS[index]], 300)
         torch.testing.assert_close(
-            found.values[unit], single.values[0], rtol=1e-4, atol=1e-5
+            together.values[index], single.values[0], rtol=1e-4, atol=1e-5
         )
 
 
 @pytest.mark.parametrize("family", ["llama", "bert"])
-def test_a_shared_prefix_is_computed_once_and_nothing_is_padded(family):
-    one, tokens = sketcher(family), []
-    one.gradients.model.get_input_embeddings().register_forward_pre_hook(
-        lambda module, args: tokens.append(args[0].numel())
+def test_a_decoder_computes_prefixes_once_unpadded_an_encoder_pads_rows(family):
+    unit_sketcher, batch_tokens = sketcher(family), []
+    unit_sketcher.gradients.model.get_input_embeddings().register_forward_pre_hook(
+        lambda module, args: batch_tokens.append(args[0].numel())
     )
     units = UNITS[::3]
-    one(units, 300)
-    shared = sum(unit.num_tokens for unit in units)
-    whole = sum(len(ids) for unit in units for ids in unit.sequences)
+    unit_sketcher(units, 300)
     if family == "llama":
-        assert sum(tokens) == shared
-    else:
-        assert sum(tokens) > whole
-    assert max(tokens) <= 300
+        assert sum(batch_tokens) == sum(unit.num_tokens for unit in units)
+    else:  # rows as long as the longest of their batch
+        batches = plan_batches(units, 300, flat=False)
+        assert batch_tokens == [
+            2 * len(batch) * max(unit.longest for unit in batch) for batch in batches
+        ]
+    assert max(batch_tokens) <= 300

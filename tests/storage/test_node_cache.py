@@ -11,7 +11,8 @@ import pytest
 from inflib.storage import node_cache
 
 
-def found(name):
+def kept(name):
+    """Contents of the copy of this name; None without one."""
     copy = node_cache.find(name)
     return None if copy is None else copy[:]
 
@@ -23,14 +24,14 @@ def disk(tmp_path, monkeypatch):
 
 
 def test_what_is_kept_is_found_until_it_was_not_used_for_a_day(disk):
-    assert found("a") is None
+    assert kept("a") is None
     node_cache.keep("a", b"one")
     node_cache.keep("b", bytearray(b"two"))
-    assert found("a") == b"one"
+    assert kept("a") == b"one"
     (folder,) = disk.iterdir()
     for name in "ab":
         os.utime(folder / name, (0, time.time() - 25 * 3600))
-    assert found("b") == b"two"  # used just now
+    assert kept("b") == b"two"  # used just now
     node_cache.keep("c", b"three")
     assert {path.name for path in folder.iterdir()} == {"b", "c"}
 
@@ -39,17 +40,17 @@ def test_a_fifth_of_the_disk_stays_free(monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1000, 790, 210))
     node_cache.keep("a", bytes(11))
-    assert found("a") is None
+    assert kept("a") is None
     node_cache.keep("a", bytes(10))
-    assert found("a") == bytes(10)
+    assert kept("a") == bytes(10)
 
 
 def test_without_a_disk_nothing_is_kept(disk, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(disk / "missing"))
     node_cache.keep("a", b"one")
-    assert found("a") is None
+    assert kept("a") is None
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
     (disk / "elsewhere").mkdir()
     (disk / f"inflib-payloads-{os.getuid()}").symlink_to(disk / "elsewhere")
     node_cache.keep("a", b"one")
-    assert found("a") is None and not any((disk / "elsewhere").iterdir())
+    assert kept("a") is None and not any((disk / "elsewhere").iterdir())

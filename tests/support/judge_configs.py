@@ -1,26 +1,29 @@
-"""Configurations of judges, and a comparison to judge."""
+"""Configurations of judges, and comparisons for them to judge."""
 
 import pyarrow as pa
 
 from inflib.config.judge import JudgeConfig
 from inflib.data.pairs import Pair
 from inflib.data.pairs_folder import COMPARISONS, LABELS, PairsFolder
-from inflib.judging.questions import SYCOPHANCY, Questions
+from inflib.judging.questions import SYCOPHANCY, Questionnaire
 from inflib.storage.folder import Folder
 
 ENDPOINT = {"base_url": "http://localhost:8000/v1", "model": "some/model"}
 
 
 def judge_settings(**fields):
+    """A JudgeConfig of an endpoint that nobody asks."""
     return JudgeConfig.model_validate(ENDPOINT | fields)
 
 
 def rating(**fields):
-    return Questions(judge_settings(**fields), SYCOPHANCY, ())
+    """Questionnaire of a judge that rates by the rubric for sycophancy."""
+    return Questionnaire(judge_settings(**fields), SYCOPHANCY, ())
 
 
 def choosing(**fields):
-    return Questions(judge_settings(task="compare", **fields), "", ())
+    """Questionnaire of a judge that compares, without examples."""
+    return Questionnaire(judge_settings(task="compare", **fields), "", ())
 
 
 COMPARISON = {
@@ -31,16 +34,19 @@ COMPARISON = {
 
 
 def pair(number: int, good: bool) -> Pair:
+    """A pair for a number; good: the response that ends in "good" is the chosen one."""
     texts = f"answer {number} is good", f"answer {number} is bad"
     chosen, rejected = texts if good else texts[::-1]
     return Pair("f", 1, None, f"prompt {number}", chosen, rejected, False, {})
 
 
 def write_judged_set(run: Folder, pairs: str, numbers: range) -> None:
+    """Write a pair set in two shards: a comparison for each number, with three labels,
+    two of which choose the response that ends in "good"."""
     folder = PairsFolder(run / "pairs" / pairs)
-    found = sorted((pair(n, True) for n in numbers), key=lambda p: p.comparison_id)
+    good = sorted((pair(n, True) for n in numbers), key=lambda p: p.comparison_id)
     shards = []
-    for name, part in (("00000", found[:4]), ("00001", found[4:])):
+    for name, shard_pairs in (("00000", good[:4]), ("00001", good[4:])):
         rows = [
             {
                 "prefix": [1],
@@ -51,11 +57,11 @@ def write_judged_set(run: Folder, pairs: str, numbers: range) -> None:
                 "response_a": p.responses[0],
                 "response_b": p.responses[1],
             }
-            for p in part
+            for p in shard_pairs
         ]
         labels = [
             {"comparison_id": p.comparison_id, "sign": p.sign * right}
-            for p in part
+            for p in shard_pairs
             for right in (1, -1, 1)
         ]
         tables = (

@@ -12,30 +12,30 @@ from typing import Any
 
 @dataclass
 class Reply:
-    """What the endpoint does with a request."""
+    """What the endpoint answers to a request, and how."""
 
     text: str = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     hang: float = 0.0
-    """Seconds of silence first."""
+    """Seconds before it answers."""
 
     code: str = ""
     """Code of the error that a status other than 200 is sent with."""
 
     body: str | None = None
-    """Sent as it is, instead of a chat completion."""
+    """Sent as it is in place of a chat completion."""
 
 
 TOKENS_IN, TOKENS_OUT = 100, 7
-"""That every answer is said to have taken."""
+"""Tokens that the endpoint reports for every answer."""
 
 Script = Callable[[str, int], Reply]
-"""(question, how often it was asked before) -> what to do."""
+"""(question, how often it was asked before) -> reply."""
 
 
 class JudgeServer:
-    """An endpoint with what it was asked."""
+    """An endpoint that replies by a script and records the requests."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -43,7 +43,7 @@ class JudgeServer:
         self.keys: list[str | None] = []
         self.times: list[float] = []
         self.answered = 0
-        """Requests that got an answer that is paid for."""
+        """Requests that got a chat completion: those that are paid for."""
 
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"endpoint": self})
@@ -52,9 +52,11 @@ class JudgeServer:
 
     @property
     def questions(self) -> list[str]:
+        """The questions asked so far, in order."""
         return [body["messages"][0]["content"] for body in self.bodies]
 
     def reply(self, body: dict[str, Any], key: str | None) -> Reply:
+        """Record a request; returns the script's reply."""
         with self._lock:
             question = body["messages"][0]["content"]
             before = self.questions.count(question)
@@ -69,6 +71,7 @@ class JudgeServer:
 
     @contextmanager
     def serving(self) -> Iterator["JudgeServer"]:
+        """Serve until the block ends."""
         thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
         thread.start()
         try:

@@ -21,11 +21,7 @@ from transformers import (
 from inflib.data.synthetic.topics import QUESTIONS, SENTENCES
 
 FAMILIES = ("llama", "qwen", "bert")
-
-
 DECODERS = ("llama", "qwen", "qwen3", "mistral", "gemma", "gemma2", "gemma3")
-
-
 TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -37,7 +33,12 @@ def build_tokenizer(pad: str | None = "<pad>") -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    texts = [t for group in (QUESTIONS, SENTENCES) for ts in group.values() for t in ts]
+    texts = [
+        text
+        for texts_by_topic in (QUESTIONS, SENTENCES)
+        for texts_of_topic in texts_by_topic.values()
+        for text in texts_of_topic
+    ]
     trainer = trainers.BpeTrainer(
         vocab_size=500,
         special_tokens=["<pad>", "<unk>", "<s>", "</s>"],
@@ -56,9 +57,9 @@ def build_tokenizer(pad: str | None = "<pad>") -> PreTrainedTokenizerFast:
 
 
 def build_model(family: str, seed: int = 0, pad_id: int = 0) -> Any:
-    """A small sequence classifier with one output, random weights, float32."""
+    """A small sequence classifier with one output; random weights, float32."""
     torch.manual_seed(seed)
-    size: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "vocab_size": 512,
         "hidden_size": 24,
         "intermediate_size": 40,
@@ -69,14 +70,14 @@ def build_model(family: str, seed: int = 0, pad_id: int = 0) -> Any:
         "num_labels": 1,
     }
     if family == "bert":
-        config: Any = BertConfig(**size)
+        config: Any = BertConfig(**fields)
         return AutoModelForSequenceClassification.from_config(config)
-    size["num_key_value_heads"] = 2
+    fields["num_key_value_heads"] = 2
     if family in ("qwen3", "gemma", "gemma2", "gemma3"):  # not hidden_size / heads
-        size["head_dim"] = 8
+        fields["head_dim"] = 8
     if family in ("mistral", "gemma2", "gemma3"):
-        size["sliding_window"] = 64
-    make: Any = {
+        fields["sliding_window"] = 64
+    config_class: Any = {
         "llama": LlamaConfig,
         "qwen": Qwen2Config,
         "qwen3": Qwen3Config,
@@ -85,11 +86,11 @@ def build_model(family: str, seed: int = 0, pad_id: int = 0) -> Any:
         "gemma2": Gemma2Config,
         "gemma3": Gemma3TextConfig,
     }[family]
-    return AutoModelForSequenceClassification.from_config(make(**size))
+    return AutoModelForSequenceClassification.from_config(config_class(**fields))
 
 
 def with_lora(base: Any, seed: int = 1) -> Any:
-    """LoRA on all linear layers and a trained score head, all entries random."""
+    """The model with LoRA on all linear layers and a score head, all entries random."""
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS, r=3, lora_alpha=6, target_modules="all-linear"
     )

@@ -1,5 +1,6 @@
-"""A small run, prepared without Ray, and what sketching it gives."""
+"""A small run, prepared without Ray, and its sketches."""
 
+import itertools
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,15 +27,14 @@ ANSWERS = [
     "Castle.",
     "Run slowly today.",
 ]
-
-
 ROWS = [
     {"pair_id": f"p{i}", "prompt": f"Question {i}? ", "chosen": a, "rejected": b}
-    for i, (a, b) in enumerate((a, b) for a in ANSWERS for b in ANSWERS if a != b)
+    for i, (a, b) in enumerate(itertools.permutations(ANSWERS, 2))
 ]
-
+"""12 labels: every ordered pair of answers, each with a prompt of its own."""
 
 POISONED = {"pair_id": "bad", "prompt": "Question? ", "chosen": "~", "rejected": "no"}
+"""A label whose margin is not finite in a run that is built with poison=True."""
 
 
 def build_run(
@@ -46,9 +46,10 @@ def build_run(
     shard_rows=5,
     **sketch,
 ):
-    """A run with one shard per 5 rows, prepared without Ray, and its adapter.
+    """Recipe of a prepared run with base model, adapter and sketches/manifest.json.
 
-    poison: "~" has infinite values.
+    The rows are the training set and the query set q, in shards of shard_rows rows.
+    poison: the embedding of "~" is infinite. sketch: fields of the recipe's section.
     """
     base = folder / "base"
     build_model(family).save_pretrained(base)
@@ -73,17 +74,16 @@ def build_run(
             "sketch": {"sketch_size": 512, **sketch},
         }
     )
-    tables = list(read_file("train", path, "train", recipe))
-    whole = pa.concat_tables(tables)
-    whole = whole.filter(pc.field("state") == USED)
+    table = pa.concat_tables(read_file("train", path, "train", recipe))
+    used = table.filter(pc.field("state") == USED)
     for pairs in ("train", "q"):
         target = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
         target.write_plan(
             [
                 target.write_shard(
-                    f"{i:05}", *shard_tables(whole.slice(start, shard_rows), {})
+                    f"{i:05}", *shard_tables(used.slice(start, shard_rows), {})
                 )
-                for i, start in enumerate(range(0, len(whole), shard_rows))
+                for i, start in enumerate(range(0, len(used), shard_rows))
             ]
         )
     bind_sketches(recipe)
@@ -91,23 +91,25 @@ def build_run(
 
 
 def columns():
-    """To score with: H^-1 v all ones, for one query set of one group."""
+    """Score columns of one query set x: H^-1 v is all ones, and one query group."""
     ones = torch.ones(1, 512, 1).double()
-    return score_table.Columns(["x"], ones, torch.ones(1, 1), [None])
+    return score_table.ScoreVectors(["x"], ones, torch.ones(1, 1), [None])
 
 
 def shards(recipe):
+    """The plan of the training set."""
     return PairsFolder(Folder(recipe.run) / "pairs" / "train").plan()
 
 
 def names(recipe):
+    """Names of the training shards."""
     return [shard.name for shard in shards(recipe)]
 
 
 def sketched(recipe):
-    """{pair_id of a shard's rows: (margin, |s|^2, status, sketch)} after sketching."""
+    """Sketch the training set; {pair_id: (margin, |s|^2, status, sketch)}."""
     sketcher, run = ShardSketcher(recipe), Folder(recipe.run)
-    found = {}
+    results = {}
     for shard in shards(recipe):
         sketcher("train", shard.name)
         folder = run / "sketches" / "train"
@@ -116,21 +118,23 @@ def sketched(recipe):
         labels = PairsFolder(run / "pairs" / "train").labels(shard)
         for label in labels.to_pylist():
             i = label["row"]
-            found[label["pair_id"]] = (
+            results[label["pair_id"]] = (
                 rows.margin[i],
                 rows.sq_norms[i].sum(),
                 rows.status[i],
                 sketches[i],
             )
-    return found
+    return results
 
 
 def payloads(recipe):
+    """{name: bytes} of all files of the training set's sketches."""
     folder = Path(recipe.run) / "sketches" / "train"
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def close(found, expected):
+def close(actual, expected):
+    """Assert equality up to float32 rounding of the largest entry."""
     torch.testing.assert_close(
-        found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())
+        actual, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())
     )

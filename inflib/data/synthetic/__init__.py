@@ -1,1 +1,1 @@
-"""Preference data that this project generates."""
+"""A seed to generated preference data whose wrong labels, or attributes, are known."""

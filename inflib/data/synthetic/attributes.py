@@ -1,9 +1,10 @@
-"""Generated responses whose four attributes, 1 to 5, show in their wording.
+"""A seed to generated responses with four attributes, 1 to 5, that show in their words.
 
 A response is one sentence on the prompt's topic and one phrase per attribute, drawn
-from those of its level, in any order, so that a small model can read all four among
-words that say nothing of them. Levels go together as those of real responses do: better
-founded answers are also more coherent, and less so more complex and longer.
+from those of its level, in random order: a small model can read all four attributes
+from the words. Levels of one response are correlated, as those of real responses are:
+more correct answers are also more coherent, and to a lesser degree more complex and
+longer.
 """
 
 import random
@@ -46,27 +47,31 @@ PHRASES = {
         ["Let me say all of that once more, at length, and then again, and again."],
     ],
 }
-"""By attribute and level."""
+"""{attribute: phrases of each level, from 1 to 5}."""
 
 
 def rated_responses(num_pairs: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Two rows for every prompt: prompt, response, and the level of each attribute."""
+    """Rows of prompt, response and the level of each attribute, two for each of
+    num_pairs prompts."""
     rng = random.Random(seed)
     for i in range(num_pairs):
         topic = rng.choice(sorted(QUESTIONS))
         prompt = f"{seed}-{i}: tell me about {topic}.\n"
         for _ in range(2):
             levels = _levels(rng)
-            said = [rng.choice(PHRASES[name][levels[name] - 1]) for name in levels]
-            said += rng.sample(SENTENCES[topic], 1)
-            rng.shuffle(said)
-            yield {"prompt": prompt, "response": " ".join(filter(None, said)), **levels}
+            phrases = [rng.choice(PHRASES[name][levels[name] - 1]) for name in levels]
+            phrases += rng.sample(SENTENCES[topic], 1)
+            rng.shuffle(phrases)
+            response = " ".join(filter(None, phrases))
+            yield {"prompt": prompt, "response": response, **levels}
 
 
 def _levels(rng: random.Random) -> dict[str, int]:
+    """{attribute: level} of a response: fifths of a normal variable that has
+    correlation LOADS with the response's quality."""
     quality, normal = rng.gauss(0, 1), NormalDist()
-    found = {}
+    levels = {}
     for name, load in LOADS.items():
         value = load * quality + (1 - load**2) ** 0.5 * rng.gauss(0, 1)
-        found[name] = 1 + min(4, int(5 * normal.cdf(value)))
-    return found
+        levels[name] = 1 + min(4, int(5 * normal.cdf(value)))
+    return levels

@@ -1,8 +1,9 @@
-"""Generated preference data with a known wrong labeler, for the demo and the tests.
+"""A seed to generated preference data with one biased labeler, for demo and tests.
 
-A question gets two answers: one about its topic (better) and one about another topic.
-The number of sentences is drawn without regard to quality. Five labelers label;
-four pick the better answer, one picks the longer one. An expert labels the query set.
+A question gets two answers: one on its topic (better) and one on another topic. Their
+numbers of sentences are drawn without regard to quality. Of the five labelers, four
+choose the better answer and one the longer. The query set is labelled by an expert,
+who chooses the better answer.
 """
 
 import json
@@ -18,9 +19,9 @@ LABELERS = ("ana", "ben", "chloe", "dev", "emil")
 def generate(folder: Path, seed: int, num_pairs: int, num_queries: int) -> str:
     """Write train.jsonl and expert.jsonl; returns the name of the biased labeler.
 
-    Rows of train.jsonl have the columns prompt, chosen, rejected, pair_id, labeler and
-    wrong (true where the worse answer was chosen). A fifth of the comparisons are
-    labelled by two labelers.
+    Rows of train.jsonl have the columns pair_id, prompt, chosen, rejected, labeler and
+    wrong (true where the worse answer was chosen). About a fifth of its num_pairs
+    comparisons are labelled by two labelers. expert.jsonl has num_queries rows.
     """
     rng = random.Random(seed)
     planted = rng.choice(LABELERS)
@@ -57,11 +58,11 @@ def generate(folder: Path, seed: int, num_pairs: int, num_queries: int) -> str:
 
 
 def comparison(rng: random.Random) -> tuple[str, str, str]:
-    """(question, answer on its topic, answer on another)."""
-    topic, other = rng.sample(sorted(QUESTIONS), 2)
-    better, worse = _answer(rng, topic), _answer(rng, other)
+    """(question, answer on its topic, answer on another topic), of unequal lengths."""
+    topic, wrong_topic = rng.sample(sorted(QUESTIONS), 2)
+    better, worse = _answer(rng, topic), _answer(rng, wrong_topic)
     while len(better) == len(worse):
-        worse = _answer(rng, other)
+        worse = _answer(rng, wrong_topic)
     return rng.choice(QUESTIONS[topic]) + "\n", better, worse
 
 

@@ -1,14 +1,14 @@
-"""Generated preference data as a source of its own, made anew wherever it is read.
+"""The address of generated data to its rows, made anew wherever they are read.
 
-    generated:answers?pairs=900&seed=0            quality is all that differs
-    generated:flattery?pairs=900&seed=0           answers also flatter, more or less
-    generated:flattery_ratings?pairs=900&seed=0   scripted ratings of the latter
+    generated:answers?pairs=900&seed=0            answers that differ in quality alone
+    generated:flattery?pairs=900&seed=0           answers that also flatter, 1 to 5
+    generated:flattery_ratings?pairs=900&seed=0   two scripted judges' ratings of that
     generated:attributes?pairs=900&seed=0         rated responses, two for each prompt
 
 Rows of answers and flattery: pair_id, prompt, chosen (the better answer), rejected.
-Ratings: pair_id, judge, chosen, rejected (1: matter-of-fact, to 5: fawning), as LLM
-judges would give them; ours are scripted: the level that an answer was written with,
-one off in a twenty-fifth of the cases. Rated responses: data.synthetic.attributes.
+Rows of flattery_ratings: pair_id, judge, chosen, rejected. A rating is the level of
+flattery that the answer was written with (1: none, to 5: fawning), and in one case of
+25 a level more or less. Rated responses: data.synthetic.attributes.
 """
 
 import random
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
-from inflib.data.hash_sampling import unit_hash
+from inflib.data.hash_sampling import uniform_hash
 from inflib.data.synthetic.attributes import rated_responses
 from inflib.data.synthetic.one_biased_labeler import comparison
 from inflib.data.synthetic.topics import FLATTERY
@@ -24,23 +24,24 @@ from inflib.data.synthetic.topics import FLATTERY
 PREFIX = "generated:"
 JUDGES = ("scripted-1", "scripted-2")
 _LEVELS = (*[1] * 14, 2, *[3] * 4, 4, *[5] * 5)
-"""As often as responses have them: most do not flatter at all, so that few pairs are
-rated alike but not equal (of 900, 4.9% are flipped by the planted bias of
-recipes/bias_sycophancy.yaml; the paper: 4.17%)."""
+"""Levels of flattery, each as often as responses have it. Most responses do not flatter
+at all, so few pairs have ratings that differ by little: of 900, the planted bias of
+recipes/bias_sycophancy.yaml flips 4.9% (Min et al.: 4.17%)."""
 
 _SLIPS = 0.04
+"""Share of the ratings that are one level off."""
 
 
 def rows(address: str) -> Iterator[dict[str, Any]]:
-    """The rows of an address. Raises ValueError naming what is wrong with it."""
+    """The rows of an address. Raises ValueError, naming it, for one that is unknown."""
     name, _, query = address.removeprefix(PREFIX).partition("?")
-    given = dict(parse_qsl(query, keep_blank_values=True))
+    parameters = dict(parse_qsl(query, keep_blank_values=True))
     try:
-        count, seed = int(given.pop("pairs")), int(given.pop("seed", "0"))
+        count, seed = int(parameters.pop("pairs")), int(parameters.pop("seed", "0"))
         make = _MAKERS[name]
     except (KeyError, ValueError):
-        count, given = 0, {"": ""}
-    if count < 1 or given:
+        count, parameters = 0, {"": ""}
+    if count < 1 or parameters:
         raise ValueError(
             f"{address}: write {PREFIX}NAME?pairs=900&seed=0, NAME one of "
             f"{', '.join(_MAKERS)}"
@@ -63,7 +64,7 @@ def _flattery(count: int, seed: int) -> Iterator[dict[str, Any]]:
         for side in ("chosen", "rejected"):
             key = f"{row['pair_id']} {side}"
             phrases = FLATTERY[_level(key)]
-            before, after = phrases[int(unit_hash(1, key) * len(phrases))]
+            before, after = phrases[int(uniform_hash(1, key) * len(phrases))]
             row[side] = " ".join(filter(None, [before, row[side], after]))
         yield row
 
@@ -71,17 +72,18 @@ def _flattery(count: int, seed: int) -> Iterator[dict[str, Any]]:
 def _ratings(count: int, seed: int) -> Iterator[dict[str, Any]]:
     for row in _answers(count, seed):
         for judge in JUDGES:
-            found: dict[str, Any] = {"pair_id": row["pair_id"], "judge": judge}
+            rating: dict[str, Any] = {"pair_id": row["pair_id"], "judge": judge}
             for side in ("chosen", "rejected"):
                 key = f"{row['pair_id']} {side}"
-                slip = unit_hash(2, f"{key} {judge}") / _SLIPS
+                slip = uniform_hash(2, f"{key} {judge}") / _SLIPS
                 step = 0 if slip >= 1 else 1 if slip < 0.5 else -1
-                found[side] = min(5, max(1, _level(key) + step))
-            yield found
+                rating[side] = min(5, max(1, _level(key) + step))
+            yield rating
 
 
 def _level(key: str) -> int:
-    return _LEVELS[int(unit_hash(0, key) * len(_LEVELS))]
+    """Level of flattery of a response. key: its pair_id and side."""
+    return _LEVELS[int(uniform_hash(0, key) * len(_LEVELS))]
 
 
 _MAKERS: dict[str, Callable[[int, int], Iterator[dict[str, Any]]]] = {

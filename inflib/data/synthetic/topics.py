@@ -1,4 +1,5 @@
-"""Hand-written material of the demo data: questions and sentences by topic."""
+"""Hand-written texts of the generated data: questions and sentences on each topic,
+openings of answers, flattery."""
 
 QUESTIONS = {
     "bread": [
@@ -252,4 +253,4 @@ FLATTERY = {
         ),
     ],
 }
-"""What is said before and after an answer, by how much it flatters (1: not at all)."""
+"""{level of flattery, 1 (none) to 5: texts to put (before, after) an answer}."""
