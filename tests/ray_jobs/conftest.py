@@ -29,10 +29,12 @@ RAY = str(Path(sys.executable).with_name("ray"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and have them run last: see finished_runs."""
     here = str(Path(__file__).parent)
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker("ray")
+    items.sort(key=lambda item: str(item.path).startswith(here))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
