@@ -58,7 +58,7 @@ def _check_shard(recipe: Recipe, pairs: str, shard: Shard) -> list[str]:
         payload, _ = store.read_payload(sketches, shard.name, thorough=True)
     except FileNotFoundError as error:
         return [f"missing: {error}"]
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return [str(error)]
     config = recipe.sketch
     shape = (num_comparisons, config.sketch_size, config.store_dtype)

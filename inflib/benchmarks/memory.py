@@ -50,9 +50,11 @@ def peak_memory(pid: int) -> Iterator[dict[str, dict[str, float]]]:
 
     thread = threading.Thread(target=sample)
     thread.start()
-    yield peaks
-    done.set()
-    thread.join()
+    try:
+        yield peaks
+    finally:  # or a failed run would never end
+        done.set()
+        thread.join()
 
 
 def _tree(root: psutil.Process) -> list[psutil.Process]:

@@ -130,7 +130,7 @@ class LabelIndex:
         records = self._records()[mask]
         files = [self._files[i] for i in records["file"]]
         places = set(zip(files, records["row"].tolist(), strict=True))
-        self.unused += [_unused(file, row, problem) for file, row in places]
+        self.unused += [_unused(file, row, problem) for file, row in sorted(places)]
         self.states[BAD] += len(places)
         self.keep(~mask)
         return places
