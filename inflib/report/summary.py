@@ -22,19 +22,11 @@ from inflib.scores.sketch_set import SketchSet, accuracy
 from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
 
-_NOT_REPORTED = ("curvatures", "query_groups")
-"""Facts of influence/done.json that the summary holds elsewhere, or not at all."""
-
 _FREEDOM_WHEN_KNOWN = 1_000_000
 """Degrees of freedom of a standard error that is known, not estimated."""
 
-STAGES = {
-    "prepare": "pairs",
-    "train": "reward_model",
-    "sketch": "sketches",
-    "score": "influence",
-}
-"""{stage: its folder in the run}."""
+STAGES = {"prepare": "pairs", "train": "reward_model", "sketch": "sketches"}
+"""{stage before scoring: its folder in the run}."""
 
 
 def summarize(recipe: Recipe) -> dict[str, Any]:
@@ -69,10 +61,11 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
         "preferences": audit_preferences(recipe.report, counted),
         "queries": {},
         "stages": {
-            stage: _facts((run / folder).read_json("done.json"))
+            stage: (run / folder).read_json("done.json")
             for stage, folder in STAGES.items()
             if (run / folder).exists("done.json")
-        },
+        }
+        | {"score": influence.stage_facts()},
     }
     for query in recipe.prepare.queries:
         score = f"{recipe.score.reported}_{query}"
@@ -100,10 +93,6 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             facts["detection"] = _detection(recipe, counted, query)
         summary["queries"][query] = facts
     return summary
-
-
-def _facts(done: dict[str, Any]) -> dict[str, Any]:
-    return {name: fact for name, fact in done.items() if name not in _NOT_REPORTED}
 
 
 def best_scale(margins: np.ndarray) -> float:

@@ -68,6 +68,12 @@ class InfluenceFolder:
         """done.json."""
         return ScoreRecord.model_validate(self.folder.read_json("done.json"))
 
+    def stage_facts(self) -> dict[str, Any]:
+        """done.json but for how the scores came about: seconds, bytes, digests, ..."""
+        done = self.folder.read_json("done.json")
+        left_out = ("curvatures", "query_groups")
+        return {name: fact for name, fact in done.items() if name not in left_out}
+
     @cached_property
     def table(self) -> pa.Table:
         """influence.parquet: one row per label, in plan order."""
