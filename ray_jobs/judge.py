@@ -1,4 +1,4 @@
-"""Asks a language model about a run's comparisons: ratings of responses, or choices.
+"""Have a language model rate or compare the responses of a run.
 
     inflib judge --config recipes/judge_sycophancy.yaml
     inflib judge --run runs/demo --judge.base_url URL --judge.model NAME

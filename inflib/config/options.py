@@ -94,9 +94,11 @@ class FieldOption(click.Option):
 
 
 def _shown(default: Any) -> str:
-    """A default as help texts show it."""
+    """A field's default as a user would type it."""
     if isinstance(default, tuple | dict) and not default:
         return "none"
+    if isinstance(default, tuple) and all(isinstance(v, str | float) for v in default):
+        return ",".join(map(str, default))
     return json.dumps(default, default=str).strip('"')
 
 
