@@ -145,7 +145,10 @@ def load(config: str | None, changes: dict[str, Any]) -> Recipe:
         path = Path(config)
         if not path.is_file():
             raise ValueError(f"--config {config}: no such file")
-        return read_recipe(path.read_text(), changes, config)
+        try:
+            return read_recipe(path.read_text("utf-8-sig"), changes, config)
+        except UnicodeDecodeError:
+            raise ValueError(f"--config {config}: not text in UTF-8") from None
     if "run" not in changes:
         raise ValueError("give --config RECIPE.yaml, or --run PATH of an existing run")
     run = Folder(str(changes["run"]))

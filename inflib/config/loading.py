@@ -33,6 +33,19 @@ FREE = {
 its fields. prepare.train.path may only gain labels, which `prepare` checks."""
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping: the first would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} stands there twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def read_recipe(text: str, changes: dict[str, Any], origin: str) -> Recipe:
     """The recipe in a YAML text, with some fields changed by the command line.
 
@@ -40,7 +53,7 @@ def read_recipe(text: str, changes: dict[str, Any], origin: str) -> Recipe:
     names `origin` (what the text was read from), or the option that is wrong.
     """
     try:
-        fields = yaml.safe_load(text) or {}
+        fields = yaml.load(text, _UniqueKeys) or {}
     except yaml.YAMLError as error:
         message = " ".join(str(error).split())
         raise ValueError(f"{origin}: not valid YAML: {message}") from None

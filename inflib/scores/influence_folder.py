@@ -25,7 +25,7 @@ from inflib.data.label_edits import Edits
 from inflib.data.output_columns import INFLUENCE, PAIR_ID, RANK, STATUS
 from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics.ranking import ranks
-from inflib.scores.score_record import ScoreRecord
+from inflib.scores.score_record import ScoreRecord, read_record
 from inflib.sketches import store
 from inflib.storage.folder import Folder
 
@@ -49,12 +49,12 @@ class InfluenceFolder:
         settings. Raises ValueError saying to run `inflib score` if they are not."""
         run = Folder(recipe.run)
         scores = InfluenceFolder.of(run)
-        done = f"{scores.folder.url}/done.json"
+        url = scores.folder.url
         if not scores.is_complete:
-            raise ValueError(f"{done} is missing: run `inflib score` first")
+            raise ValueError(f"{url} is not complete: run `inflib score` first")
         if scores.record.inputs != score_inputs(run, recipe):
             raise ValueError(
-                f"{done} is of other labels, sketches or settings: rerun `inflib score`"
+                f"{url} is of other labels, sketches or settings: rerun `inflib score`"
             )
         return scores
 
@@ -66,7 +66,7 @@ class InfluenceFolder:
     @cached_property
     def record(self) -> ScoreRecord:
         """done.json."""
-        return ScoreRecord.model_validate(self.folder.read_json("done.json"))
+        return read_record(self.folder)
 
     def stage_facts(self) -> dict[str, Any]:
         """done.json but for how the scores came about: seconds, bytes, digests, ..."""

@@ -1,9 +1,10 @@
 """The record in influence/done.json: what scores are of, and how they were solved."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from inflib.config.score import Curvature
 from inflib.numerics.damping import Choice
+from inflib.storage.folder import Folder
 
 
 class CurvatureRecord(BaseModel):
@@ -45,3 +46,16 @@ class ScoreRecord(BaseModel):
     curvatures: dict[Curvature, CurvatureRecord]
     query_groups: dict[str, list[float]]
     """Share of each query set's labels in each of its query groups."""
+
+
+def read_record(folder: Folder) -> ScoreRecord:
+    """The done.json of influence/. Raises ValueError naming fields that are not there
+    or hold something else."""
+    try:
+        return ScoreRecord.model_validate(folder.read_json("done.json"))
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
+        raise ValueError(
+            f"{folder.url}/done.json: damaged, or of another version ({fields}); "
+            "delete it and run `inflib score`"
+        ) from None

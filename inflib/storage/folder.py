@@ -136,8 +136,12 @@ class Folder:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
     def read_json(self, name: str) -> Any:
-        """The value in a JSON file."""
-        return json.loads(self.read_bytes(name))
+        """Contents of a JSON file. Raises ValueError naming a file that is not JSON."""
+        data = self.read_bytes(name)
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise ValueError(f"{self.url}/{name}: not valid JSON: {error}") from None
 
     def read_jsons(self, names: Iterable[str]) -> list[Any]:
         """The values in several JSON files, in the order of `names`."""

@@ -168,6 +168,15 @@ def test_a_recipe_that_is_not_there_is_named(tmp_path, capsys):
     assert failed(capsys, "scal", name="benchmark") == (2, line)
 
 
+def test_a_recipe_is_text_in_utf_8_with_or_without_a_mark(tmp_path, capsys):
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump(RECIPE), "utf-8-sig")
+    assert load(str(path), {}).model.base == "m"
+    path.write_bytes("model: {base: é}".encode("latin-1"))
+    line = f"error: --config {path}: not text in UTF-8"
+    assert failed(capsys, "--config", str(path)) == (2, line)
+
+
 def test_without_a_config_the_stored_recipe_is_used(tmp_path):
     run = str(tmp_path)
     bind(read_recipe(yaml.safe_dump(RECIPE), {"run": run, "sketch.seed": 9}, "x"))

@@ -68,6 +68,11 @@ def test_broken_yaml_names_the_file():
         read_recipe("run: r", {}, "x.yaml")
 
 
+def test_a_key_that_stands_twice_is_refused():
+    with pytest.raises(ValueError, match=r"x\.yaml: .*'seed' stands there twice"):
+        read_recipe("run: r\ntrain: {seed: 1, seed: 2}", {}, "x.yaml")
+
+
 def test_a_run_refuses_a_recipe_of_other_numbers(tmp_path):
     run = {"run": str(tmp_path)}
     bind(read(run))
