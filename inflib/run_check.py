@@ -43,7 +43,10 @@ def check(recipe: Recipe) -> list[str]:
     if read_adapter(adapter_folder(recipe)).sha256 != Manifest(run).adapter_sha256:
         problems.append("sketches/: adapter_sha256 is of another adapter")
     # Scores of damaged pairs or sketches cannot be checked.
-    return problems or [*_check_scores(run, recipe)]
+    try:
+        return problems or [*_check_scores(run, recipe)]
+    except (ValueError, OSError) as error:  # a file that is missing, or damaged
+        return [str(error)]
 
 
 def _check_shard(recipe: Recipe, pairs: str, shard: Shard) -> list[str]:

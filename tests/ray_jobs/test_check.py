@@ -49,3 +49,18 @@ def test_check_lists_what_is_wrong_and_says_so_by_its_exit_status(
     assert code == 1 and len(lines) == 3 + 1
     assert any(labels.name in line for line in lines)
     assert any("missing" in line and "00001.json" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["influence.parquet", "done.json"])
+def test_a_lost_or_damaged_file_of_scores_is_a_problem(audited, tmp_path, capsys, name):
+    run = tmp_path / "run"
+    shutil.copytree(audited.run, run)
+    config = json.loads((run / "config.json").read_text()) | {"run": str(run)}
+    (run / "config.json").write_text(json.dumps(config))
+    if name == "done.json":
+        (run / "influence" / name).write_text("{")
+    else:
+        (run / "influence" / name).unlink()
+    code, lines = checked(run, capsys)
+    assert code == 1 and name in lines[0]
+    assert lines[1:] == [f"{run}: 1 problems"]
