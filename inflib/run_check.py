@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
@@ -12,6 +16,7 @@ from inflib.sketches import store
 from inflib.sketches.manifest import Manifest
 from inflib.storage.folder import Folder
 
+_FOLDERS = ("pairs", "reward_model", "sketches", "influence", "report")
 _AT_ONCE = 4
 """Shards checked at the same time, whose payloads are in memory."""
 
@@ -23,6 +28,42 @@ def check(recipe: Recipe) -> list[str]:
     """
     run = Folder(recipe.run)
     problems = [f"{name}: half-written, safe to delete" for name in run.half_written()]
+    unreadable = _unreadable(run)
+    problems += unreadable.values()
+    try:
+        found = _check_stages(recipe, run)
+    except (ValueError, OSError) as error:  # a file that is missing, or damaged
+        found = [str(error)]
+    return problems + [
+        line for line in found if not any(name in line for name in unreadable)
+    ]
+
+
+def _unreadable(run: Folder) -> dict[str, str]:
+    """JSON and Parquet files of the stages that are not what their names say, and
+    what is wrong with each."""
+    names = sorted(name for name in run.tree() if name.split("/")[0] in _FOLDERS)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        lines = dict(zip(names, pool.map(partial(_read, run), names), strict=True))
+    return {name: line for name, line in lines.items() if line}
+
+
+def _read(run: Folder, name: str) -> str:
+    """What is wrong with one file, by its format; empty where nothing is."""
+    try:
+        if name.endswith(".json"):
+            run.read_json(name)
+        elif name.endswith(".parquet"):
+            pq.read_metadata(pa.BufferReader(run.read_bytes(name)))
+    except (ValueError, OSError) as error:
+        said = str(error).splitlines()[0]
+        return said if name in said else f"{name}: {said}"
+    return ""
+
+
+def _check_stages(recipe: Recipe, run: Folder) -> list[str]:
+    """What is wrong beside files that cannot be read."""
+    problems: list[str] = []
     stages = ["pairs", "sketches", "influence", "report"]
     if recipe.model.adapter is None:
         stages.insert(1, "reward_model")
@@ -43,10 +84,7 @@ def check(recipe: Recipe) -> list[str]:
     if read_adapter(adapter_folder(recipe)).sha256 != Manifest(run).adapter_sha256:
         problems.append("sketches/: adapter_sha256 is of another adapter")
     # Scores of damaged pairs or sketches cannot be checked.
-    try:
-        return problems or [*_check_scores(run, recipe)]
-    except (ValueError, OSError) as error:  # a file that is missing, or damaged
-        return [str(error)]
+    return problems or [*_check_scores(run, recipe)]
 
 
 def _check_shard(recipe: Recipe, pairs: str, shard: Shard) -> list[str]:

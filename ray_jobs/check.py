@@ -3,7 +3,8 @@
     inflib check runs/mine
     python -m ray_jobs.check s3://bucket/run --json
 
-Prints a line on each problem. Exit code: 0 without problems, 1 with some.
+Prints a line on each problem. Exit code: 0 without problems, 1 with some. What was
+damaged is not mended: delete it and rerun the audit.
 """
 
 import json
@@ -14,7 +15,7 @@ from inflib.config.cli import load
 
 
 @click.command("check", help=(__doc__ or "").replace("\n\n", "\n\n\b\n"))
-@click.argument("run")
+@click.argument("run", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def command(ctx: click.Context, run: str, as_json: bool) -> None:

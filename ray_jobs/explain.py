@@ -14,11 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.console import Console
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
-from inflib.report.console import show_explanation
+from inflib.report.console import console, show_explanation
 from inflib.scores.explain import find_labels, read_ids, read_query_labels
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.passes import Passes
@@ -73,7 +72,7 @@ def explain(recipe: Recipe) -> list[dict[str, Any]]:
     table = stage.folder.read_table("explain.parquet")
     for pair_id in pc.unique(table["query_pair_id"]).to_pylist()[:_SHOWN]:
         rows = table.filter(pc.field("query_pair_id") == pair_id)
-        show_explanation(pair_id, rows.to_pylist(), _texts(run, rows), Console())
+        show_explanation(pair_id, rows.to_pylist(), _texts(run, rows), console())
     return table.to_pylist()
 
 

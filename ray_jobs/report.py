@@ -7,13 +7,10 @@ Shows the labels that harm each query set most, and the labelers whose labels do
 writes report/summary.json. Rerun with other report options; no score is computed again.
 """
 
-import sys
 from typing import Any
 
-from rich.console import Console
-
 from inflib.config.recipe import Recipe
-from inflib.report.console import show
+from inflib.report.console import console, show
 from inflib.report.summary import summarize
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.storage.folder import Folder
@@ -30,13 +27,16 @@ def report(recipe: Recipe) -> dict[str, Any]:
     scores = InfluenceFolder.current(recipe).record.inputs
     inputs = digest_of(scores=scores, report=recipe.report.model_dump(mode="json"))
     if stage.is_current(inputs):
+        summary = stage.folder.read_json("summary.json")
+        show(summary, console())
         stage.skip(f"complete, see {stage.folder.url}/summary.json")
-        return stage.folder.read_json("summary.json")
+        return summary
     summary = summarize(recipe)
-    width = None if sys.stdout.isatty() else 160
-    show(summary, Console(width=width))
+    show(summary, console())
     stage.folder.write_json("summary.json", summary)
     stage.done({}, {"inputs": inputs, "scores": scores})
+    print(f"report: labels {run.url}/influence/influence.parquet")
+    print(f"report: summary {stage.folder.url}/summary.json", flush=True)
     return summary
 
 

@@ -12,11 +12,9 @@ to verify/verify.json. Rerun to resume: trainings that are done are kept.
 
 from typing import Any
 
-from rich.console import Console
-
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import Edits
-from inflib.report.console import show_verification
+from inflib.report.console import console, show_verification
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.retraining import effects_of_trials, plan_trials
 from inflib.scores.what_if import predict
@@ -60,7 +58,7 @@ def verify(recipe: Recipe) -> dict[str, Any]:
     }
     summary = {"query": query, "share": recipe.verify.share, "sets": sets}
     stage.folder.write_json("verify.json", summary)
-    show_verification(summary, Console())
+    show_verification(summary, console())
     stage.done({"trainings": len(trials)}, {"inputs": key})
     return summary
 

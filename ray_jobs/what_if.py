@@ -13,11 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import read_edits
-from inflib.report.console import show_predictions
+from inflib.report.console import console, show_predictions
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder
@@ -35,7 +33,7 @@ def what_if(recipe: Recipe, edits: str) -> list[dict[str, Any]]:
     run, changes = Folder(recipe.run), read_edits(edits)
     influence = InfluenceFolder.current(recipe)
     predictions = predict(recipe, influence, changes)
-    show_predictions(predictions, Console())
+    show_predictions(predictions, console())
     inputs = digest_of(
         scores=influence.record.inputs,
         edits={pair_id: vars(edit) for pair_id, edit in changes.items()},

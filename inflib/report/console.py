@@ -1,5 +1,6 @@
 """Results of the report and of the studies to tables in the terminal."""
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +17,11 @@ _TRAIT_HEADERS = {
     "others": "others agree",
     "first": "first chosen",
 }
+
+
+def console() -> Console:
+    """The terminal at its width; 160 characters where the output goes elsewhere."""
+    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def show(summary: dict[str, Any], console: Console) -> None:

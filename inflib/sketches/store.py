@@ -173,7 +173,7 @@ def leftovers(folder: Folder) -> list[str]:
 
 def read_record(folder: Folder, shard: str) -> dict[str, Any]:
     """A shard's commit record, as written."""
-    return json.loads(folder.read_bytes(f"{shard}.json"))
+    return folder.read_json(f"{shard}.json")
 
 
 def read_rows(record: dict[str, Any]) -> Rows:
