@@ -75,7 +75,9 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
         sort_rows(rows, dropped), stage.folder, kept, recipe.prepare.shard_rows
     )
     for pairs, plan in shards.items():
-        PairsFolder(stage.folder / pairs).write_plan(plan)
+        folder = PairsFolder(stage.folder / pairs)
+        folder.write_plan(plan)
+        folder.folder.delete(*folder.unplanned(plan))  # of a try with other settings
     stage.folder.write_json("report.json", _report(indexes))
     stage.folder.write_json("sources.json", sources)
     num_labels = sum(s.num_labels for plan in shards.values() for s in plan)

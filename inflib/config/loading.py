@@ -1,36 +1,13 @@
-"""YAML and command-line options to a recipe, which a run folder is then bound to.
+"""YAML and command-line options to a recipe."""
 
-Most fields decide what the numbers of a run are; a run folder refuses another value
-for them. The others (FREE: workers, options of scoring and of what follows) may change.
-"""
-
-import json
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
 
+from inflib.config.options import members
 from inflib.config.recipe import Recipe
-from inflib.storage.folder import Folder
-
-FREE = {
-    "run",
-    "prepare.train.path",
-    "score",
-    "explain",
-    "verify",
-    "report",
-    "bias",
-    "judge",
-    "oversight",
-    "cluster",
-    "prepare.on_bad_rows",
-    "train.max_failures",
-    "train.cpus_per_worker",
-    "sketch.workers",
-}
-"""Fields that may differ between two calls on one run folder; a section stands for all
-its fields. prepare.train.path may only gain labels, which `prepare` checks."""
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -98,39 +75,24 @@ def _validated(fields: dict[str, Any], origin: str, options: list[str]) -> Recip
             causes = [name for name in options if f"{field}.".startswith(f"{name}.")]
             place = f"--{causes[0]}" if causes else f"{origin}: {field}"
             message = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "extra_forbidden":
+                message = f"no such field{_near_miss(problem['loc'])}"
             problems.setdefault(place, []).append(message)
         lines = [f"{place}: {', or '.join(texts)}" for place, texts in problems.items()]
         raise ValueError("; ".join(lines)) from None
 
 
-def bind(recipe: Recipe) -> None:
-    """Write the recipe to config.json of its run folder.
-
-    Raises ValueError when the run was made with another value of a field that decides
-    its numbers (any that is not in FREE), and OSError when the folder
-    cannot be written.
-    """
-    run = Folder(recipe.run)
-    run.check_access()
-    if run.exists("config.json"):
-        stored = _flat(json.loads(run.read_bytes("config.json")))
-        fields = _flat(recipe.model_dump(mode="json"))
-        for name in sorted(stored.keys() | fields.keys()):
-            free = any(name == f or name.startswith(f + ".") for f in FREE)
-            if not free and stored.get(name) != fields.get(name):
-                raise ValueError(
-                    f"{run.url} was made with {name} = {stored.get(name)!r}, not "
-                    f"{fields.get(name)!r}: choose another --run, or set it back"
-                )
-    run.write("config.json", recipe.model_dump_json(indent=1).encode())
-
-
-def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{dotted field: value} of nested fields."""
-    flat: dict[str, Any] = {}
-    for key, value in fields.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+def _near_miss(place: tuple[int | str, ...]) -> str:
+    """What the field at this place of a recipe may have been meant to be."""
+    types: list[Any] = [Recipe]
+    for name in place[:-1]:
+        inner: list[Any] = []
+        for kind in types:
+            if get_origin(kind) is dict:
+                inner += members(get_args(kind)[1])
+            elif field := getattr(kind, "model_fields", {}).get(name):
+                inner += members(field.annotation)
+        types = inner
+    names = [name for kind in types for name in getattr(kind, "model_fields", ())]
+    near = get_close_matches(str(place[-1]), names, 1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"

@@ -7,8 +7,8 @@ from typing import Any
 
 import ray
 
-from inflib.config.loading import bind
 from inflib.config.recipe import Recipe
+from inflib.config.run_config import bind, bind_new
 from inflib.storage.folder import Folder
 
 QUIET = {
@@ -36,10 +36,11 @@ def run_stages(recipe: Recipe, stages: Sequence[Callable[[Recipe], Any]]) -> Any
     """Bind the run folder to the recipe and run the stages; returns the last's result.
 
     Deletes files that an interrupted run left half-written, so that a run folder takes
-    one driver at a time. Stops Ray at the end if a stage started it. Raises ValueError
-    when the folder was made with another recipe.
+    one driver at a time. Stops Ray at the end if a stage started it. Options that the
+    run did not have stay in its config.json once all stages are through. Raises
+    ValueError when the folder was made with another recipe.
     """
-    bind(recipe)
+    bind_new(recipe)
     run = Folder(recipe.run)
     half_written = run.half_written()
     for name in half_written:
@@ -49,6 +50,7 @@ def run_stages(recipe: Recipe, stages: Sequence[Callable[[Recipe], Any]]) -> Any
     try:
         for stage in stages:
             result = stage(recipe)
+        bind(recipe)
         return result
     finally:
         if is_ours:

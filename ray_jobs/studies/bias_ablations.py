@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from inflib.config.loading import bind, with_fields
+from inflib.config.loading import with_fields
 from inflib.config.recipe import Recipe
+from inflib.config.run_config import bind
 from inflib.detection import detector_table
 from inflib.numerics.ranking import detection
 from inflib.scores.influence_folder import InfluenceFolder

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from inflib.config.loading import bind, with_fields
+from inflib.config.loading import with_fields
 from inflib.config.oversight import Method, OversightConfig, SimulationConfig
 from inflib.config.recipe import Recipe
+from inflib.config.run_config import bind
 from inflib.data.output_columns import INFLUENCE
 from inflib.detection import layer_choice
 from inflib.oversight.experiment import LabelerChoices, ablations, new_weights

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from inflib.config.loading import bind
+from inflib.config.run_config import bind
 from inflib.scores.influence_folder import InfluenceFolder
 from inflib.storage.folder import Folder
 from ray_jobs.audit import STAGES
