@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from inflib.config.cli import HELP_NAMES
+
 _JSON = click.option(
     "--json", "target", type=click.Path(), required=True, help="File for the results."
 )
@@ -22,7 +24,7 @@ _JSON = click.option(
 @click.group(
     "benchmark",
     help=(__doc__ or "").replace("\n\n", "\n\n\b\n"),
-    context_settings={"show_default": True},
+    context_settings=HELP_NAMES | {"show_default": True},
 )
 def command() -> None:
     from ray_jobs.shared.session import QUIET

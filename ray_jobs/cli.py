@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from inflib.config.cli import RecipeCommand, run_command
+from inflib.config.cli import HELP_NAMES, RecipeCommand, run_command
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ def main(name: str) -> None:
 def inflib() -> None:
     """The console script `inflib`; exits."""
     doc = (__doc__ or "").replace("\n\n", "\n\n\b\n")
-    run_command(Commands("inflib", help=doc), "inflib")
+    commands = Commands("inflib", help=doc, context_settings=HELP_NAMES)
+    with_version = click.version_option(package_name="inflib", message="%(version)s")
+    run_command(with_version(commands), "inflib")
 
 
 if __name__ == "__main__":

@@ -13,11 +13,14 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from inflib.config.loading import read_recipe
-from inflib.config.options import FieldOption, field_options
+from inflib.config.options import NAME, FieldOption, field_options
 from inflib.config.recipe import Recipe
 from inflib.storage.folder import Folder
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 FIRST = (
     "run",
@@ -54,7 +57,9 @@ class RecipeCommand(click.Command):
         show_all = {"is_flag": True, "is_eager": True, "expose_value": False}
         fixed = [
             *(parameters or []),
-            click.Option(["--config"], default=config, help=config_help),
+            click.Option(
+                ["--config"], type=click.Path(), default=config, help=config_help
+            ),
             click.Option(
                 ["--json", "as_json"], is_flag=True, help="Print the result as JSON."
             ),
@@ -65,7 +70,12 @@ class RecipeCommand(click.Command):
                 **show_all,
             ),
         ]
-        super().__init__(name, params=fixed, short_help=doc.partition("\n")[0])
+        super().__init__(
+            name,
+            params=fixed,
+            short_help=doc.partition("\n")[0],
+            context_settings=HELP_NAMES,
+        )
         self._doc, self._job, self._section = doc, job, section
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -74,7 +84,13 @@ class RecipeCommand(click.Command):
             option for option in self.params if not isinstance(option, FieldOption)
         ]
         self.params = [*fixed, *field_options(args)]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "unexpected extra argument" not in error.message:
+                raise
+            hint = "; a recipe is given as --config RECIPE.yaml"
+            raise click.UsageError(error.message + hint, ctx) from None
 
     def format_help_text(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -102,6 +118,13 @@ class RecipeCommand(click.Command):
         if self._section is None:
             return path in FIRST
         return path == "run" or path.startswith(f"{self._section}.")
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem]:
+        """Options that fit, but for those that stand for a name still to be chosen."""
+        items = super().shell_complete(ctx, incomplete)
+        return [item for item in items if f".{NAME}" not in item.value]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Load the recipe and call the job; returns its result."""
@@ -144,7 +167,8 @@ def load(config: str | None, changes: dict[str, Any]) -> Recipe:
     if config is not None:
         path = Path(config)
         if not path.is_file():
-            raise ValueError(f"--config {config}: no such file")
+            kind = "a folder, not a file" if path.is_dir() else "no such file"
+            raise ValueError(f"--config {config}: {kind}")
         try:
             return read_recipe(path.read_text("utf-8-sig"), changes, config)
         except UnicodeDecodeError:
@@ -153,7 +177,10 @@ def load(config: str | None, changes: dict[str, Any]) -> Recipe:
         raise ValueError("give --config RECIPE.yaml, or --run PATH of an existing run")
     run = Folder(str(changes["run"]))
     if not run.exists("config.json"):
-        raise ValueError(f"--run {run.url} holds no run (no config.json); add --config")
+        raise ValueError(
+            f"{run.url} holds no run (no config.json): check the path, or give a new "
+            "run its recipe with --config"
+        )
     return read_recipe(run.read_bytes("config.json").decode(), changes, run.url)
 
 
@@ -169,11 +196,17 @@ def run_command(
         code = command.main(arguments, prog_name=program, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.NoSuchOption as error:
-        hint = _hint(error.possibilities, "--help-all")
+        is_recipe = error.ctx is not None and isinstance(
+            error.ctx.command, RecipeCommand
+        )
+        hint = _hint(error.possibilities, "--help-all" if is_recipe else "--help")
         message = f"{error.option_name}: no such option; {hint}"
     except click.exceptions.NoSuchCommand as error:
         hint = _hint(error.possibilities, "--help")
         message = f"{error.command_name}: no such command; {hint}"
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
     except click.ClickException as error:
         message = error.format_message()
     except (ValueError, OSError) as error:

@@ -51,19 +51,25 @@ class FieldOption(click.Option):
         self._words = [word for word in dict.fromkeys(words) if not word.isupper()]
         self._splits = bool(lists) and str not in types  # paths may hold commas
         default = info.get_default(call_default_factory=True)
-        default_text = "required" if info.is_required() else _shown(default)
+        default_text = (
+            "required, here or in the recipe" if info.is_required() else _shown(default)
+        )
         super().__init__(
             [f"--{path}", re.sub(r"\W", "__", path)],
             type=self._read,
             multiple=bool(lists),
-            metavar="|".join(dict.fromkeys(words)) or "{..}",
+            metavar=("|".join(dict.fromkeys(words)) or "{..}")
+            + (",..." if self._splits else ""),
             help=f"{' '.join((info.description or '').split())} [{default_text}]",
         )
 
     def _read(self, text: str) -> Any:
+        if f".{NAME}" in self.path:
+            raise click.BadParameter(f"write the set's own name in place of {NAME}")
         options = click.get_current_context().command.params
         if any(text.partition("=")[0] in option.opts for option in options):
-            raise click.BadParameter(f"needs a value, and {text} is an option")
+            values = f" ({'|'.join(self._words)})" if self._words else ""
+            raise click.BadParameter(f"needs a value{values}, and {text} is an option")
         if text.lower() in ("null", "none") and "null" in self._words:
             return None
         try:
@@ -71,7 +77,7 @@ class FieldOption(click.Option):
                 return yaml.safe_load(text)
         except yaml.YAMLError:
             raise click.BadParameter(f"not a list or mapping: {text}") from None
-        return text.split(",") if self._splits else text
+        return [item.strip() for item in text.split(",")] if self._splits else text
 
     def value(self, parsed: Any) -> Any:
         """Value for the field, from what click parsed: one value, or a tuple of those

