@@ -17,8 +17,8 @@ from rich.console import Console
 
 from inflib.config.loading import with_fields
 from inflib.config.recipe import Recipe
-from inflib.data.synthetic.one_biased_labeler import generate
 from inflib.storage.folder import Folder
+from inflib.synthetic.one_biased_labeler import generate
 from ray_jobs.audit import STAGES
 from ray_jobs.shared.session import run_stages
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inflib.data.ratings import read_choices, read_ratings
-from inflib.data.readers import RawRow, read_rows
+from inflib.files.readers import RawRow, read_rows
 from inflib.judging.agreement import choice_agreement, rating_agreement
 
 

@@ -19,7 +19,7 @@ import json
 import random
 from pathlib import Path
 
-from inflib.data.hash_sampling import uniform_hash
+from inflib.numerics.hash_sampling import uniform_hash
 
 LABELERS = [f"labeler-{i:02}" for i in range(20)]
 BIASED = {

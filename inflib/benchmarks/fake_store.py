@@ -98,6 +98,8 @@ def _labels(ids: list[str], generated: Generated) -> pa.Table:
             "file_row": i,
             "length_difference": sign,
             "required_margin": 0.0,
+            "target": 1.0,
+            "weight": 1.0,
         }
         for i, (row, sign) in enumerate(zip(rows, generated.signs, strict=True))
     ]

@@ -7,7 +7,7 @@ it was when the run was prepared. The fingerprint tells whether the file has cha
 import os.path
 
 from inflib.config.recipe import Recipe
-from inflib.data.readers import find_files, fingerprint
+from inflib.files.readers import find_files, fingerprint
 
 Sources = dict[str, dict[str, dict[str, str]]]
 """{pair set: {file: {"name": ..., "fingerprint": ...}}}; stored as sources.json."""

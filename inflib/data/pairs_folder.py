@@ -45,12 +45,15 @@ LABELS = pa.schema(
         ("file_row", pa.int64()),
         ("length_difference", pa.int32()),
         ("required_margin", pa.float64()),
+        ("target", pa.float64()),
+        ("weight", pa.float64()),
     ]
 )
 """A label. row: row of its comparison in the shard, from 0; sign: +1 when response a
 was chosen, -1 for b; file_row: row in the input file, from 1; length_difference: tokens
 of the chosen minus the rejected response; required_margin: margin that its loss
-requires, 0 without prepare.margin_column."""
+requires, 0 without prepare.margin_column; target: probability that the chosen response
+is the better one, 0.5 for a tie; weight: factor of its loss."""
 
 EXCLUDED = pa.schema(
     [("file", pa.string()), ("row", pa.int64()), ("problem", pa.string())]

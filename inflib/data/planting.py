@@ -2,7 +2,7 @@
 prefers, say, the shorter response."""
 
 from inflib.config.data import PlantConfig
-from inflib.data.hash_sampling import uniform_hash
+from inflib.numerics.hash_sampling import uniform_hash
 
 
 def plant(

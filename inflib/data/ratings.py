@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inflib.data.readers import BadRow, RawRow, kind_of, read_rows
+from inflib.files.readers import BadRow, RawRow, kind_of, read_rows
 
 CHOICES = ("a", "b", "tie")
 _COLUMNS = {"comparison_id": ("a", "b"), "pair_id": ("chosen", "rejected")}

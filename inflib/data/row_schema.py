@@ -22,6 +22,8 @@ ROWS = pa.schema(
         ("total", pa.int32()),
         ("length_difference", pa.int32()),
         ("required_margin", pa.float64()),
+        ("target", pa.float64()),
+        ("weight", pa.float64()),
         ("extra", pa.string()),
         ("kinds", pa.string()),
         *COMPARISONS,

@@ -12,14 +12,14 @@ import pyarrow as pa
 
 from inflib.config.data import PrepareConfig, SourceConfig
 from inflib.config.recipe import ModelConfig, Recipe
-from inflib.data.hash_sampling import in_part
 from inflib.data.output_columns import KEPT_AS, is_reserved
-from inflib.data.pairs import Message, Pair, Render, to_pair
 from inflib.data.planting import plant, selected
 from inflib.data.ratings import Ratings, read_ratings
-from inflib.data.readers import BadRow, find_files, kind_of, read_rows
 from inflib.data.row_schema import BAD, OUTSIDE, ROWS, TOO_LONG, USED, Place
 from inflib.data.tokens import Tokens, tokenize
+from inflib.files.readers import BadRow, find_files, kind_of, read_rows
+from inflib.numerics.hash_sampling import in_part
+from inflib.shapes.pairs import Message, Pair, Render, to_pair
 
 
 def read_file(
@@ -117,6 +117,8 @@ def _row(
         "length": tokens.length,
         "total": tokens.total,
         "length_difference": length_difference,
+        "target": 1.0,
+        "weight": 1.0,
         "extra": json.dumps(extra),
         "kinds": json.dumps({name: kind_of(value) for name, value in extra.items()}),
         "comparison_id": pair.comparison_id,

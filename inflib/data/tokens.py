@@ -9,7 +9,7 @@ prompt (after BOS or [CLS]), never of a response.
 from dataclasses import dataclass
 from typing import Any
 
-from inflib.data.pairs import Pair
+from inflib.shapes.pairs import Pair
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import Any
 
 from inflib.config.judge import JudgeConfig
 from inflib.config.recipe import Recipe
-from inflib.data.hash_sampling import uniform_hash
-from inflib.data.pairs import Message, prompt_of, to_pair
 from inflib.data.pairs_folder import PairsFolder
-from inflib.data.readers import BadRow, find_files, read_rows
+from inflib.files.readers import BadRow, find_files, read_rows
 from inflib.judging.questions import SYCOPHANCY, Example, Questionnaire, check_rubric
+from inflib.numerics.hash_sampling import uniform_hash
+from inflib.shapes.pairs import Message, prompt_of, to_pair
 from inflib.storage.folder import Folder, open_filesystem
 
 TEXTS = ["comparison_id", "prompt", "response_a", "response_b"]

@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Any
 
 from inflib.config.judge import JudgeConfig
-from inflib.data.hash_sampling import uniform_hash
+from inflib.numerics.hash_sampling import uniform_hash
 
 VERSION = 1
 """Version of the words below. Raise it with every change of them: it is part of the

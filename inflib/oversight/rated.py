@@ -13,8 +13,8 @@ from itertools import combinations, groupby
 from typing import Any
 
 from inflib.config.data import SourceConfig
-from inflib.data.hash_sampling import in_part
-from inflib.data.readers import BadRow, find_files, read_rows
+from inflib.files.readers import BadRow, find_files, read_rows
+from inflib.numerics.hash_sampling import in_part
 
 
 @dataclass(frozen=True)

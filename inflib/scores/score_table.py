@@ -195,7 +195,7 @@ def _edited(table: pa.Table, signs: np.ndarray) -> pa.Table:
 
     signs: of the labels, with edits.
     """
-    table = table.drop_columns(["row", "required_margin"])
+    table = table.drop_columns(["row", "required_margin", "target", "weight"])
     flips = signs * table["sign"].to_numpy()  # -1 for a flipped label
     for name in ("sign", "length_difference"):
         index, dtype = table.column_names.index(name), table.schema.field(name).type

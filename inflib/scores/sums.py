@@ -21,11 +21,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inflib.config.score import Curvature, QueryLoss
-from inflib.data.pairs import prompt_of
 from inflib.data.pairs_folder import Shard
 from inflib.numerics import curvature, influence, quantized_products
 from inflib.scores.labels import Labels
 from inflib.scores.sketch_set import SketchSet
+from inflib.shapes.pairs import prompt_of
 from inflib.sketches.manifest import read_layers
 
 

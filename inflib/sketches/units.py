@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from inflib.data.pairs import prompt_of
 from inflib.data.pairs_folder import Shard
 from inflib.model.packing import Unit
+from inflib.shapes.pairs import prompt_of
 
 UnitKind = Literal["comparison", "response"]
 """What gets one gradient in a pair set."""

@@ -3,8 +3,8 @@
 import pytest
 
 from inflib.config.data import PlantConfig, SourceConfig
-from inflib.data.hash_sampling import uniform_hash
 from inflib.data.planting import plant, selected
+from inflib.numerics.hash_sampling import uniform_hash
 
 ALL = PlantConfig(share=1)
 RATED = PlantConfig(kind="higher_rated_chosen", share=1, max_difference=1.5)

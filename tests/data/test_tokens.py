@@ -3,8 +3,8 @@
 import pytest
 from transformers import BertTokenizerFast
 
-from inflib.data.pairs import Pair
 from inflib.data.tokens import Tokens, tokenize
+from inflib.shapes.pairs import Pair
 from tests.support.models import build_tokenizer
 
 TOKENIZER = build_tokenizer()

@@ -17,8 +17,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from inflib.config.recipe import Recipe
-from inflib.data.synthetic.one_biased_labeler import generate
 from inflib.storage.folder import Folder
+from inflib.synthetic.one_biased_labeler import generate
 from ray_jobs.audit import STAGES
 from ray_jobs.shared.session import run_stages
 from tests.support.audits import tiny_recipe

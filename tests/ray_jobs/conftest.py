@@ -17,7 +17,7 @@ import ray
 import yaml
 
 from inflib.config.recipe import Recipe
-from inflib.data.synthetic.one_biased_labeler import generate
+from inflib.synthetic.one_biased_labeler import generate
 from ray_jobs.shared.session import start_ray
 from tests.support.audits import tiny_recipe
 from tests.support.files import ROOT

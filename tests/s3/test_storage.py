@@ -15,12 +15,12 @@ import torch
 
 from inflib.benchmarks.fake_store import Generated, write_set
 from inflib.config.data import SourceConfig
-from inflib.data.readers import find_files, fingerprint, read_rows
-from inflib.data.synthetic.one_biased_labeler import generate
+from inflib.files.readers import find_files, fingerprint, read_rows
 from inflib.run_check import check
 from inflib.sketches.store import read_payload
 from inflib.storage.folder import Folder, to_parquet
 from inflib.storage.s3 import HastyS3, PatientS3
+from inflib.synthetic.one_biased_labeler import generate
 from ray_jobs.audit import STAGES
 from ray_jobs.shared.session import run_stages
 from tests.support.audits import tiny_recipe

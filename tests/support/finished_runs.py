@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from inflib.config.recipe import Recipe
-from inflib.data.synthetic.one_biased_labeler import generate
+from inflib.synthetic.one_biased_labeler import generate
 from tests.support.audits import tiny_recipe
 from tests.support.files import ROOT
 from tests.support.models import build_model, build_tokenizer

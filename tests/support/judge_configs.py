@@ -3,9 +3,9 @@
 import pyarrow as pa
 
 from inflib.config.judge import JudgeConfig
-from inflib.data.pairs import Pair
 from inflib.data.pairs_folder import COMPARISONS, LABELS, PairsFolder
 from inflib.judging.questions import SYCOPHANCY, Questionnaire
+from inflib.shapes.pairs import Pair
 from inflib.storage.folder import Folder
 
 ENDPOINT = {"base_url": "http://localhost:8000/v1", "model": "some/model"}

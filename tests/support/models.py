@@ -18,7 +18,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from inflib.data.synthetic.topics import QUESTIONS, SENTENCES
+from inflib.synthetic.topics import QUESTIONS, SENTENCES
 
 FAMILIES = ("llama", "qwen", "bert")
 DECODERS = ("llama", "qwen", "qwen3", "mistral", "gemma", "gemma2", "gemma3")

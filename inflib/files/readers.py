@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import OpenFile, get_compression
 
-from inflib.data.synthetic import sources
 from inflib.storage.folder import open_filesystem
+from inflib.synthetic import sources
 
 HUB = "hub:"
 _NAMES = (HUB, sources.PREFIX)

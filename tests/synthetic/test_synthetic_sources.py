@@ -2,9 +2,9 @@
 
 import pytest
 
-from inflib.data.readers import RawRow, find_files, fingerprint, read_rows
-from inflib.data.synthetic.sources import rows
-from inflib.data.synthetic.topics import FLATTERY
+from inflib.files.readers import RawRow, find_files, fingerprint, read_rows
+from inflib.synthetic.sources import rows
+from inflib.synthetic.topics import FLATTERY
 
 ADDRESS = "generated:flattery?pairs=300&seed=4"
 

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from inflib.data.pairs import Pair, to_pair
-from inflib.data.readers import BadRow, RawRow
 from inflib.data.rows import _renderer
+from inflib.files.readers import BadRow, RawRow
+from inflib.shapes.pairs import Pair, to_pair
 from tests.support.models import build_tokenizer
 
 RENDER = _renderer(build_tokenizer())

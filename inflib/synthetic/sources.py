@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
-from inflib.data.hash_sampling import uniform_hash
-from inflib.data.synthetic.attributes import rated_responses
-from inflib.data.synthetic.one_biased_labeler import comparison
-from inflib.data.synthetic.topics import FLATTERY
+from inflib.numerics.hash_sampling import uniform_hash
+from inflib.synthetic.attributes import rated_responses
+from inflib.synthetic.one_biased_labeler import comparison
+from inflib.synthetic.topics import FLATTERY
 
 PREFIX = "generated:"
 JUDGES = ("scripted-1", "scripted-2")

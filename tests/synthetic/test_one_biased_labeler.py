@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from inflib.data.synthetic.one_biased_labeler import LABELERS, generate
+from inflib.synthetic.one_biased_labeler import LABELERS, generate
 
 
 def read(path):

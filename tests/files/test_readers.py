@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from inflib.data.readers import BadRow, RawRow, find_files, fingerprint, read_rows
+from inflib.files.readers import BadRow, RawRow, find_files, fingerprint, read_rows
 
 ROWS = [{"chosen": "a", "rejected": "b"}, {"chosen": "c, d", "rejected": 'say "e"\n'}]
 

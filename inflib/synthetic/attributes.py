@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from statistics import NormalDist
 from typing import Any
 
-from inflib.data.synthetic.topics import QUESTIONS, SENTENCES
+from inflib.synthetic.topics import QUESTIONS, SENTENCES
 
 LOADS = {"correctness": 0.8, "coherence": 0.7, "complexity": 0.5, "verbosity": 0.3}
 """Correlation of each attribute with a response's overall quality."""

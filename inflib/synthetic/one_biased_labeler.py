@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from inflib.data.synthetic.topics import OPENERS, QUESTIONS, SENTENCES
+from inflib.synthetic.topics import OPENERS, QUESTIONS, SENTENCES
 
 LABELERS = ("ana", "ben", "chloe", "dev", "emil")
 

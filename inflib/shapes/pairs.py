@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from inflib.data.readers import BadRow, RawRow, kind_of
+from inflib.files.readers import BadRow, RawRow, kind_of
 
 OURS = ("prompt", "chosen", "rejected", "pair_id")
 """Columns of a row that are not kept as they are, by our names."""
