@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from inflib.config.recipe import Recipe
-from inflib.data.input_files import check_sources, find_sources
+from inflib.data.input_files import (
+    check_sources,
+    describe_sources,
+    find_sources,
+)
 from inflib.data.label_index import LabelIndex
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.row_schema import USED
@@ -50,29 +54,26 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
             f"prepare.max_length {recipe.prepare.max_length} is more than the "
             f"{longest} positions of {model.base}"
         )
+    for line in describe_sources(sources):
+        print(f"prepare: {line}", flush=True)
     start_ray(recipe)
     observe("prepare")
-    rows = read_files(
-        [
-            {"pairs": pairs, "file": file, "name": source["name"]}
-            for pairs, files in sources.items()
-            for file, source in files.items()
-        ],
-        recipe,
-    )
+    rows = read_files({p: [*files] for p, files in sources.items()}, sources, recipe)
     indexes = index_labels(rows, [*sources])
-    dropped = {
-        (pairs, *place)
-        for pairs, index in indexes.items()
-        for place in index.drop_duplicates()
-    }
+    for index in indexes.values():
+        index.name_by_labeler()
+    dropped = np.concatenate([index.drop_duplicates() for index in indexes.values()])
+    by_labeler = frozenset(p for p, index in indexes.items() if index.ids_by_labeler)
     for pairs, index in indexes.items():
         list_unused(recipe, pairs, index, index.unused)
         if not index.states[USED]:
             raise ValueError(f"no usable pair in {pairs}: {index}")
     kept = {pairs: kept_columns(index.kinds) for pairs, index in indexes.items()}
     shards = write_shards(
-        sort_rows(rows, dropped), stage.folder, kept, recipe.prepare.shard_rows
+        sort_rows(rows, by_labeler, dropped),
+        stage.folder,
+        kept,
+        recipe.prepare.shard_rows,
     )
     for pairs, plan in shards.items():
         folder = PairsFolder(stage.folder / pairs)
@@ -81,7 +82,10 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
     stage.folder.write_json("report.json", _report(indexes))
     stage.folder.write_json("sources.json", sources)
     num_labels = sum(s.num_labels for plan in shards.values() for s in plan)
-    return stage.done({"pairs": num_labels}, {"tokenizer_sha256": digest})
+    return stage.done(
+        {"pairs": num_labels},
+        {"tokenizer_sha256": digest, "ids_by_labeler": sorted(by_labeler)},
+    )
 
 
 def _prepare_again(recipe: Recipe, stage: Stage, digest: str) -> dict[str, Any]:

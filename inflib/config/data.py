@@ -11,6 +11,7 @@ from pydantic import (
 )
 
 from inflib.config.base import Frozen, check_address
+from inflib.config.shapes import ShapeConfig
 
 
 class PlantConfig(Frozen):
@@ -32,7 +33,7 @@ class PlantConfig(Frozen):
     """Seed of the hash that picks the labels."""
 
 
-class SourceConfig(Frozen):
+class SourceConfig(ShapeConfig):
     """One set of preference labels: where it is, and which of its labels to take."""
 
     path: str | tuple[str, ...]
@@ -42,11 +43,6 @@ class SourceConfig(Frozen):
 
     split: str = "train"
     """Split to read of a hub data set or a saved DatasetDict."""
-
-    columns: dict[str, str] = Field(default={})
-    """Names of columns in the data, where they differ from ours: {our name: name in the
-    data}. Ours are prompt, chosen, rejected and pair_id; response for rated
-    responses."""
 
     part: tuple[float, float] = (0.0, 1.0)
     """Take the pairs whose prompt hashes into [from, to) of [0, 1). Two sources on the
@@ -88,18 +84,6 @@ class SourceConfig(Frozen):
         if self.ratings is None and (planted or self.select.endswith("_rated")):
             raise ValueError("plant and select by rating need ratings: name a file")
         return self
-
-    @field_validator("columns")
-    @classmethod
-    def _known_names(cls, columns: dict[str, str]) -> dict[str, str]:
-        ours = {"prompt", "chosen", "rejected", "pair_id", "response"}
-        if unknown := set(columns) - ours:
-            raise ValueError(
-                f"cannot map {sorted(unknown)}: our names are prompt, chosen, "
-                "rejected, pair_id, and response for rated responses (other columns "
-                "are kept under their own names)"
-            )
-        return columns
 
     @field_validator("part")
     @classmethod

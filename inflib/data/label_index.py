@@ -1,6 +1,6 @@
 """Rows of a pair set to its index of labels: counts, duplicates, the data report.
 
-The index is made on the driver, over the rows of all files. It holds 41 bytes per label
+The index is made on the driver, over the rows of all files. It holds 57 bytes per label
 and no text, only 64-bit hashes of ids.
 """
 
@@ -21,7 +21,11 @@ COLUMNS = [
     "file",
     "file_row",
     "problem",
+    "first",
+    "place",
     "pair_id",
+    "labeler",
+    "marks",
     "comparison_id",
     "sign",
     "length",
@@ -36,7 +40,9 @@ EDGES = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 2**31)
 
 _LABEL = np.dtype(
     [
+        ("place", "u8"),
         ("pair", "u8"),
+        ("pair_and_labeler", "u8"),
         ("comparison", "u8"),
         ("row", "i8"),
         ("file", "i4"),
@@ -46,7 +52,8 @@ _LABEL = np.dtype(
         ("sign", "i1"),
     ]
 )
-"""Record of one label. pair and comparison are hashes of its ids; file is an index."""
+"""Record of one label. pair, pair_and_labeler and comparison are hashes of ids; file
+is an index."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,9 @@ class LabelKeys:
 
     comparison: np.ndarray
     """Hash of the comparison_id, uint64."""
+
+    place: np.ndarray
+    """Hash of its place in the input (row_schema.place_of), uint64."""
 
     file: np.ndarray
     """Input file."""
@@ -82,8 +92,18 @@ class LabelIndex:
         self.kinds: set[str] = set()
         """Distinct values of the column `kinds` of the labels."""
 
+        self.num_rows = 0
+        """Number of input rows; answers in rows of their own are one row together."""
+
+        self.marks: Counter[str] = Counter()
+        """Number of labels with each mark."""
+
         self.unused: list[dict[str, Any]] = []
         """{file, row, problem} of every row that is neither used nor outside."""
+
+        self.ids_by_labeler = False
+        """Whether pair_ids name comparisons, on which several labelers voted: then a
+        label is told by both."""
 
         self._files: list[str] = []
         self._chunks: list[np.ndarray] = []
@@ -92,17 +112,23 @@ class LabelIndex:
         """Count a batch of rows; it has at least COLUMNS."""
         for count in pc.value_counts(rows["state"]).to_pylist():
             self.states[count["values"]] += count["counts"]
+        self.num_rows += pc.sum(rows["first"]).as_py() or 0
         state = pc.field("state")
         unused = rows.filter((state != USED) & (state != OUTSIDE))
         for row in unused.select(["file", "file_row", "problem"]).to_pylist():
             self.unused.append(_unused(row["file"], row["file_row"], row["problem"]))
         used = rows.filter(state == USED)
         self.kinds.update(pc.unique(used["kinds"]).to_pylist())
+        self.marks.update(pc.list_flatten(used["marks"]).to_pylist())
         for file in pc.unique(used["file"]).to_pylist():
             if file not in self._files:
                 self._files.append(file)
         records = np.empty(len(used), _LABEL)
+        records["place"] = used["place"]
         records["pair"] = hash_ids(used["pair_id"].to_pylist())
+        records["pair_and_labeler"] = hash_ids(
+            id_with_labeler(used["pair_id"], used["labeler"]).to_pylist()
+        )
         records["comparison"] = hash_ids(used["comparison_id"].to_pylist())
         records["file"] = [self._files.index(file) for file in used["file"].to_pylist()]
         records["row"] = used["file_row"]
@@ -110,8 +136,21 @@ class LabelIndex:
             records[name] = used[name]
         self._chunks.append(records)
 
-    def drop_duplicates(self) -> set[tuple[str, int]]:
-        """Exclude labels whose pair_id an earlier row has; returns their (file, row).
+    def name_by_labeler(self, ids_by_labeler: bool | None = None) -> None:
+        """Tell labels by pair_id and labeler, if pair_ids are shared by labelers.
+
+        ids_by_labeler: what was decided when the run was prepared; None: decide now.
+        """
+        labels = self._records()
+        if ids_by_labeler is None:
+            distinct = len(np.unique(labels["pair_and_labeler"]))
+            ids_by_labeler = len(np.unique(labels["pair"])) < distinct
+        if ids_by_labeler:
+            labels["pair"] = labels["pair_and_labeler"]
+        self.ids_by_labeler = ids_by_labeler
+
+    def drop_duplicates(self) -> np.ndarray:
+        """Exclude labels whose id an earlier row has; returns their places, uint64.
 
         Earlier: in a file that was added before, or above in the same file.
         """
@@ -122,18 +161,18 @@ class LabelIndex:
         repeats[order[1:]] = pair[1:] == pair[:-1]
         return self.exclude(repeats, "duplicate pair_id")
 
-    def exclude(self, mask: np.ndarray, problem: str) -> set[tuple[str, int]]:
-        """Count labels as bad rows; returns their (file, row).
+    def exclude(self, mask: np.ndarray, problem: str) -> np.ndarray:
+        """Count labels as bad rows; returns their places, uint64.
 
         mask: bool, one per label; problem: what is wrong with them.
         """
         records = self._records()[mask]
         files = [self._files[i] for i in records["file"]]
-        places = set(zip(files, records["row"].tolist(), strict=True))
-        self.unused += [_unused(file, row, problem) for file, row in sorted(places)]
-        self.states[BAD] += len(places)
+        rows = sorted(zip(files, records["row"].tolist(), strict=True))
+        self.unused += [_unused(file, row, problem) for file, row in rows]
+        self.states[BAD] += len(records)
         self.keep(~mask)
-        return places
+        return records["place"]
 
     def label_keys(self) -> LabelKeys:
         """Keys of the labels, in the order in which they were added."""
@@ -141,6 +180,7 @@ class LabelIndex:
         return LabelKeys(
             records["pair"],
             records["comparison"],
+            records["place"],
             np.array([*self._files, ""], dtype=object)[records["file"]],
             records["row"],
             records["sign"],
@@ -170,11 +210,12 @@ class LabelIndex:
         )
         untied = difference[difference != 0]
         return {
-            "rows_read": self.states.total(),
+            "rows_read": self.num_rows,
             "rows_not_asked_for": self.states[OUTSIDE],
             "labels": self.states[USED],
             "comparisons": len(self.comparisons()),
             "excluded": dict(sorted(reasons.items())),
+            "noted": dict(sorted(self.marks.items())),
             "prompts_cut": int((labels["num_cut"] > 0).sum()),
             "mean_length": float(length.mean()) if len(length) else None,
             "length_histogram": {
@@ -186,7 +227,7 @@ class LabelIndex:
 
     def __str__(self) -> str:
         return (
-            f"{self.states.total()} rows read, {self.states[USED]} labels on "
+            f"{self.num_rows} rows read, {self.states[USED]} labels on "
             f"{len(self.comparisons())} comparisons, {len(self.unused)} left out, "
             f"{self.states[OUTSIDE]} not asked for"
         )
@@ -200,6 +241,14 @@ class LabelIndex:
 
 def _unused(file: str, row: int, problem: str) -> dict[str, Any]:
     return {"file": file, "row": row, "problem": problem}
+
+
+def id_with_labeler(
+    pair_id: pa.ChunkedArray, labeler: pa.ChunkedArray
+) -> pa.ChunkedArray:
+    """pair_id:labeler of each label; the pair_id of one without a labeler."""
+    joined = pc.binary_join_element_wise(pair_id, labeler, ":")
+    return pc.coalesce(joined, pair_id)
 
 
 def hash_ids(texts: Any) -> np.ndarray:

@@ -59,7 +59,12 @@ def read_stored(folder: PairsFolder) -> StoredLabels:
     )
     order = np.argsort(pair, kind="stable")
     labels = LabelKeys(
-        pair[order], comparison[order], file[order], file_row[order], sign[order]
+        pair[order],
+        comparison[order],
+        np.zeros(len(order), np.uint64),  # of the stored ones nothing is left to find
+        file[order],
+        file_row[order],
+        sign[order],
     )
     return StoredLabels(labels, place[order], row[order], kept)
 

@@ -1,12 +1,15 @@
 """Columns and states of rows on their way from input files to shards."""
 
+import hashlib
+import json
+
 import pyarrow as pa
 
 from inflib.data.pairs_folder import COMPARISONS
 
-USED, BAD, TOO_LONG, OUTSIDE = "used", "bad", "too long", "outside"
-"""States of a row. Only USED rows become labels. OUTSIDE: the recipe leaves the row out
-(part, select)."""
+USED, BAD, TOO_LONG, TIED, OUTSIDE = "used", "bad", "too long", "tie", "outside"
+"""States of a row. Only USED rows become labels. TIED: a tie, where prepare.*.ties is
+drop; OUTSIDE: the recipe leaves the row out (part, select)."""
 
 
 ROWS = pa.schema(
@@ -16,7 +19,11 @@ ROWS = pa.schema(
         ("file", pa.string()),
         ("file_row", pa.int64()),
         ("problem", pa.string()),
+        ("first", pa.bool_()),
+        ("place", pa.uint64()),
         ("pair_id", pa.string()),
+        ("labeler", pa.string()),
+        ("marks", pa.list_(pa.string())),
         ("sign", pa.int8()),
         ("length", pa.int32()),
         ("total", pa.int32()),
@@ -29,11 +36,16 @@ ROWS = pa.schema(
         *COMPARISONS,
     ]
 )
-"""One input row. pairs: its pair set; problem: why it is BAD or TOO_LONG; length:
-tokens of the longer full sequence; total: tokens of both; extra: JSON {kept column:
-value}; kinds: JSON {kept column: type of the value}; the others as in LABELS and
-COMPARISONS."""
+"""A label on its way, or an input row that gives none. pairs: its pair set; problem:
+why it is none; first: whether it is the first of its input row; place: hash of where it
+stands, see place_of; labeler: its labeler, where its pair_id is the row's own; marks:
+what is unusual about it; length: tokens of the longer full sequence; total: tokens of
+both; extra: JSON {kept column: value}; kinds: JSON {kept column: type of the value};
+the others as in LABELS and COMPARISONS."""
 
 
-Place = tuple[str, str, int]
-"""(pair set, input file, row in it): what identifies an input row."""
+def place_of(pairs: str, file: str, row: int, name: str = "") -> int:
+    """64-bit hash of a label's place in the input: pair set, file, row, and its name in
+    a row of several labels."""
+    text = json.dumps([pairs, file, row, name])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -2,91 +2,151 @@
 
 import functools
 import json
-import math
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-import jinja2
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from inflib.config.data import PrepareConfig, SourceConfig
 from inflib.config.recipe import ModelConfig, Recipe
+from inflib.data.chat_rendering import renderer
+from inflib.data.input_files import option_of, shape_of
+from inflib.data.label_index import id_with_labeler
 from inflib.data.output_columns import KEPT_AS, is_reserved
 from inflib.data.planting import plant, selected
 from inflib.data.ratings import Ratings, read_ratings
-from inflib.data.row_schema import BAD, OUTSIDE, ROWS, TOO_LONG, USED, Place
+from inflib.data.row_schema import BAD, OUTSIDE, ROWS, TOO_LONG, USED, place_of
 from inflib.data.tokens import Tokens, tokenize
-from inflib.files.readers import BadRow, find_files, kind_of, read_rows
+from inflib.files.readers import BadRow, RawRow, find_files, kind_of, read_rows
 from inflib.numerics.hash_sampling import in_part
-from inflib.shapes.pairs import Message, Pair, Render, to_pair
+from inflib.shapes.cells import id_text, number
+from inflib.shapes.gathering import GATHERED, gathered
+from inflib.shapes.judged import TIE
+from inflib.shapes.pairs import TIED, Pair, to_pairs
+from inflib.shapes.shape import Shape
+from inflib.shapes.split import Render
 
 
 def read_file(
-    pairs: str, file: str, file_name: str, recipe: Recipe
+    pairs: str, file: str, file_name: str, recipe: Recipe, shape: Shape | None = None
 ) -> Iterator[pa.Table]:
-    """Tables of ROWS with the rows of one file, up to 512 in each; `pairs` names its
-    pair set.
+    """Tables of ROWS with the labels of one file, some 512 in each, and with its rows
+    that give none; `pairs` names its pair set.
 
-    file_name: start of the pair_id of rows that have none.
+    file_name: start of the pair_id of rows that have none; shape: of the file's rows;
+    None: told from the first ones.
     """
     source = recipe.prepare.sources[pairs]
     tokenizer = _tokenizer(recipe.model)
-    raw = read_rows(file, source.split)
-    while chunk := list(islice(raw, 512)):
-        rows: list[dict[str, Any]] = []
-        usable: list[Pair] = []
-        for item in chunk:
-            if not isinstance(item, BadRow):
-                pair = to_pair(item, source.columns, _renderer(tokenizer))
-                if isinstance(pair, Pair):
-                    usable.append(pair)
-                    continue
-                item = pair
-            rows.append(_unused(BAD, item.file, item.row, item.problem))
+    shape = shape or shape_of(source, option_of(pairs), file)
+    labels = read_labels(file, shape, source, renderer(tokenizer))
+    while chunk := list(islice(labels, 512)):
+        rows = [_unused(item, first) for item, first in chunk if not _is_pair(item)]
+        usable = [(item, first) for item, first in chunk if isinstance(item, Pair)]
         rows += _tokenized(usable, file_name, source, recipe.prepare, tokenizer)
-        yield pa.Table.from_pylist(
-            [row | {"pairs": pairs} for row in rows], schema=ROWS
-        )
+        for row in rows:
+            place = place_of(pairs, row["file"], row["file_row"], row.pop("name", ""))
+            row |= {"pairs": pairs, "place": place}
+        yield pa.Table.from_pylist(rows, schema=ROWS)
+
+
+def read_labels(
+    file: str, shape: Shape, source: SourceConfig, render: Render
+) -> Iterator[tuple[Pair | BadRow, bool]]:
+    """(label or bad row, whether it is the first of its input row) of one file.
+
+    render: the chat template.
+    """
+    rows: Iterator[RawRow | BadRow] = read_rows(file, source.split)
+    if shape.format in GATHERED:
+        rows, shape = gathered(rows, shape)
+    for row in rows:
+        if isinstance(row, BadRow):
+            yield row, True
+            continue
+        first = True
+        for item in to_pairs(row, shape, source, render):
+            yield item, first
+            first = False
+
+
+def _is_pair(item: Pair | BadRow) -> bool:
+    return isinstance(item, Pair)
+
+
+def _unused(item: Pair | BadRow, first: bool, problem: str = "") -> dict[str, Any]:
+    """The row of ROWS, but for its place, of what is no label; problem: of a Pair."""
+    problem = problem or getattr(item, "problem", "")
+    state = {TIED: TIED, "": OUTSIDE}.get(problem, BAD)
+    if problem.startswith("responses need"):
+        state = TOO_LONG
+    return {
+        "state": state,
+        "file": item.file,
+        "file_row": item.row,
+        "first": first,
+        "problem": problem or None,
+        "name": getattr(item, "name", ""),
+    }
 
 
 def _tokenized(
-    pairs: list[Pair],
+    pairs: list[tuple[Pair, bool]],
     file_name: str,
     source: SourceConfig,
     config: PrepareConfig,
     tokenizer: Any,
 ) -> Iterator[dict[str, Any]]:
-    """A row of ROWS, but its pair set, for each pair."""
+    """A row of ROWS, but for its place, for each pair."""
     inside = []
-    for pair in pairs:
-        if in_part(source.part, pair.prompt):
-            inside.append(pair)
+    for pair, first in pairs:
+        if in_part(source.part, pair.prompt_key):
+            inside.append((pair, first))
         else:
-            yield _unused(OUTSIDE, pair.file, pair.row, None)
+            yield _unused(pair, first)
     if not inside:
         return
-    tokens = tokenize(inside, tokenizer, config.max_length, config.append_eos)
-    for pair, pair_tokens in zip(inside, tokens, strict=True):
+    tokens = tokenize(
+        [pair for pair, _ in inside], tokenizer, config.max_length, config.append_eos
+    )
+    for (pair, first), pair_tokens in zip(inside, tokens, strict=True):
         if isinstance(pair_tokens, str):
-            state = BAD if pair_tokens.startswith("identical") else TOO_LONG
-            yield _unused(state, pair.file, pair.row, pair_tokens)
-        else:
+            yield _unused(pair, first, pair_tokens)
+            continue
+        margin = _required_margin(pair, source, config)
+        if margin is None:
             name = config.margin_column
-            margin = 0.0 if name is None else pair.extra.get(name)
-            if not _is_number(margin):
-                problem = f"no number in prepare.margin_column {name!r}"
-                yield _unused(BAD, pair.file, pair.row, problem)
-                continue
-            row = _row(pair, pair_tokens, f"{file_name}:{pair.row}", source)
-            yield row | {"required_margin": margin}
+            problem = f"no number in prepare.margin_column {name!r}"
+            yield _unused(pair, first, problem)
+            continue
+        suffix = f":{pair.name}" if pair.name else ""
+        fallback_id = f"{file_name}:{pair.row}{suffix}"
+        row = _row(pair, pair_tokens, fallback_id, source)
+        if isinstance(row, str):
+            yield _unused(pair, first, row)
+        else:
+            yield row | {"required_margin": margin, "first": first, "name": pair.name}
+
+
+def _required_margin(
+    pair: Pair, source: SourceConfig, config: PrepareConfig
+) -> float | None:
+    """The margin that the loss requires; None where there is no number."""
+    if source.strength == "margin":
+        return 0.0 if pair.target == TIE else pair.strength or 0.0
+    if config.margin_column is None:
+        return 0.0
+    return number(pair.extra.get(config.margin_column))
 
 
 def _row(
     pair: Pair, tokens: Tokens, fallback_id: str, source: SourceConfig
-) -> dict[str, Any]:
-    """The row of a tokenised pair, with its bias planted; or an unused one, where it
-    has no rating or is not selected. fallback_id: pair_id of a pair without one."""
+) -> dict[str, Any] | str:
+    """The row of a tokenised pair, with its bias planted; or why it is none, "" where
+    it is not selected. fallback_id: pair_id of a pair without one."""
     pair_id = pair.pair_id if pair.pair_id is not None else fallback_id
     sign, extra = pair.sign, dict(pair.extra)
     ratings = None
@@ -94,7 +154,7 @@ def _row(
         all_ratings = _ratings(source.ratings)
         ratings = all_ratings.rating(pair_id, pair.comparison_id, pair.sign)
         if ratings is None:
-            return _unused(BAD, pair.file, pair.row, "no rating of this pair")
+            return "no rating of this pair"
     lengths = len(tokens.tail_a), len(tokens.tail_b)
     if source.plant is not None:
         sign, extra["planted"], extra["planted_flip"] = plant(
@@ -105,20 +165,23 @@ def _row(
         rating_difference = sign * (ratings[0] - ratings[1])
         extra["rating_difference"] = rating_difference
     if not selected(source.select, length_difference, rating_difference):
-        return _unused(OUTSIDE, pair.file, pair.row, None)
+        return ""
     extra = {_free_name(name): value for name, value in extra.items()}
     a, b = pair.responses
+    labeler = id_text(pair.extra.get("labeler"))
     return {
         "state": USED,
         "file": pair.file,
         "file_row": pair.row,
         "pair_id": pair_id,
+        "labeler": labeler if pair.pair_id is not None and not pair.name else None,
+        "marks": [*pair.texts.marks, *tokens.marks],
         "sign": sign,
         "length": tokens.length,
         "total": tokens.total,
         "length_difference": length_difference,
-        "target": 1.0,
-        "weight": 1.0,
+        "target": pair.target,
+        "weight": pair.weight,
         "extra": json.dumps(extra),
         "kinds": json.dumps({name: kind_of(value) for name, value in extra.items()}),
         "comparison_id": pair.comparison_id,
@@ -132,32 +195,34 @@ def _row(
     }
 
 
-def _unused(state: str, file: str, row: int, problem: str | None) -> dict[str, Any]:
-    return {"state": state, "file": file, "file_row": row, "problem": problem}
-
-
 def used_rows(
-    rows: pa.Table, dropped: set[Place], only: set[Place] | None = None
+    rows: pa.Table,
+    dropped: np.ndarray | None,
+    only: np.ndarray | None,
+    by_labeler: frozenset[str],
 ) -> pa.Table:
-    """The rows in state USED, without those in `dropped`; with `only`, these alone."""
-    names = ("state", "pairs", "file", "file_row")
-    columns = [rows[name].to_pylist() for name in names]
-    keep = [
-        state == USED and place not in dropped and (only is None or place in only)
-        for state, *where in zip(*columns, strict=True)
-        for place in [tuple(where)]
-    ]
-    return rows.filter(pa.array(keep, pa.bool_()))
+    """The rows in state USED but those at the places `dropped`; with `only`, those at
+    these places alone (both uint64; None: no such choice).
+
+    by_labeler: pair sets whose labels are told by pair_id and labeler.
+    """
+    place = rows["place"].to_numpy()
+    keep = np.array(rows["state"].to_pylist(), dtype=object) == USED
+    if dropped is not None:
+        keep &= ~np.isin(place, dropped)
+    if only is not None:
+        keep &= np.isin(place, only)
+    rows = rows.filter(pa.array(keep, pa.bool_()))
+    renamed = pc.is_in(rows["pairs"], pa.array(sorted(by_labeler), pa.string()))
+    ids = pc.if_else(
+        renamed, id_with_labeler(rows["pair_id"], rows["labeler"]), rows["pair_id"]
+    )
+    return rows.set_column(rows.column_names.index("pair_id"), "pair_id", ids)
 
 
 def _free_name(name: str) -> str:
     """Name under which a column is kept that may be called like an output column."""
     return KEPT_AS + name if is_reserved(name) else name
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value)
 
 
 @functools.lru_cache(maxsize=4)
@@ -171,17 +236,3 @@ def _tokenizer(model: ModelConfig) -> Any:
     from inflib.data.tokenizer import load_tokenizer
 
     return load_tokenizer(model)
-
-
-def _renderer(tokenizer: Any) -> Render:
-    """The tokenizer's chat template. Raises ValueError for messages it refuses."""
-
-    def render(messages: list[Message], add_generation_prompt: bool) -> str:
-        try:
-            return tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
-        except jinja2.TemplateError as error:
-            raise ValueError(f"the chat template refuses it: {error}") from None
-
-    return render

@@ -22,6 +22,9 @@ class Tokens:
     num_cut: int
     """Tokens of the prompt that were cut off to fit max_length."""
 
+    marks: tuple[str, ...] = ()
+    """What is unusual about the texts, by name."""
+
     @property
     def length(self) -> int:
         """Tokens of the longer full sequence."""

@@ -8,15 +8,19 @@ response that recurs, a comparison in two sets) have equal digests and are asked
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from inflib.config.data import SourceConfig
 from inflib.config.judge import JudgeConfig
 from inflib.config.recipe import Recipe
+from inflib.data.chat_rendering import renderer
+from inflib.data.input_files import shape_of
 from inflib.data.pairs_folder import PairsFolder
-from inflib.files.readers import BadRow, find_files, read_rows
+from inflib.data.rows import read_labels
+from inflib.files.readers import BadRow, find_files
 from inflib.judging.questions import SYCOPHANCY, Example, Questionnaire, check_rubric
 from inflib.numerics.hash_sampling import uniform_hash
-from inflib.shapes.pairs import Message, prompt_of, to_pair
+from inflib.shapes.pairs import prompt_of
+from inflib.shapes.split import Render
 from inflib.storage.folder import Folder, open_filesystem
 
 TEXTS = ["comparison_id", "prompt", "response_a", "response_b"]
@@ -159,12 +163,24 @@ def _query_votes(folder: PairsFolder) -> Votes:
     return votes
 
 
+def _renderer(recipe: Recipe) -> Render:
+    """The chat template of the run's texts; it is read with the first chat."""
+
+    def render(*arguments: Any, **options: Any) -> str:
+        from inflib.data.tokenizer import load_tokenizer
+
+        return renderer(load_tokenizer(recipe.model))(*arguments, **options)
+
+    return render
+
+
 def _file_votes(recipe: Recipe, path: str) -> Votes:
     """Votes by files of labelled pairs. Raises ValueError naming a row that is none."""
     votes: Votes = {}
+    source, render = SourceConfig(path=path), _renderer(recipe)
     for file in find_files(path):
-        for raw in read_rows(file, "train"):
-            pair = raw if isinstance(raw, BadRow) else to_pair(raw, {}, _render(recipe))
+        shape = shape_of(source, "judge.examples", file)
+        for pair, _ in read_labels(file, shape, source, render):
             if isinstance(pair, BadRow):
                 raise ValueError(f"{pair.file}, row {pair.row}: {pair.problem}")
             a, b = pair.responses
@@ -172,20 +188,6 @@ def _file_votes(recipe: Recipe, path: str) -> Votes:
             vote = votes.get(pair.comparison_id, (texts, 0))[1] + pair.sign
             votes[pair.comparison_id] = (texts, vote)
     return votes
-
-
-def _render(recipe: Recipe) -> Any:
-    """A function that renders chats by the template of the run's texts."""
-
-    def render(turns: list[Message], add_generation_prompt: bool) -> str:
-        from inflib.data.tokenizer import load_tokenizer
-
-        tokenizer: Any = load_tokenizer(recipe.model)
-        return tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-
-    return render
 
 
 @dataclass(frozen=True)

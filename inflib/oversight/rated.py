@@ -76,7 +76,9 @@ def stop_at(bad: list[BadRow]) -> None:
 def _read(
     source: SourceConfig, objectives: tuple[str, ...], bad: list[BadRow]
 ) -> Iterator[Rated]:
-    names = {ours: source.columns.get(ours, ours) for ours in ("prompt", "response")}
+    names = {
+        ours: str(source.columns.get(ours, ours)) for ours in ("prompt", "response")
+    }
     for file in find_files(source.path):
         for raw in read_rows(file, source.split):
             if isinstance(raw, BadRow):

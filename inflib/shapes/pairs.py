@@ -1,8 +1,4 @@
-"""Raw rows of any input format to preference pairs: prompt, chosen, rejected.
-
-Formats: TRL's preference data, with an explicit prompt or with an implicit one (both
-responses repeat it), as text or as chat messages; Anthropic HH's dialogues, text in
-which turns start with "\\n\\nHuman:" and "\\n\\nAssistant:".
+"""Raw rows of any shape to labels: prompt, chosen and rejected response.
 
 What is tokenised is prompt + response. A *comparison* is the prompt with its two
 responses in canonical order, a < b as text. A *label* is one verdict on it, with sign
@@ -11,26 +7,28 @@ responses in canonical order, a < b as text. A *label* is one verdict on it, wit
 
 import hashlib
 import json
-import os.path
-import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from inflib.files.readers import BadRow, RawRow, kind_of
-
-OURS = ("prompt", "chosen", "rejected", "pair_id")
-"""Columns of a row that are not kept as they are, by our names."""
-
-ASSISTANT = "\n\nAssistant:"
-HUMAN = "\n\nHuman:"
+from inflib.config.shapes import ShapeConfig
+from inflib.files.readers import BadRow, RawRow
+from inflib.shapes.cells import id_text, parsed
+from inflib.shapes.chats import split_chat
+from inflib.shapes.formats import read
+from inflib.shapes.judged import TIE, Judged, Vote
+from inflib.shapes.messages import Dialogue, dialogue, is_texts, paired_turns
+from inflib.shapes.plain_text import split_text
+from inflib.shapes.row_facts import context_of, kept_of
+from inflib.shapes.shape import Shape
+from inflib.shapes.split import Context, Render, Split
 
 _PROMPT_DIGITS = 12
 """Leading digits of a comparison_id that stand for its prompt."""
 
-Message = dict[str, Any]
-Render = Callable[[list[Message], bool], str]
-"""A chat template: (messages, whether to add the generation prompt) to text."""
+TIED = "tie"
+"""Problem of a label that is left out as a tie."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,40 @@ class Pair:
     """Row in the file, from 1."""
 
     pair_id: str | None
-    """The row's id; None for a row without one."""
+    """The row's id, with the vote's name where the row has several; None without."""
 
-    prompt: str
-    chosen: str
-    rejected: str
-    is_chat: bool
-    """The texts were made from messages, by the chat template."""
+    name: str
+    """What tells the label from the others of its row; empty where it is alone."""
+
+    texts: Split
+    target: float
+    """Probability that the chosen response is better; 0.5: a tie."""
+
+    weight: float
+    """Factor of the label's loss."""
+
+    strength: float | None
+    """How much better the chosen response is, on the scale of the data."""
 
     extra: dict[str, Any]
     """{name: value} of the row's other columns, which are kept beside the label."""
+
+    @property
+    def prompt(self) -> str:
+        return self.texts.prompt
+
+    @property
+    def chosen(self) -> str:
+        return self.texts.chosen
+
+    @property
+    def rejected(self) -> str:
+        return self.texts.rejected
+
+    @property
+    def is_chat(self) -> bool:
+        """The texts were made from messages, by the chat template."""
+        return self.texts.is_chat
 
     @property
     def sign(self) -> int:
@@ -64,14 +86,21 @@ class Pair:
         return min(self.chosen, self.rejected), max(self.chosen, self.rejected)
 
     @property
+    def prompt_key(self) -> str:
+        """What the prompt is told apart by; equal for equal messages on any day."""
+        return self.texts.keys[0]
+
+    @cached_property
     def comparison_id(self) -> str:
-        """32 hex digits: 12 of the prompt's hash, 20 of the hash of all three texts.
+        """32 hex digits: 12 of the prompt's hash, 20 of the hash of all three keys.
 
         Sorting by it brings the comparisons of a prompt together.
         """
-        prompt = hashlib.sha256(self.prompt.encode(errors="surrogatepass"))
-        whole = hashlib.sha256(json.dumps([self.prompt, *self.responses]).encode())
-        return prompt.hexdigest()[:_PROMPT_DIGITS] + whole.hexdigest()[:20]
+        prompt, chosen, rejected = self.texts.keys
+        keys = [chosen, rejected] if self.sign > 0 else [rejected, chosen]
+        digest = hashlib.sha256(prompt.encode(errors="surrogatepass"))
+        whole = hashlib.sha256(json.dumps([prompt, *keys]).encode())
+        return digest.hexdigest()[:_PROMPT_DIGITS] + whole.hexdigest()[:20]
 
 
 def prompt_of(comparison_id: str) -> str:
@@ -80,127 +109,110 @@ def prompt_of(comparison_id: str) -> str:
     return comparison_id[:_PROMPT_DIGITS]
 
 
-def to_pair(raw: RawRow, columns: dict[str, str], render: Render) -> Pair | BadRow:
-    """The pair in a raw row, or a BadRow that says what is wrong with it.
+def to_pairs(
+    raw: RawRow, shape: Shape, config: ShapeConfig, render: Render
+) -> Iterator[Pair | BadRow]:
+    """The labels in a raw row, each a pair or a BadRow that says what is wrong.
 
-    columns: {our name of a column: its name in the row}, where these differ; render:
-    the chat template, for rows of messages.
+    render: the chat template, for rows of messages. Nothing that a row contains raises.
     """
-    names = {ours: columns.get(ours, ours) for ours in OURS}
-    fields = {ours: raw.fields.get(name) for ours, name in names.items()}
     try:
-        for ours in ("chosen", "rejected"):
-            if fields[ours] is None:
-                raise ValueError(f"no field {names[ours]!r}")
-        if fields["chosen"] == fields["rejected"]:
-            raise ValueError("identical responses")
-        is_chat = isinstance(fields["chosen"], list)
-        if is_chat:
-            prompt, chosen, rejected = _split_chat(fields, names, render)
-        else:
-            prompt, chosen, rejected = _split_text(fields, names)
-        if not chosen.strip() or not rejected.strip():
-            empty = "chosen" if not chosen.strip() else "rejected"
-            raise ValueError(f"empty response in {names[empty]!r}")
-        if chosen == rejected:
-            raise ValueError("identical responses")
-        (prompt + chosen + rejected).encode()  # raises for a lone surrogate
-        pair_id = fields["pair_id"]
-        if pair_id is not None and not isinstance(pair_id, str | int):
-            raise ValueError(f"{names['pair_id']!r} is {kind_of(pair_id)}, not text")
-        extra = _extra(raw.fields, set(names.values()))
-    except UnicodeEncodeError:
-        return BadRow(raw.file, raw.row, "not valid Unicode (a lone surrogate)")
-    except ValueError as error:
-        return BadRow(raw.file, raw.row, str(error))
+        context = context_of(raw.fields, shape, config)
+        row_id = id_text(shape.cell(raw.fields, "pair_id"))
+        extra = kept_of(raw.fields, shape)
+        for judged in read(raw.fields, shape, config):
+            for vote in judged.votes:
+                yield _pair(raw, judged, vote, row_id, extra, context, config, render)
+    except Exception as error:  # whatever a row holds, the others are read
+        yield BadRow(raw.file, raw.row, _problem(error))
+
+
+def _pair(
+    raw: RawRow,
+    judged: Judged,
+    vote: Vote,
+    row_id: str | None,
+    extra: dict[str, Any],
+    context: Context,
+    config: ShapeConfig,
+    render: Render,
+) -> Pair | BadRow:
+    if vote.target == TIE and config.ties == "drop":
+        return BadRow(raw.file, raw.row, TIED)
+    try:
+        answers = judged.answers[vote.better], judged.answers[vote.worse]
+        texts = _split(judged.prompt, answers, context, config, render)
+        for text in (*texts.keys, texts.prompt, texts.chosen, texts.rejected):
+            text.encode()  # raises for a lone surrogate
+    except Exception as error:
+        return BadRow(raw.file, raw.row, _problem(error))
+    if vote.labeler is not None:
+        extra = extra | {"labeler": vote.labeler}
+    if vote.strength is not None:
+        extra = extra | {"strength": vote.strength}
+    weight = context.weight
+    if config.strength == "weight" and vote.strength and vote.target != TIE:
+        weight *= vote.strength
+    named = row_id and vote.name
     return Pair(
         raw.file,
         raw.row,
-        None if pair_id is None else str(pair_id),
-        prompt,
-        chosen,
-        rejected,
-        is_chat,
+        f"{row_id}:{vote.name}" if named else row_id,
+        vote.name,
+        texts,
+        vote.target,
+        weight,
+        vote.strength,
         extra,
     )
 
 
-def _split_text(fields: dict[str, Any], names: dict[str, str]) -> tuple[str, str, str]:
-    """(prompt, chosen, rejected) of a row of text."""
-    for ours in ("prompt", "chosen", "rejected"):
-        if not isinstance(fields[ours], str) and fields[ours] is not None:
-            raise ValueError(f"{names[ours]!r} is {kind_of(fields[ours])}, not text")
-    chosen, rejected = fields["chosen"], fields["rejected"]
-    if fields["prompt"] is not None:
-        return fields["prompt"], chosen, rejected
-    shared = os.path.commonprefix([chosen, rejected])  # noqa: RUF071
-    if chosen.startswith(HUMAN) and rejected.startswith(HUMAN):
-        cut = shared.rfind(ASSISTANT)
-        if cut < 0:
-            raise ValueError("the dialogues share no '\\n\\nAssistant:' turn")
-        cut += len(ASSISTANT)
-    else:
-        # Cut where a word starts, so that neither response is empty.
-        starts = (space.end() for space in re.finditer(r"\s+", shared))
-        cut = max(
-            (i for i in starts if chosen[i:].strip() and rejected[i:].strip()),
-            default=0,
-        )
-    return shared[:cut], chosen[cut:], rejected[cut:]
-
-
-def _split_chat(
-    fields: dict[str, Any], names: dict[str, str], render: Render
-) -> tuple[str, str, str]:
-    """(prompt, chosen, rejected) of a row of messages: the prompt is all that the two
-    dialogues share, with what the template puts before an answer."""
-    messages: dict[str, list[Message]] = {}
-    for ours in ("prompt", "chosen", "rejected"):
-        value = fields[ours] if fields[ours] is not None else []
-        if not isinstance(value, list) or not all(map(_is_message, value)):
-            raise ValueError(
-                f"{names[ours]!r} is not a list of {{role, content}} messages, as "
-                f"{names['chosen']!r} is"
-            )
-        messages[ours] = value
-    for ours in ("chosen", "rejected"):
-        if not messages[ours] or not messages[ours][-1]["content"].strip():
-            raise ValueError(f"empty response in {names[ours]!r}")
-    chosen = messages["prompt"] + messages["chosen"]
-    rejected = messages["prompt"] + messages["rejected"]
-    if chosen == rejected:
+def _split(
+    prompt: Any,
+    answers: tuple[Any, Any],
+    context: Context,
+    config: ShapeConfig,
+    render: Render,
+) -> Split:
+    """The texts of two answers."""
+    if answers[0] == answers[1]:
         raise ValueError("identical responses")
-    turns = 0
-    while turns < min(len(chosen), len(rejected)) and chosen[turns] == rejected[turns]:
-        turns += 1
-    texts = [render(chosen, False), render(rejected, False)]
-    prompt = render(chosen[:turns], True) if turns else ""
-    if not all(text.startswith(prompt) for text in texts):
-        # An unusual template: a whole dialogue does not start with its rendered prompt.
-        prompt = os.path.commonprefix([prompt, *texts])  # noqa: RUF071
-    return prompt, texts[0][len(prompt) :], texts[1][len(prompt) :]
+    user, first, second = (parsed(cell) for cell in (prompt, *answers))
+    asked: Dialogue | None
+    chosen: Dialogue
+    rejected: Dialogue
+    if is_texts(user) and is_texts(first) and is_texts(second):
+        # Texts of the user's turns and of each side's answers to them.
+        asked, chosen, rejected = (
+            None,
+            paired_turns(user, first),
+            paired_turns(user, second),
+        )
+    else:
+        asked = None if prompt is None else dialogue(prompt, "prompt")
+        chosen = dialogue(answers[0], "chosen")
+        rejected = dialogue(answers[1], "rejected")
+    if (
+        config.texts == "joined"
+        and isinstance(chosen, str)
+        and isinstance(rejected, str)
+        and not isinstance(asked, list)
+    ):
+        split = split_text(asked, chosen, rejected, context, config)
+    else:
+        split = split_chat(asked, chosen, rejected, context, config, render)
+    if split.chosen == split.rejected:
+        raise ValueError("identical responses")
+    return split
 
 
-def _is_message(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("role"), str)
-        and isinstance(value.get("content"), str)
-    )
-
-
-def _extra(fields: dict[str, Any], used: set[str]) -> dict[str, Any]:
-    """{name: value} of the other columns, which are kept; nested values as JSON text.
-
-    used: names of the columns that make the pair.
-    """
-    extra = {}
-    for name, value in fields.items():
-        if name in used:
-            continue
-        if not isinstance(value, str | int | float | bool | None):
-            value = json.dumps(value, default=str)
-        if isinstance(value, str):
-            value.encode()  # raises for a lone surrogate
-        extra[name] = value
-    return extra
+def _problem(error: Exception) -> str:
+    """One line that says what is wrong with a row."""
+    if isinstance(error, UnicodeEncodeError):
+        return "not valid Unicode (a lone surrogate)"
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    lines = str(error).splitlines() or [""]
+    if isinstance(error, ValueError) and lines[0]:
+        return lines[0]
+    return f"cannot be read: {type(error).__name__} {lines[0][:200]}".rstrip()

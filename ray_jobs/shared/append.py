@@ -12,7 +12,7 @@ import ray
 
 from inflib.config.recipe import Recipe
 from inflib.data.input_files import Sources
-from inflib.data.label_index import LabelKeys, hash_ids
+from inflib.data.label_index import hash_ids
 from inflib.data.new_labels import (
     StoredLabels,
     check_columns,
@@ -21,7 +21,6 @@ from inflib.data.new_labels import (
     read_stored,
 )
 from inflib.data.pairs_folder import COMPARISONS, PairsFolder, Shard
-from inflib.data.row_schema import Place
 from inflib.data.shard_tables import label_table
 from ray_jobs.shared.observe import observe
 from ray_jobs.shared.session import start_ray
@@ -48,14 +47,11 @@ def append(
     start_ray(recipe)
     observe("prepare")
     known = read_stored(folder)
-    rows = read_files(
-        [
-            {"pairs": "train", "file": file, "name": sources["train"][file]["name"]}
-            for file in files
-        ],
-        recipe,
-    )
+    done = stage.folder.read_json("done.json")
+    rows = read_files({"train": files}, sources, recipe)
     index = index_labels(rows, ["train"])["train"]
+    by_labeler = frozenset(done.get("ids_by_labeler", []))
+    index.name_by_labeler("train" in by_labeler)
     index.drop_duplicates()
     new = keep_new(index, known, files)
     excluded = folder.folder.read_table("excluded.parquet").to_pylist()
@@ -64,17 +60,15 @@ def append(
     if columns := check_columns(index.kinds, known.kept):
         print(f"prepare: left out columns that the run has not: {columns}", flush=True)
     is_known = known.comparison_places(new.comparison)[:, 0] >= 0
-    places = _places(new)
     # Rows whose comparison the run has, and rows with a new one.
-    on_known = {place for place, joins in zip(places, is_known, strict=True) if joins}
-    on_new = set(places) - on_known
-    if on_known:
-        plan = _merge(folder, known, sort_rows(rows, set(), on_known))
+    on_known, on_new = new.place[is_known], new.place[~is_known]
+    if len(on_known):
+        plan = _merge(folder, known, sort_rows(rows, by_labeler, only=on_known))
     else:
         plan = folder.plan()
-    if on_new:
+    if len(on_new):
         new_shards = write_shards(
-            sort_rows(rows, set(), on_new),
+            sort_rows(rows, by_labeler, only=on_new),
             stage.folder,
             {"train": known.kept},
             recipe.prepare.shard_rows,
@@ -92,11 +86,11 @@ def append(
         "comparisons that the run has; reward model and sketches stay as they are",
         flush=True,
     )
-    digest = stage.folder.read_json("done.json")["tokenizer_sha256"]
     plans = [PairsFolder(stage.folder / q).plan() for q in recipe.prepare.queries]
     num_labels = sum(shard.num_labels for each in [plan, *plans] for shard in each)
     facts = {"pairs": num_labels, "appended": len(new.pair)}
-    return stage.done(facts, {"tokenizer_sha256": digest})
+    kept = ("tokenizer_sha256", "ids_by_labeler")
+    return stage.done(facts, {name: done[name] for name in kept if name in done})
 
 
 def _merge(folder: PairsFolder, known: StoredLabels, rows: Any) -> list[Shard]:
@@ -118,11 +112,3 @@ def _merge(folder: PairsFolder, known: StoredLabels, rows: Any) -> list[Shard]:
             folder, plan[shard], labels.take(chosen), rows_in_shard
         )
     return plan
-
-
-def _places(labels: LabelKeys) -> list[Place]:
-    """Where each label stands in the input files."""
-    return [
-        ("train", file, row)
-        for file, row in zip(labels.file, labels.row.tolist(), strict=True)
-    ]

@@ -4,30 +4,43 @@ Rows are tokenised file by file, sorted by comparison, and cut into shards. Used
 prepare and append.
 """
 
+import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
 from inflib.config.recipe import Recipe
+from inflib.data.input_files import Sources
 from inflib.data.label_index import COLUMNS, LabelIndex
 from inflib.data.pairs_folder import PairsFolder, Shard
-from inflib.data.row_schema import BAD, Place
+from inflib.data.row_schema import BAD
 from inflib.data.rows import read_file, used_rows
 from inflib.data.shard_tables import excluded_table, plan_shards, shard_tables
+from inflib.shapes.shape import Shape
 from inflib.storage.folder import Folder
 from inflib.telemetry import Clock, Progress, event
 from ray_jobs.shared.observe import observe, watched
 
 
-def read_files(files: list[dict[str, str]], recipe: Recipe) -> Any:
-    """Ray dataset of the tokenised rows of files.
-
-    files: of each, {pairs: pair set, file: address, name: start of its rows' ids}.
-    """
+def read_files(
+    pairs: dict[str, Sequence[str]], sources: Sources, recipe: Recipe
+) -> Any:
+    """Ray dataset of the tokenised rows of files; pairs: {pair set: its files}."""
+    files = [
+        {
+            "pairs": name,
+            "file": file,
+            "name": sources[name][file]["name"],
+            "shape": json.dumps(sources[name][file]["shape"]),
+        }
+        for name, paths in pairs.items()
+        for file in paths
+    ]
     return (
         ray.data.from_items(files, override_num_blocks=len(files))
         .map_batches(_read, batch_size=1, fn_kwargs={"recipe": recipe})
@@ -68,16 +81,23 @@ def list_unused(
     print(f"prepare: {pairs}: {message}", flush=True)
 
 
-def sort_rows(rows: Any, dropped: set[Place], only: set[Place] | None = None) -> Any:
+def sort_rows(
+    rows: Any,
+    by_labeler: frozenset[str],
+    dropped: np.ndarray | None = None,
+    only: np.ndarray | None = None,
+) -> Any:
     """The used rows, sorted by pair set, comparison_id and pair_id.
 
-    dropped: places of rows to leave out; only: places of rows to keep (None: all).
+    by_labeler: pair sets whose labels are told by pair_id and labeler; dropped: places
+    of rows to leave out; only: places of rows to keep (None: all); both uint64.
     """
+    places = ray.put((dropped, only))  # once on each node, not with every task
     used = rows.map_batches(
-        used_rows,
+        _used_rows,
         batch_size=None,
         batch_format="pyarrow",
-        fn_kwargs={"dropped": dropped, "only": only},
+        fn_kwargs={"places": [places], "by_labeler": by_labeler},
     )
     return used.sort(["pairs", "comparison_id", "pair_id"]).materialize()
 
@@ -127,12 +147,22 @@ def write_shards(
     return shards
 
 
+def _used_rows(
+    rows: pa.Table, places: list[Any], by_labeler: frozenset[str]
+) -> pa.Table:
+    """used_rows, with the places in Ray's object store."""
+    dropped, only = ray.get(places[0])
+    return used_rows(rows, dropped, only, by_labeler)
+
+
 def _read(batch: dict[str, Any], recipe: Recipe) -> Iterator[pa.Table]:
     """Tables of the tokenised rows of one file; the batch is a row of read_files."""
     observe("prepare")
     clock, num_rows, file = Clock(), 0, batch["file"][0]
     with watched(f"reading {file}"):
-        for table in read_file(batch["pairs"][0], file, batch["name"][0], recipe):
+        shape = Shape.from_json(json.loads(batch["shape"][0]))
+        pairs, name = batch["pairs"][0], batch["name"][0]
+        for table in read_file(pairs, file, name, recipe, shape):
             num_rows += len(table)
             yield table
     clock.lap("read")

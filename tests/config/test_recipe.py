@@ -47,7 +47,7 @@ BAD = {
     "type": ({"sketch.sketch_size": "many"}, "--sketch.sketch_size: Input should be"),
     "range": ({"sketch.sketch_size": "0"}, "--sketch.sketch_size: Input should be"),
     "part": ({"prepare.train.part": [0.5, 0.2]}, "0 <= from < to <= 1"),
-    "columns": ({"prepare.train.columns.labeler": "x"}, "cannot map ['labeler']"),
+    "columns": ({"prepare.train.columns.labels": "x"}, "cannot map ['labels']"),
     "train as query": ({"prepare.queries.train.path": "x"}, "query set name 'train'"),
     "batch": ({"train.batch_size": "10"}, "batch_size 10 must be a multiple"),
     "inside a value": ({"run.x": "1"}, "--run.x: run has no fields"),

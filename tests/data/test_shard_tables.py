@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inflib.data.label_index import LabelIndex
-from inflib.data.row_schema import ROWS
+from inflib.data.row_schema import ROWS, place_of
 from inflib.data.rows import used_rows
 from inflib.data.shard_tables import kept_columns, plan_shards, shard_tables
 
@@ -58,12 +58,14 @@ def test_kept_columns_get_one_type_over_all_rows():
 
 
 def row(pair_id, comparison_id="c0", **fields):
-    return {
+    whole = {
         "pairs": "train",
         "state": "used",
         "file": "f",
         "file_row": 1,
+        "first": True,
         "pair_id": pair_id,
+        "marks": [],
         "sign": 1,
         "length": 10,
         "total": 20,
@@ -79,6 +81,12 @@ def row(pair_id, comparison_id="c0", **fields):
         "response_a": "A",
         "response_b": "B",
     } | fields
+    return whole | {"place": place_of("train", "f", whole["file_row"])}
+
+
+def unused(state, file_row, **fields):
+    where = {"pairs": "train", "file": "f", "file_row": file_row, "first": True}
+    return where | {"state": state} | fields
 
 
 def table(*rows):
@@ -102,15 +110,35 @@ def test_the_first_row_of_a_pair_id_stays():
     index = LabelIndex()
     index.add(table(row("x", file_row=1), row("y", file_row=2)))
     index.add(table(row("x", "c1", file_row=3), row("x", "c2", file_row=4)))
+    index.name_by_labeler()
     dropped = index.drop_duplicates()
-    assert dropped == {("f", 3), ("f", 4)}
+    assert dropped.tolist() == [place_of("train", "f", 3), place_of("train", "f", 4)]
     assert [(r["row"], r["problem"]) for r in index.unused] == [
         (3, "duplicate pair_id"),
         (4, "duplicate pair_id"),
     ]
-    places = {("train", *place) for place in dropped}
-    kept = used_rows(table(row("y", file_row=2), row("x", "c1", file_row=3)), places)
+    rows = table(row("y", file_row=2), row("x", "c1", file_row=3))
+    kept = used_rows(rows, dropped, None, frozenset())
     assert kept["pair_id"].to_pylist() == ["y"]
+    kept = used_rows(rows, None, dropped, frozenset())
+    assert kept["pair_id"].to_pylist() == ["x"]
+
+
+def test_labels_of_one_pair_id_by_several_labelers_all_stay():
+    index = LabelIndex()
+    rows = table(
+        row("x", file_row=1, labeler="ana"),
+        row("x", file_row=2, labeler="bob"),
+        row("x", file_row=3, labeler="bob"),
+        row("y", "c1", file_row=4, labeler="ana"),
+    )
+    index.add(rows)
+    index.name_by_labeler()
+    assert index.ids_by_labeler
+    dropped = index.drop_duplicates()
+    kept = used_rows(rows, dropped, None, frozenset(["train"]))
+    assert kept["pair_id"].to_pylist() == ["x:ana", "x:bob", "y:ana"]
+    assert [r["row"] for r in index.unused] == [3]
 
 
 def test_the_report_counts_what_happened():
@@ -119,16 +147,17 @@ def test_the_report_counts_what_happened():
         table(
             row("x", length=40, length_difference=-2, num_cut=3),
             row("y", "c1", length=20, length_difference=5, file_row=2),
-            row("z", "c1", length=20, length_difference=0, file_row=3),
-            {"pairs": "train", "state": "bad", "file": "f", "file_row": 4}
-            | {"problem": "broken JSON: at 7"},
-            {"pairs": "train", "state": "outside", "file": "f", "file_row": 5},
+            row("z", "c1", length=20, length_difference=0, file_row=3, marks=["odd"]),
+            unused("bad", 4, problem="broken JSON: at 7"),
+            unused("outside", 5),
+            unused("tie", 5, problem="tie", first=False),
         )
     )
     report = index.report()
     assert report["rows_read"] == 5
     assert (report["labels"], report["comparisons"]) == (3, 2)
-    assert report["excluded"] == {"broken JSON": 1}
+    assert report["excluded"] == {"broken JSON": 1, "tie": 1}
+    assert report["noted"] == {"odd": 1}
     assert report["rows_not_asked_for"] == 1
     assert report["prompts_cut"] == 1
     assert report["share_longer_chosen"] == pytest.approx(0.5)  # the tie left out

@@ -5,6 +5,7 @@ from transformers import BertTokenizerFast
 
 from inflib.data.tokens import Tokens, tokenize
 from inflib.shapes.pairs import Pair
+from inflib.shapes.split import Split
 from tests.support.models import build_tokenizer
 
 TOKENIZER = build_tokenizer()
@@ -14,7 +15,8 @@ PROMPT = (
 
 
 def pair(chosen, rejected, prompt=PROMPT, is_chat=False):
-    return Pair("f", 1, None, prompt, chosen, rejected, is_chat, {})
+    keys = prompt, chosen, rejected
+    return Pair("f", 1, None, "", Split(*keys, is_chat, keys, ()), 1.0, 1.0, None, {})
 
 
 def tokens(*pairs, max_length=500, append_eos=True, tokenizer=TOKENIZER):

@@ -5,24 +5,25 @@ import re
 
 import pytest
 
-from inflib.data.rows import _renderer
+from inflib.data.chat_rendering import renderer
 from inflib.files.readers import BadRow, RawRow
-from inflib.shapes.pairs import Pair, to_pair
-from tests.support.models import build_tokenizer
-
-RENDER = _renderer(build_tokenizer())
+from inflib.shapes.pairs import Pair, to_pairs
+from inflib.shapes.shape import Shape
+from tests.support.shaped import TOKENIZER, assistant, source, user
 
 
 def pair(columns=None, **fields):
-    return to_pair(RawRow("f.jsonl", 4, fields), columns or {}, RENDER)
-
-
-def user(text):
-    return {"role": "user", "content": text}
-
-
-def assistant(text):
-    return {"role": "assistant", "content": text}
+    """The one label of a row with the columns of TRL's data."""
+    roles = ("prompt", "chosen", "rejected", "pair_id")
+    names = {role: (columns or {}).get(role, role) for role in roles}
+    names = {
+        role: name
+        for role, name in names.items()
+        if name in fields or role in ("chosen", "rejected")
+    }
+    shape, row = Shape("pairs", names), RawRow("f.jsonl", 4, fields)
+    (label,) = to_pairs(row, shape, source(), renderer(TOKENIZER))
+    return label
 
 
 def test_explicit_prompt_as_text():
@@ -93,18 +94,26 @@ def test_both_orders_are_one_comparison_with_opposite_signs():
 
 
 BAD: dict[str, dict] = {
-    "no field 'rejected'": {"prompt": "Q", "chosen": "a"},
-    "no field 'chosen'": {"chosen": None, "rejected": "b"},
-    "empty response in 'rejected'": {"prompt": "Q", "chosen": "a", "rejected": " \n"},
+    "no 'rejected'": {"prompt": "Q", "chosen": "a"},
+    "no 'chosen'": {"chosen": None, "rejected": "b"},
+    "no prompt in 'prompt'": {"prompt": None, "chosen": "a", "rejected": "b"},
+    "empty response in 'rejected'": {
+        "prompt": "Q",
+        "chosen": [assistant("a")],
+        "rejected": [assistant(" \n")],
+    },
     "'rejected' is int, not text": {"chosen": "a", "rejected": 3},
     "'prompt' is float, not text": {"prompt": 0.5, "chosen": "a", "rejected": "b"},
     "'chosen' is int, not text": {"chosen": 5, "rejected": "b"},
-    "'rejected' is not a list of": {"chosen": [assistant("a")], "rejected": "b"},
-    "'chosen' is not a list of": {"chosen": ["a"], "rejected": ["b"]},
+    "'chosen' is not a list of": {"chosen": ["a"], "rejected": "b"},
     "identical responses": {"prompt": "Q", "chosen": "a", "rejected": "a"},
     "lone surrogate": {"chosen": "a", "rejected": "\ud800"},
     "share no": {"chosen": "\n\nHuman: a", "rejected": "\n\nHuman: b"},
-    "'pair_id' is list": {"chosen": "a", "rejected": "b", "pair_id": []},
+    "no content": {"chosen": [user("Q"), {"role": "assistant"}], "rejected": "b"},
+    "holds image_url, not text": {
+        "chosen": [user([{"type": "image_url"}]), assistant("a")],
+        "rejected": "b",
+    },
     "empty response in 'chosen'": {
         "chosen": [user("Q"), assistant("")],
         "rejected": [user("Q"), assistant("b")],

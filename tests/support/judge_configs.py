@@ -6,6 +6,7 @@ from inflib.config.judge import JudgeConfig
 from inflib.data.pairs_folder import COMPARISONS, LABELS, PairsFolder
 from inflib.judging.questions import SYCOPHANCY, Questionnaire
 from inflib.shapes.pairs import Pair
+from inflib.shapes.split import Split
 from inflib.storage.folder import Folder
 
 ENDPOINT = {"base_url": "http://localhost:8000/v1", "model": "some/model"}
@@ -37,7 +38,8 @@ def pair(number: int, good: bool) -> Pair:
     """A pair for a number; good: the response that ends in "good" is the chosen one."""
     texts = f"answer {number} is good", f"answer {number} is bad"
     chosen, rejected = texts if good else texts[::-1]
-    return Pair("f", 1, None, f"prompt {number}", chosen, rejected, False, {})
+    keys = f"prompt {number}", chosen, rejected
+    return Pair("f", 1, None, "", Split(*keys, False, keys, ()), 1.0, 1.0, None, {})
 
 
 def write_judged_set(run: Folder, pairs: str, numbers: range) -> None:

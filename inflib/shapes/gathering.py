@@ -1,0 +1,143 @@
+"""Answers that stand in rows of their own to one row for each prompt.
+
+    rated_rows     prompt, response, score          -> ratings
+    message_rows   message_id, parent_id, role, text, rank (OASST)   -> ranking
+    message_trees  {text, role, replies: [...]} (OASST's trees)      -> ranking
+
+A file is gathered as a whole; answers in different files are not brought together.
+"""
+
+import json
+import os.path
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from inflib.files.readers import BadRow, RawRow
+from inflib.shapes.cells import at, id_text, is_blank, number
+from inflib.shapes.shape import Columns, Shape
+
+GATHERED = ("rated_rows", "message_rows", "message_trees")
+"""Formats whose rows are gathered before they are read."""
+
+_RANKED: Columns = {
+    "prompt": "prompt",
+    "answers": "answers[].text",
+    "rank": "answers[].rank",
+    "pair_id": "pair_id",
+}
+
+
+def gathered(
+    rows: Iterable[RawRow | BadRow], shape: Shape
+) -> tuple[Iterator[RawRow | BadRow], Shape]:
+    """(rows with all answers to a prompt, the shape of these rows)."""
+    if shape.format == "rated_rows":
+        gone = ("response", "score")
+        columns: Columns = {
+            **{role: name for role, name in shape.columns.items() if role not in gone},
+            "answers": "answers[].text",
+            "score": "answers[].score",
+        }
+        return _rated(rows, shape), Shape("ratings", columns)
+    ranked = Shape("ranking", _RANKED)
+    if shape.format == "message_rows":
+        return _messages(rows, shape), ranked
+    return _trees(rows, shape), ranked
+
+
+def _rated(rows: Iterable[RawRow | BadRow], shape: Shape) -> Iterator[RawRow | BadRow]:
+    """One row for each prompt, where its first answer stands."""
+    by_prompt: dict[str, tuple[RawRow, list[dict[str, Any]]]] = {}
+    for raw in rows:
+        if isinstance(raw, BadRow):
+            yield raw
+            continue
+        try:
+            prompt = json.dumps(shape.prompt(raw.fields), sort_keys=True, default=str)
+            text, score = (shape.cell(raw.fields, n) for n in ("response", "score"))
+            if is_blank(text) or number(score) is None:
+                raise ValueError(
+                    f"no {shape.name('response')!r} or no number in "
+                    f"{shape.name('score')!r}"
+                )
+        except ValueError as error:
+            yield BadRow(raw.file, raw.row, str(error))
+            continue
+        _, answers = by_prompt.setdefault(prompt, (raw, []))
+        answers.append({"text": text, "score": score})
+    for raw, answers in by_prompt.values():
+        if len(answers) < 2:
+            yield BadRow(raw.file, raw.row, "the only answer to its prompt in the file")
+            continue
+        single = {shape.columns[role] for role in ("response", "score")}
+        fields = {name: v for name, v in raw.fields.items() if name not in single}
+        yield RawRow(raw.file, raw.row, fields | {"answers": answers})
+
+
+def _messages(
+    rows: Iterable[RawRow | BadRow], shape: Shape
+) -> Iterator[RawRow | BadRow]:
+    """One row for each message with several ranked replies."""
+    messages: dict[str, RawRow] = {}
+    replies: dict[str, list[RawRow]] = {}
+    for raw in rows:
+        if isinstance(raw, BadRow):
+            yield raw
+            continue
+        message_id = id_text(raw.fields.get("message_id"))
+        if message_id is None or is_blank(raw.fields.get("text")):
+            yield BadRow(raw.file, raw.row, "no message_id or no text")
+            continue
+        messages[message_id] = raw
+        parent = id_text(raw.fields.get("parent_id"))
+        if parent is not None:
+            replies.setdefault(parent, []).append(raw)
+    for parent, children in replies.items():
+        path, place, seen = [], parent, set()
+        while place in messages and place not in seen:
+            seen.add(place)
+            path.append(messages[place].fields)
+            place = id_text(messages[place].fields.get("parent_id")) or ""
+        if len(children) < 2:
+            continue
+        first = children[0]
+        if place:
+            problem = f"the message {place!r} that it replies to is not in the file"
+            yield BadRow(first.file, first.row, problem)
+            continue
+        answers = [child.fields for child in children]
+        yield _ranked(first, path[::-1], answers, parent)
+
+
+def _trees(rows: Iterable[RawRow | BadRow], shape: Shape) -> Iterator[RawRow | BadRow]:
+    for raw in rows:
+        if isinstance(raw, BadRow):
+            yield raw
+            continue
+        root = raw.fields if "replies" in raw.fields else at(raw.fields, "prompt")
+        if not isinstance(root, dict) or not isinstance(root.get("replies"), list):
+            yield BadRow(raw.file, raw.row, "no tree of messages with replies")
+            continue
+        waiting, count = [[root]], 0
+        while waiting:
+            path = waiting.pop()
+            children = [c for c in path[-1].get("replies") or [] if isinstance(c, dict)]
+            if len(children) > 1:
+                count += 1
+                yield _ranked(raw, path, children, f"{raw.row}.{count}")
+            waiting += [[*path, child] for child in reversed(children)]
+
+
+def _ranked(
+    raw: RawRow, path: list[dict[str, Any]], replies: list[dict[str, Any]], name: str
+) -> RawRow:
+    """A row with the dialogue up to here and the replies to it with their ranks.
+
+    name: of the dialogue in its file, where its last message has no message_id.
+    """
+    prompt = [{"role": m.get("role"), "content": m.get("text")} for m in path]
+    answers = [{"text": m.get("text"), "rank": m.get("rank")} for m in replies]
+    message_id = id_text(path[-1].get("message_id"))
+    pair_id = message_id or f"{os.path.basename(raw.file)}:{name}"
+    fields = {"prompt": prompt, "answers": answers, "pair_id": pair_id}
+    return RawRow(raw.file, raw.row, fields)

@@ -1,0 +1,128 @@
+"""The cell that says which of two responses won, to a vote."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from inflib.config.shapes import ShapeConfig
+from inflib.shapes.cells import is_blank, number
+from inflib.shapes.judged import TIE, Vote
+from inflib.shapes.spellings import Side, side_of_word
+
+Reading = tuple[float, float | None]
+"""(probability that the first response is better, strength)."""
+
+_SURE: dict[Side, float] = {"a": 1.0, "b": 0.0, "tie": TIE}
+
+SCALES: dict[str, tuple[str, Callable[[float], Reading | None]]] = {
+    "index": (
+        "0: the first response is better, 1: the second",
+        lambda v: {0: (1.0, None), 1: (0.0, None)}.get(int(v)) if v % 1 == 0 else None,
+    ),
+    "one is first": (
+        "1: the first response is better, 0: the second",
+        lambda v: {1: (1.0, None), 0: (0.0, None)}.get(int(v)) if v % 1 == 0 else None,
+    ),
+    "number": (
+        "1: the first response is better, 2: the second",
+        lambda v: {1: (1.0, None), 2: (0.0, None)}.get(int(v)) if v % 1 == 0 else None,
+    ),
+    "signed": (
+        "below 0: the first response is better, above 0: the second, 0: a tie",
+        lambda v: (TIE if v == 0 else float(v < 0), abs(v)),
+    ),
+    "probability": (
+        "the probability that the first response is better",
+        lambda v: (v, None) if 0 <= v <= 1 else None,
+    ),
+    "words": ("words", lambda v: None),
+}
+"""{scale: (what values mean, value to reading)}."""
+
+
+def scale_of(values: Iterable[Any], column: str, first: str) -> str:
+    """The scale of a verdict column, told from its values.
+
+    column: its name; first: name of the first response's column. Raises ValueError
+    where the values have no usual meaning.
+    """
+    cells = [value for value in values if not is_blank(value)]
+    numbers = [value for cell in cells if (value := number(cell)) is not None]
+    if len(numbers) < len(cells) or not cells:
+        return "words"
+    distinct = set(numbers)
+    if min(distinct) < 0:
+        return "signed"
+    if distinct <= {0, 1}:
+        # Stanford SHP: labels is 1 where human_ref_A is better.
+        return "one is first" if first.startswith("human_ref") else "index"
+    if distinct <= {1, 2}:
+        return "number"
+    if max(distinct) <= 1 and distinct - {0, TIE, 1}:
+        return "probability"
+    shown = ", ".join(f"{value:g}" for value in sorted(distinct)[:8])
+    raise ValueError(
+        f"column {column!r} holds {shown}, which have no usual meaning: set "
+        f"verdicts, such as {{{min(distinct):g}: a, {max(distinct):g}: b}}"
+    )
+
+
+def read_verdict(
+    value: Any, scale: str, names: tuple[str, str], config: ShapeConfig
+) -> Vote:
+    """The vote in a verdict cell.
+
+    names: what else the two responses are called, such as the models that wrote them.
+    Raises ValueError for a value that says nothing.
+    """
+    said = config.verdicts.get(_key(value))
+    reading: Reading | None = None
+    if said is not None:
+        reading = _SURE[said], None
+    elif is_blank(value):
+        raise ValueError("no verdict")
+    elif (as_number := number(value)) is not None:
+        reading = SCALES[scale][1](as_number)
+    if reading is None and isinstance(value, str):
+        side = side_of_word(value, names)
+        reading = None if side is None else (_SURE[side], None)
+    if reading is None:
+        shown = value if len(str(value)) <= 40 else f"{str(value)[:37]}..."
+        raise ValueError(
+            f"verdict {shown!r} is not known: set verdicts {{{_key(value)[:40]}: a}}, "
+            "b or tie"
+        )
+    return vote(*reading)
+
+
+def vote(first: float, strength: float | None = None) -> Vote:
+    """The vote of a probability that the first response is better."""
+    if first >= TIE:
+        return Vote(0, 1, first, strength)
+    return Vote(1, 0, 1 - first, strength)
+
+
+def vote_by_count(for_first: Any, for_second: Any) -> Vote:
+    """The vote of k people for the first and n - k for the second response."""
+    counts = [number(for_first), number(for_second)]
+    if any(count is None or count < 0 for count in counts):
+        raise ValueError("numbers of votes that are no numbers")
+    first, second = (float(count or 0) for count in counts)
+    if first + second == 0:
+        raise ValueError("no votes")
+    return vote(first / (first + second))
+
+
+def vote_by_scores(first: Any, second: Any) -> Vote:
+    """The vote of two scores; the strength is their difference."""
+    scores = [number(first), number(second)]
+    if any(score is None for score in scores):
+        raise ValueError("scores that are no numbers")
+    difference = float(scores[0] or 0) - float(scores[1] or 0)
+    first = TIE if difference == 0 else float(difference > 0)
+    return vote(first, abs(difference))
+
+
+def _key(value: Any) -> str:
+    """A verdict value as a key of `verdicts`."""
+    as_number = None if isinstance(value, bool | str) else number(value)
+    return str(value) if as_number is None else f"{as_number:g}"
