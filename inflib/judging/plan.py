@@ -8,6 +8,7 @@ response that recurs, a comparison in two sets) have equal digests and are asked
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from inflib.config.data import SourceConfig
 from inflib.config.judge import JudgeConfig
