@@ -47,13 +47,13 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
     digest = tokenizer_digest(load_tokenizer(model))
     if stage.folder.exists("done.json"):
         return _prepare_again(recipe, stage, digest)
-    sources = find_sources(recipe)
     longest = max_positions(model)
     if longest and recipe.prepare.max_length > longest:
         raise ValueError(
             f"prepare.max_length {recipe.prepare.max_length} is more than the "
             f"{longest} positions of {model.base}"
         )
+    sources = find_sources(recipe)
     for line in describe_sources(sources):
         print(f"prepare: {line}", flush=True)
     start_ray(recipe)

@@ -143,8 +143,9 @@ class LabelIndex:
         """
         labels = self._records()
         if ids_by_labeler is None:
-            distinct = len(np.unique(labels["pair_and_labeler"]))
-            ids_by_labeler = len(np.unique(labels["pair"])) < distinct
+            known = labels[labels["pair"] != labels["pair_and_labeler"]]
+            distinct = len(np.unique(known["pair_and_labeler"]))
+            ids_by_labeler = len(np.unique(known["pair"])) < distinct
         if ids_by_labeler:
             labels["pair"] = labels["pair_and_labeler"]
         self.ids_by_labeler = ids_by_labeler

@@ -26,9 +26,7 @@ def read(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
 
 
 def _pairs(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
-    chosen, rejected = _needed(fields, shape, "chosen"), shape.cell(fields, "rejected")
-    if is_blank(rejected):
-        raise ValueError(f"no {shape.name('rejected')!r}")
+    chosen, rejected = (_needed(fields, shape, r) for r in ("chosen", "rejected"))
     others = parsed(rejected)
     others = others if is_texts(others) and not is_texts(parsed(chosen)) else [rejected]
     target = shape.cell(fields, "target")
@@ -238,7 +236,8 @@ def _strength(fields: Fields, shape: Shape) -> float | None:
 def _needed(fields: Fields, shape: Shape, role: str) -> Any:
     value = shape.cell(fields, role)
     if is_blank(value):
-        raise ValueError(f"no {shape.name(role)!r}")
+        what = "empty response in" if isinstance(value, str) else "no field"
+        raise ValueError(f"{what} {shape.name(role)!r}")
     return value
 
 

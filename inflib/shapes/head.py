@@ -2,7 +2,7 @@
 hold."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from inflib.config.shapes import ShapeConfig
@@ -90,7 +90,7 @@ class Head:
     def holds_verdicts(self, name: str) -> bool:
         """Whether the cells of a column are words or numbers, not lists."""
         cells = self.values(name)
-        return bool(cells) and all(isinstance(c, str | int | float) for c in cells)
+        return most(isinstance(cell, str | int | float) for cell in cells)
 
     def _check_there(self, role: str, name: str) -> None:
         """Raise ValueError for a column of the recipe that no row has."""
@@ -106,3 +106,9 @@ class Head:
     def example(self, place: int) -> str:
         """Name of a column, to show how `columns` is written."""
         return str(self.names[place]) if place < len(self.names) else "..."
+
+
+def most(flags: Iterable[Any]) -> bool:
+    """Whether more than half of them are true: single bad rows do not decide."""
+    values = [bool(flag) for flag in flags]
+    return 2 * sum(values) > len(values)

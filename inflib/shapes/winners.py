@@ -1,5 +1,6 @@
 """The cell that says which of two responses won, to a vote."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,6 +13,10 @@ Reading = tuple[float, float | None]
 """(probability that the first response is better, strength)."""
 
 _SURE: dict[Side, float] = {"a": 1.0, "b": 0.0, "tie": TIE}
+
+_RARE = 0.02
+"""Share of the cells that a value needs at least to tell the scale: others may be bad
+rows."""
 
 SCALES: dict[str, tuple[str, Callable[[float], Reading | None]]] = {
     "index": (
@@ -47,9 +52,11 @@ def scale_of(values: Iterable[Any], column: str, first: str) -> str:
     """
     cells = [value for value in values if not is_blank(value)]
     numbers = [value for cell in cells if (value := number(cell)) is not None]
-    if len(numbers) < len(cells) or not cells:
+    if 2 * len(numbers) <= len(cells):
         return "words"
-    distinct = set(numbers)
+    counts = Counter(numbers)
+    rare = len(numbers) * _RARE
+    distinct = {value for value, count in counts.items() if count > rare}
     if min(distinct) < 0:
         return "signed"
     if distinct <= {0, 1}:

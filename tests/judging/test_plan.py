@@ -73,7 +73,7 @@ def test_examples_of_a_file_leave_out_judged_prompts_and_ties(recipe, tmp_path):
     assert example.prompt == "prompt 7"
     assert (example.second if example.choice == "B" else example.first).endswith("bad")
     write_jsonl(tmp_path / "few.jsonl", [*rows, {"chosen": "x"}])
-    with pytest.raises(ValueError, match=r"few.jsonl, row 7: no 'rejected'"):
+    with pytest.raises(ValueError, match=r"few.jsonl, row 7: no field 'rejected'"):
         draw_examples(judged(recipe, **FEW | {"shots": 1, "examples": path}))
 
 

@@ -106,7 +106,7 @@ def test_on_bad_rows_stop_lists_them_and_stops(bad_recipe):
 
 
 def test_a_query_set_that_selects_nothing_is_named(bad_recipe, tmp_path):
-    equally_long = {"prompt": "", "chosen": "ab", "rejected": "ba"}
+    equally_long = {"prompt": "Q ", "chosen": "ab", "rejected": "ba"}
     write_jsonl(tmp_path / "expert.jsonl", [equally_long])
     with pytest.raises(ValueError, match="no usable pair in concise"):
         run_stages(bad_recipe(), [prepare])

@@ -94,8 +94,8 @@ def test_both_orders_are_one_comparison_with_opposite_signs():
 
 
 BAD: dict[str, dict] = {
-    "no 'rejected'": {"prompt": "Q", "chosen": "a"},
-    "no 'chosen'": {"chosen": None, "rejected": "b"},
+    "no field 'rejected'": {"prompt": "Q", "chosen": "a"},
+    "no field 'chosen'": {"chosen": None, "rejected": "b"},
     "no prompt in 'prompt'": {"prompt": None, "chosen": "a", "rejected": "b"},
     "empty response in 'rejected'": {
         "prompt": "Q",
