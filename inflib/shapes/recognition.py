@@ -15,7 +15,7 @@ from inflib.shapes import spellings
 from inflib.shapes.cells import at, parsed
 from inflib.shapes.formats import read
 from inflib.shapes.gathering import GATHERED
-from inflib.shapes.head import Head
+from inflib.shapes.head import Head, most
 from inflib.shapes.messages import is_texts
 from inflib.shapes.shape import Columns, Shape, matching
 from inflib.shapes.split import shares_start
@@ -79,9 +79,9 @@ class _Recognition(Head):
             return None
         cells = self.values(str(found["chosen"]))
         two = self.first_pair(spellings.TWO_ANSWERS)
-        if two and all(spellings.side_of_word(str(cell), two) for cell in cells):
+        if two and most(spellings.side_of_word(str(cell), two) for cell in cells):
             return None  # words for one of two other columns
-        if not all(isinstance(cell, str | list | dict) for cell in cells):
+        if not most(isinstance(cell, str | list | dict) for cell in cells):
             return None
         scores = self.first_pair((("score_chosen", "score_rejected"),))
         if scores:
@@ -170,14 +170,15 @@ class _Recognition(Head):
         for alias in spellings.COLUMNS["answers"]:
             name = self.named(alias)
             lists = [parsed(cell) for cell in self.values(name)] if name else []
-            if not lists or not all(isinstance(items, list) for items in lists):
+            lists = [items for items in lists if isinstance(items, list)]
+            if 2 * len(lists) <= len(self.rows):
                 continue
-            if all(map(is_texts, lists)):
+            if most(map(is_texts, lists)):
                 return {"answers": f"{name}[]"}
             for inside in spellings.COLUMNS["response"] + ("content", "messages"):
-                if all(isinstance(i, dict) and inside in i for x in lists for i in x):
+                if most(isinstance(i, dict) and inside in i for x in lists for i in x):
                     return {"answers": f"{name}[].{inside}"}
-            if all(isinstance(item, list | dict) for x in lists for item in x):
+            if most(isinstance(item, list | dict) for x in lists for item in x):
                 return {"answers": f"{name}[]"}
         for stem in spellings.COLUMNS["response"]:
             pattern = f"{stem}_*"
@@ -198,13 +199,13 @@ class _Recognition(Head):
         trees = [
             isinstance(r, dict) and isinstance(r.get("replies"), list) for r in roots
         ]
-        return {"rank": "rank"} if trees and all(trees) else None
+        return {"rank": "rank"} if most(trees) else None
 
     def _turns(self) -> Columns | None:
         name = self.find("turns")
         lists = [parsed(v) for v in self.values(name)] if isinstance(name, str) else []
         needed = [spellings.COLUMNS[role] for role in ("chosen", "rejected")]
-        fits = lists and all(
+        fits = most(
             isinstance(items, list)
             and any(
                 isinstance(item, dict)
@@ -247,13 +248,13 @@ class _Recognition(Head):
         facts = []
         if shape.scale not in ("", "words"):
             facts.append(SCALES[shape.scale][0])
-        most = max(judged, key=lambda each: len(each.answers), default=None)
-        if most is not None and len(most.answers) > 2:
+        longest = max(judged, key=lambda each: len(each.answers), default=None)
+        if longest is not None and len(longest.answers) > 2:
             facts.append(
-                f"{len(most.answers)} answers make {len(most.votes)} comparisons"
+                f"{len(longest.answers)} answers make {len(longest.votes)} comparisons"
             )
         judgments = self.find("judgments")
-        lists = judgments and all(
+        lists = judgments and most(
             isinstance(parsed(cell), list | dict)
             for cell in self.values(str(judgments))
         )
