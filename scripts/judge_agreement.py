@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from inflib.data.ratings import read_choices, read_ratings
-from inflib.files.readers import RawRow, read_rows
+from inflib.files.raw_rows import RawRow
+from inflib.files.readers import read_rows
 from inflib.judging.agreement import choice_agreement, rating_agreement
 
 
@@ -42,7 +43,7 @@ def _common_keys(x: Mapping, y: Mapping, files: str) -> list:
 
 
 def _has_choices(path: str) -> bool:
-    first = next(read_rows(path, "train"), None)
+    first = next(read_rows(path), None)
     return isinstance(first, RawRow) and "choice" in first.fields
 
 

@@ -37,12 +37,19 @@ class SourceConfig(ShapeConfig):
     """One set of preference labels: where it is, and which of its labels to take."""
 
     path: str | tuple[str, ...]
-    """Files (JSONL, Parquet, CSV; globs, .gz and s3:// allowed), a `datasets` folder, a
-    data set of the Hugging Face hub written hub:owner/name or hub:owner/name/folder, or
-    generated data such as generated:answers?pairs=900&seed=0."""
+    """Files (JSON, CSV, Parquet, Arrow; compressed too), folders of files, globs, local
+    or s3://; a `datasets` folder; a data set of the Hugging Face hub written
+    hub:owner/name or hub:owner/name/folder; or generated data such as
+    generated:answers?pairs=900&seed=0. See docs/formats.md."""
 
     split: str = "train"
     """Split to read of a hub data set or a saved DatasetDict."""
+
+    encoding: str = "utf-8"
+    """Encoding of text files, such as cp1252. Byte-order marks come first."""
+
+    delimiter: str = "auto"
+    """What stands between the fields of a CSV file: a character, or auto."""
 
     part: tuple[float, float] = (0.0, 1.0)
     """Take the pairs whose prompt hashes into [from, to) of [0, 1). Two sources on the

@@ -13,7 +13,9 @@ from typing import Any
 
 from inflib.config.data import SourceConfig
 from inflib.config.recipe import Recipe
-from inflib.files.readers import RawRow, find_files, fingerprint, read_rows
+from inflib.files.paths import find_files, fingerprint
+from inflib.files.raw_rows import RawRow
+from inflib.files.readers import options_of, read_rows
 from inflib.shapes.recognition import recognise
 from inflib.shapes.shape import Shape, describe
 
@@ -56,7 +58,9 @@ def find_sources(recipe: Recipe, stored: Sources | None = None) -> Sources:
         sources[pairs] = {
             file: {
                 "name": names[file],
-                "fingerprint": "+".join(map(fingerprint, [file, *ratings])),
+                "fingerprint": "+".join(
+                    fingerprint(each, source.split) for each in [file, *ratings]
+                ),
                 "shape": shapes[file],
             }
             for file in files
@@ -85,7 +89,7 @@ def option_of(pairs: str) -> str:
 
 def shape_of(source: SourceConfig, option: str, file: str) -> Shape:
     """How the rows of a file are read; option: its section of the recipe."""
-    head = islice(read_rows(file, source.split), _FIRST_ROWS)
+    head = islice(read_rows(file, options_of(source)), _FIRST_ROWS)
     rows = [row for row in head if isinstance(row, RawRow)]
     if not rows:  # its rows will all be listed as bad ones
         return Shape("pairs", {})

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inflib.files.readers import BadRow, RawRow, kind_of, read_rows
+from inflib.files.raw_rows import BadRow, RawRow, kind_of
+from inflib.files.readers import read_rows
 
 CHOICES = ("a", "b", "tie")
 _COLUMNS = {"comparison_id": ("a", "b"), "pair_id": ("chosen", "rejected")}
@@ -105,7 +106,7 @@ def read_choices(path: str) -> dict[str, str]:
 
 def _rows(path: str) -> Iterator[RawRow]:
     """Rows of a file. Raises ValueError for one that cannot be read."""
-    for raw in read_rows(path, "train"):
+    for raw in read_rows(path):
         if isinstance(raw, BadRow):
             raise _error(raw, raw.problem)
         yield raw

@@ -20,7 +20,10 @@ from inflib.data.planting import plant, selected
 from inflib.data.ratings import Ratings, read_ratings
 from inflib.data.row_schema import BAD, OUTSIDE, ROWS, TOO_LONG, USED, place_of
 from inflib.data.tokens import Tokens, tokenize
-from inflib.files.readers import BadRow, RawRow, find_files, kind_of, read_rows
+from inflib.files.parts import Part, read_part
+from inflib.files.paths import find_files
+from inflib.files.raw_rows import BadRow, kind_of
+from inflib.files.readers import options_of, read_rows
 from inflib.numerics.hash_sampling import in_part
 from inflib.shapes.cells import id_text, number
 from inflib.shapes.gathering import GATHERED, gathered
@@ -31,18 +34,23 @@ from inflib.shapes.split import Render
 
 
 def read_file(
-    pairs: str, file: str, file_name: str, recipe: Recipe, shape: Shape | None = None
+    pairs: str,
+    file: str,
+    file_name: str,
+    recipe: Recipe,
+    shape: Shape | None = None,
+    part: Part | None = None,
 ) -> Iterator[pa.Table]:
     """Tables of ROWS with the labels of one file, some 512 in each, and with its rows
     that give none; `pairs` names its pair set.
 
     file_name: start of the pair_id of rows that have none; shape: of the file's rows;
-    None: told from the first ones.
+    None: told from the first ones; part: of the file; None: all of it.
     """
     source = recipe.prepare.sources[pairs]
     tokenizer = _tokenizer(recipe.model)
     shape = shape or shape_of(source, option_of(pairs), file)
-    labels = read_labels(file, shape, source, renderer(tokenizer))
+    labels = read_labels(file, shape, source, renderer(tokenizer), part)
     while chunk := list(islice(labels, 512)):
         rows = [_unused(item, first) for item, first in chunk if not _is_pair(item)]
         usable = [(item, first) for item, first in chunk if isinstance(item, Pair)]
@@ -54,13 +62,18 @@ def read_file(
 
 
 def read_labels(
-    file: str, shape: Shape, source: SourceConfig, render: Render
+    file: str,
+    shape: Shape,
+    source: SourceConfig,
+    render: Render,
+    part: Part | None = None,
 ) -> Iterator[tuple[Pair | BadRow, bool]]:
     """(label or bad row, whether it is the first of its input row) of one file.
 
-    render: the chat template.
+    render: the chat template; part: of the file; None: all of it.
     """
-    rows: Iterator[RawRow | BadRow] = read_rows(file, source.split)
+    options = options_of(source)
+    rows = read_part(file, part, options) if part else read_rows(file, options)
     if shape.format in GATHERED:
         rows, shape = gathered(rows, shape)
     for row in rows:

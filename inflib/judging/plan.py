@@ -17,7 +17,8 @@ from inflib.data.chat_rendering import renderer
 from inflib.data.input_files import shape_of
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.rows import read_labels
-from inflib.files.readers import BadRow, find_files
+from inflib.files.paths import find_files
+from inflib.files.raw_rows import BadRow
 from inflib.judging.questions import SYCOPHANCY, Example, Questionnaire, check_rubric
 from inflib.numerics.hash_sampling import uniform_hash
 from inflib.shapes.pairs import prompt_of

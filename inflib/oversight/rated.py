@@ -13,7 +13,9 @@ from itertools import combinations, groupby
 from typing import Any
 
 from inflib.config.data import SourceConfig
-from inflib.files.readers import BadRow, find_files, read_rows
+from inflib.files.paths import find_files
+from inflib.files.raw_rows import BadRow
+from inflib.files.readers import options_of, read_rows
 from inflib.numerics.hash_sampling import in_part
 
 
@@ -80,7 +82,7 @@ def _read(
         ours: str(source.columns.get(ours, ours)) for ours in ("prompt", "response")
     }
     for file in find_files(source.path):
-        for raw in read_rows(file, source.split):
+        for raw in read_rows(file, options_of(source)):
             if isinstance(raw, BadRow):
                 bad.append(raw)
                 continue

@@ -12,7 +12,7 @@ import os.path
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from inflib.files.readers import BadRow, RawRow
+from inflib.files.raw_rows import BadRow, RawRow
 from inflib.shapes.cells import at, id_text, is_blank, number
 from inflib.shapes.shape import Columns, Shape
 

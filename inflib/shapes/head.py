@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from inflib.config.shapes import ShapeConfig
-from inflib.files.readers import RawRow
+from inflib.files.raw_rows import RawRow
 from inflib.shapes import spellings
 from inflib.shapes.cells import MISSING, at, is_blank
 from inflib.shapes.shape import Columns, Shape

@@ -4,7 +4,7 @@ any of it as JSON text."""
 
 from typing import Any
 
-from inflib.files.readers import kind_of
+from inflib.files.raw_rows import kind_of
 from inflib.shapes.cells import parsed
 
 Message = dict[str, Any]

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from inflib.config.shapes import ShapeConfig
-from inflib.files.readers import BadRow, RawRow
+from inflib.files.raw_rows import BadRow, RawRow
 from inflib.shapes.cells import id_text, parsed
 from inflib.shapes.chats import split_chat
 from inflib.shapes.formats import read

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from inflib.config.shapes import ShapeConfig
-from inflib.files.readers import RawRow
+from inflib.files.raw_rows import RawRow
 from inflib.shapes import spellings
 from inflib.shapes.cells import at, parsed
 from inflib.shapes.formats import read

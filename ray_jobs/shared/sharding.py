@@ -21,6 +21,9 @@ from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.data.row_schema import BAD
 from inflib.data.rows import read_file, used_rows
 from inflib.data.shard_tables import excluded_table, plan_shards, shard_tables
+from inflib.files.parts import Part, count_lines, numbered, parts
+from inflib.files.readers import options_of
+from inflib.shapes.gathering import GATHERED
 from inflib.shapes.shape import Shape
 from inflib.storage.folder import Folder
 from inflib.telemetry import Clock, Progress, event
@@ -37,9 +40,11 @@ def read_files(
             "file": file,
             "name": sources[name][file]["name"],
             "shape": json.dumps(sources[name][file]["shape"]),
+            "part": json.dumps(part and vars(part)),
         }
         for name, paths in pairs.items()
         for file in paths
+        for part in _parts(file, sources[name][file]["shape"], recipe, name)
     ]
     return (
         ray.data.from_items(files, override_num_blocks=len(files))
@@ -147,6 +152,23 @@ def write_shards(
     return shards
 
 
+def _parts(
+    file: str, shape: dict[str, Any], recipe: Recipe, pairs: str
+) -> list[Part | None]:
+    """Parts of a file that different tasks read, with their first rows counted; None:
+    the whole file."""
+    if shape["format"] in GATHERED:
+        return [None]
+    found = parts(file, options_of(recipe.prepare.sources[pairs]))
+    counts = ray.get([_count_lines.remote(file, part) for part in found])
+    return [*numbered(found, counts)] or [None]
+
+
+@ray.remote
+def _count_lines(file: str, part: Part) -> int:
+    return count_lines(file, part)
+
+
 def _used_rows(
     rows: pa.Table, places: list[Any], by_labeler: frozenset[str]
 ) -> pa.Table:
@@ -162,7 +184,9 @@ def _read(batch: dict[str, Any], recipe: Recipe) -> Iterator[pa.Table]:
     with watched(f"reading {file}"):
         shape = Shape.from_json(json.loads(batch["shape"][0]))
         pairs, name = batch["pairs"][0], batch["name"][0]
-        for table in read_file(pairs, file, name, recipe, shape):
+        fields = json.loads(batch["part"][0])
+        part = Part(**fields) if fields else None
+        for table in read_file(pairs, file, name, recipe, shape, part):
             num_rows += len(table)
             yield table
     clock.lap("read")

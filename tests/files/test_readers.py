@@ -8,13 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from inflib.files.readers import BadRow, RawRow, find_files, fingerprint, read_rows
+from inflib.files.paths import find_files, fingerprint
+from inflib.files.raw_rows import BadRow, RawRow, ReadOptions
+from inflib.files.readers import read_rows
 
 ROWS = [{"chosen": "a", "rejected": "b"}, {"chosen": "c, d", "rejected": 'say "e"\n'}]
 
 
 def read(path):
-    return list(read_rows(str(path), "train"))
+    return list(read_rows(str(path)))
 
 
 def expect_rows(path):
@@ -49,7 +51,7 @@ def test_datasets_folder_and_split(tmp_path):
     datasets.DatasetDict({"train": data}).save_to_disk(tmp_path / "splits")
     expect_rows(tmp_path / "splits")
     with pytest.raises(ValueError, match="no split 'dev', only \\['train'\\]"):
-        list(read_rows(str(tmp_path / "splits"), "dev"))
+        list(read_rows(str(tmp_path / "splits"), ReadOptions("dev")))
 
 
 def test_a_broken_json_line_is_named_and_the_next_one_read(tmp_path):
@@ -87,7 +89,7 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path):
 
 def test_an_unknown_format_says_what_to_do(tmp_path):
     (tmp_path / "x.txt").write_text("a")
-    with pytest.raises(ValueError, match=r"name it \.jsonl, \.csv or \.parquet"):
+    with pytest.raises(ValueError, match=r"x\.txt: cannot tell its format; name"):
         read(tmp_path / "x.txt")
 
 
@@ -98,7 +100,21 @@ def test_a_replaced_file_has_another_fingerprint(tmp_path):
     assert first == fingerprint(str(path))
     path.write_text('{"chosen": "b"}')
     assert fingerprint(str(path)) != first
-    assert fingerprint(str(tmp_path)) == fingerprint("hub:owner/name") == ""
+    assert fingerprint("generated:answers?pairs=9&seed=0") == ""
+
+
+def test_a_change_anywhere_in_a_file_or_a_folder_changes_the_fingerprint(tmp_path):
+    path = tmp_path / "x.jsonl"
+    size = 5 * 2**20
+    contents = bytearray(size)
+    path.write_bytes(contents)
+    first, folder = fingerprint(str(path)), fingerprint(str(tmp_path))
+    for place in (size - 1, size // 2 - 5):
+        changed = bytearray(contents)
+        changed[place] = 1
+        path.write_bytes(changed)
+        assert fingerprint(str(path)) != first
+        assert fingerprint(str(tmp_path)) != folder
 
 
 def test_globs_are_sorted_and_a_missing_file_is_named(tmp_path):

@@ -15,7 +15,8 @@ import torch
 
 from inflib.benchmarks.fake_store import Generated, write_set
 from inflib.config.data import SourceConfig
-from inflib.files.readers import find_files, fingerprint, read_rows
+from inflib.files.paths import find_files, fingerprint
+from inflib.files.readers import read_rows
 from inflib.run_check import check
 from inflib.sketches.store import read_payload
 from inflib.storage.folder import Folder, to_parquet
@@ -70,7 +71,7 @@ def test_inputs_are_read_from_s3(s3_bucket, name):
     )
     (file,) = find_files(f"{folder.url}/{name[:-2]}*")
     assert file == f"{folder.url}/{name}"
-    assert [vars(row)["fields"] for row in read_rows(file, "train")] == ROWS
+    assert [vars(row)["fields"] for row in read_rows(file)] == ROWS
     assert fingerprint(file).startswith(f"{folder.tree()[name]}-")
     folder.delete(name)
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from inflib.data.chat_rendering import renderer
-from inflib.files.readers import BadRow, RawRow
+from inflib.files.raw_rows import BadRow, RawRow
 from inflib.shapes.pairs import Pair, to_pairs
 from inflib.shapes.shape import Shape
 from tests.support.shaped import TOKENIZER, assistant, source, user

@@ -6,7 +6,7 @@ from inflib.config.data import SourceConfig
 from inflib.data.chat_rendering import renderer
 from inflib.data.input_files import shape_of
 from inflib.data.rows import read_labels
-from inflib.files.readers import BadRow, RawRow
+from inflib.files.raw_rows import BadRow, RawRow
 from inflib.shapes.gathering import GATHERED, gathered
 from inflib.shapes.pairs import Pair, to_pairs
 from inflib.shapes.recognition import recognise

@@ -2,7 +2,9 @@
 
 import pytest
 
-from inflib.files.readers import RawRow, find_files, fingerprint, read_rows
+from inflib.files.paths import find_files, fingerprint
+from inflib.files.raw_rows import RawRow
+from inflib.files.readers import read_rows
 from inflib.synthetic.sources import rows
 from inflib.synthetic.topics import FLATTERY
 
@@ -19,7 +21,7 @@ def test_rows_are_fixed_by_the_address():
 
 def test_readers_take_them_as_files():
     assert find_files(ADDRESS) == [ADDRESS] and fingerprint(ADDRESS) == ""
-    first = next(iter(read_rows(ADDRESS, "train")))
+    first = next(iter(read_rows(ADDRESS)))
     assert first == RawRow(ADDRESS, 1, next(rows(ADDRESS)))
 
 

@@ -1,0 +1,142 @@
+"""Paths, folders and patterns to the files that are read, and whether they changed."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from inflib.files.containers import SUFFIXES
+from inflib.files.table_rows import HUB, load
+from inflib.storage.folder import open_filesystem
+from inflib.synthetic import sources
+
+_NAMES = (HUB, sources.PREFIX)
+"""Prefixes of addresses that are not files."""
+
+_READ = (
+    *(".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".tab", ".txt"),
+    *(".parquet", ".pq", ".arrow", ".feather", ".ipc"),
+)
+"""Suffixes of the files that are read in a folder; and those named part-..., which
+Spark may write without one."""
+
+_SAMPLE = 2**20
+"""Bytes of a file's start, middle and end that its fingerprint is made from."""
+
+_EXTRAS = {
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "hf": "huggingface_hub",
+}
+"""{protocol: the package that opens it}."""
+
+
+def find_files(path: str | tuple[str, ...]) -> list[str]:
+    """The files, dataset folders, hub and generated names that `path` stands for.
+
+    Those that match one pattern, or are in one folder, are sorted. Raises
+    FileNotFoundError naming a pattern that matches nothing, and ValueError naming the
+    package that an address needs.
+    """
+    files: list[str] = []
+    for pattern in (path,) if isinstance(path, str) else path:
+        if is_named(pattern):
+            files.append(pattern)
+            continue
+        fs, local = _filesystem(pattern)
+        matches = [local] if fs.exists(local) else sorted(fs.glob(local))
+        found = [file for match in matches for file in _inside(fs, match)]
+        if not found:
+            raise FileNotFoundError(f"no preference data at {pattern}")
+        if "://" in pattern:
+            found = [fs.unstrip_protocol(file) for file in found]
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def is_named(file: str) -> bool:
+    """Whether an address is a name of generated or hub data, and no path."""
+    return file.startswith(_NAMES)
+
+
+def is_dataset(file: str) -> bool:
+    """Whether a path is a folder that `datasets` saved, or a hub data set."""
+    if file.startswith(HUB):
+        return True
+    fs, path = open_filesystem(file)
+    return _is_saved(fs, path)
+
+
+def partitions(file: str) -> dict[str, str | None]:
+    """{column: value} of the folders named column=value that a file lies in, as Hive
+    and Spark write them."""
+    found: dict[str, str | None] = {}
+    for part in file.split("/")[:-1]:
+        name, separator, value = part.partition("=")
+        if separator and name:
+            missing = value == "__HIVE_DEFAULT_PARTITION__"
+            found[unquote(name)] = None if missing else unquote(value)
+    return found
+
+
+def fingerprint(file: str, split: str = "train") -> str:
+    """A text that differs when the contents changed: size and a digest of samples of a
+    file; of a folder, of all its files; of hub data, what `datasets` says. Empty for
+    generated data, whose name says all.
+    """
+    if file.startswith(sources.PREFIX):
+        return ""
+    if file.startswith(HUB):
+        return str(load(file, split)._fingerprint)
+    fs, path = open_filesystem(file)
+    if fs.isdir(path):
+        inside = sorted(fs.find(path))
+        digests = [f"{name[len(path) :]} {_sampled(fs, name)}" for name in inside]
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+    return _sampled(fs, path)
+
+
+def _sampled(fs: Any, path: str) -> str:
+    size, digest = fs.size(path), hashlib.sha256()
+    with fs.open(path, "rb") as data:
+        for start in sorted({0, max(0, size // 2 - _SAMPLE), max(0, size - _SAMPLE)}):
+            data.seek(start)
+            digest.update(data.read(_SAMPLE))
+    return f"{size}-{digest.hexdigest()[:16]}"
+
+
+def _filesystem(pattern: str) -> tuple[Any, str]:
+    try:
+        return open_filesystem(pattern)
+    except ImportError as error:
+        protocol = pattern.partition("://")[0]
+        package = _EXTRAS.get(protocol, "a package of fsspec for it")
+        raise ValueError(f"{pattern}: {protocol}:// needs {package}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{pattern}: {error}") from None
+
+
+def _inside(fs: Any, path: str) -> Iterator[str]:
+    """The file itself, or the files of a folder that hold data."""
+    if not fs.isdir(path) or _is_saved(fs, path):
+        yield path
+        return
+    for name in sorted(fs.find(path)):
+        parts = name[len(path) :].strip("/").split("/")
+        hidden = any(part.startswith((".", "_")) and "=" not in part for part in parts)
+        if not hidden and _holds_rows(parts[-1]):
+            yield name
+
+
+def _holds_rows(name: str) -> bool:
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name.endswith(_READ) or bool(re.match(r"part-\d+", name))
+
+
+def _is_saved(fs: Any, path: str) -> bool:
+    marks = ("dataset_info.json", "dataset_dict.json")
+    return any(fs.exists(f"{path.rstrip('/')}/{mark}") for mark in marks)
