@@ -27,7 +27,7 @@ from inflib.detection.examples import examples_page
 from inflib.numerics.ranking import METRICS
 from inflib.report.console import show_bias
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
-from inflib.scores.sketch_set import SketchSet, accuracy
+from inflib.scores.sketch_set import SketchSet
 from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
@@ -69,7 +69,7 @@ def detect(recipe: Recipe) -> dict[str, Any]:
         "labels": len(labels),
         "planted_wrong": int(wrong.sum()),
         "accuracy": {
-            pairs: round(accuracy(SketchSet(run, pairs).margins()), 4)
+            pairs: round(SketchSet(run, pairs).chosen_margins().accuracy, 4)
             for pairs in recipe.prepare.sources
         },
         "reference": reference,

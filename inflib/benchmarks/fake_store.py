@@ -38,6 +38,15 @@ class Generated:
     kept: dict[str, list[Any]] = field(default_factory=dict)
     """Kept columns: values for each label, by name."""
 
+    targets: list[float] | None = None
+    """Targets of the labels; None: all 1."""
+
+    weights: list[float] | None = None
+    """Weights of the labels; None: all 1."""
+
+    required: list[float] | None = None
+    """Required margins of the labels; None: all 0."""
+
 
 def write_manifest(run: Folder, layers: list[Layer]) -> None:
     """Write as much of sketches/manifest.json as scoring reads."""
@@ -97,9 +106,9 @@ def _labels(ids: list[str], generated: Generated) -> pa.Table:
             "file": "generated",
             "file_row": i,
             "length_difference": sign,
-            "required_margin": 0.0,
-            "target": 1.0,
-            "weight": 1.0,
+            "required_margin": generated.required[i] if generated.required else 0.0,
+            "target": generated.targets[i] if generated.targets else 1.0,
+            "weight": generated.weights[i] if generated.weights else 1.0,
         }
         for i, (row, sign) in enumerate(zip(rows, generated.signs, strict=True))
     ]

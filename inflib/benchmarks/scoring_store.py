@@ -82,7 +82,7 @@ def exact_datainf(
     sums, num_labels = torch.zeros_like(vectors), 0
     for shard in plan:
         labels = train.labels(shard)
-        squares = labels.weights.square()
+        squares = labels.derivatives.square()
         norms = labels.sq_norms.sum(1)
         coefficients = labels.by_comparison(squares / (lam + squares * norms))
         for rows, sketches in _sketches(train, shard):
@@ -98,7 +98,7 @@ def exact_datainf(
             labels = train.labels(shard)
             products = [sketches @ ihvps for _, sketches in _sketches(train, shard)]
             aligned = torch.cat(products)[labels.rows]
-            scores.append((-labels.weights[:, None] * aligned)[chosen])
+            scores.append((-labels.derivatives[:, None] * aligned)[chosen])
         start += shard.num_labels
     return indices, torch.cat(scores)
 

@@ -20,8 +20,8 @@ class Edit:
     """flip, drop, reweight or keep."""
 
     weight: float
-    """How often the label counts from now on: 0 for one that is dropped, 1 for others
-    unless reweighted."""
+    """Factor of the label's weight: 0 for one that is dropped, 1 for others unless
+    reweighted."""
 
     @property
     def sign(self) -> int:
@@ -36,8 +36,8 @@ Edits = dict[str, Edit]
 
 
 def read_edits(path: str) -> Edits:
-    """The edits in a CSV file with the columns pair_id and action: flip, drop, or the
-    label's new weight (a number, 0 or more).
+    """The edits in a CSV file with the columns pair_id and action: flip, drop, or a
+    factor of the label's weight (a number, 0 or more).
 
     Raises ValueError naming the file, the row and what is wrong with it.
     """

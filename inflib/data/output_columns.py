@@ -55,20 +55,30 @@ FILE_ROW = OutputColumn("file_row", "1", "row in it, from 1")
 LENGTH_DIFFERENCE = OutputColumn(
     "length_difference", "tokens", "tokens of the chosen minus the rejected response"
 )
+TARGET = OutputColumn(
+    "target", "1", "probability that the chosen response is the better one; 0.5: a tie"
+)
+WEIGHT = OutputColumn("weight", "1", "factor of the label's loss; with edits")
 STATUS = OutputColumn(
     "status",
     "text",
     "ok; not_finite (no scores); zero_gradient (scores 0); only ok counts in means",
 )
 MARGIN = OutputColumn("margin", "reward", "r(chosen) - r(rejected)")
-LOSS = OutputColumn("loss", "nats", "-log sigmoid(margin - required margin)")
+LOSS = OutputColumn(
+    "loss",
+    "nats",
+    "-weight [target log sigmoid(e) + (1 - target) log sigmoid(-e)], e = margin - "
+    "required margin",
+)
 GRADIENT_NORM = OutputColumn(
     "gradient_norm", "nats per parameter", "norm of the label's loss gradient"
 )
 INFLUENCE = OutputColumn(
     "influence_<score>",
     "query loss per unit of training weight",
-    "> 0: the label raises the loss on that query set, it is harmful",
+    "> 0: the label raises the loss on that query set, it is harmful; of the whole "
+    "label, with its weight",
 )
 ERROR = OutputColumn(
     "error_<score>",
@@ -91,6 +101,11 @@ PARTS = OutputColumn(
     "as influence",
     "influence by query group, whose sum it is (first curvature)",
 )
+FLIP_PARTS = OutputColumn(
+    "flip_parts_<score>",
+    "as influence",
+    "flip effect by query group, whose sum it is (first curvature)",
+)
 
 COLUMNS = (
     PAIR_ID,
@@ -99,6 +114,8 @@ COLUMNS = (
     FILE,
     FILE_ROW,
     LENGTH_DIFFERENCE,
+    TARGET,
+    WEIGHT,
     STATUS,
     MARGIN,
     LOSS,
@@ -109,6 +126,7 @@ COLUMNS = (
     RANK,
     SELF_INFLUENCE,
     PARTS,
+    FLIP_PARTS,
 )
 """All output columns. In the file, the user's own stand before `status`."""
 

@@ -24,7 +24,7 @@ class Subsets:
     """Query labels in each subset."""
 
     vectors: Float[Tensor, "k s"]
-    """Sketch of each subset's mean gradient of the query loss."""
+    """Sketch of each subset's weighted mean gradient of the query loss."""
 
 
 def draw_subsets(
@@ -39,6 +39,7 @@ def draw_subsets(
     shards = sketches.plan()
     labels = [sketches.labels(shard) for shard in shards]
     counted = torch.cat([each.counted for each in labels])
+    importance = torch.cat([each.importance for each in labels])
     places = np.flatnonzero(counted.numpy())
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(places) for _ in range(repeats)]
@@ -46,13 +47,14 @@ def draw_subsets(
     subsets = [order[:size] for size in smaller for order in orders] + [places]
     shares = torch.zeros(len(counted), len(subsets), dtype=torch.float64)
     for column, subset in enumerate(subsets):
-        shares[torch.from_numpy(subset), column] = 1 / len(subset)
+        picked = torch.from_numpy(subset)
+        shares[picked, column] = 1 / importance[picked].sum()
     total, start = None, 0
     for shard, each in zip(shards, labels, strict=True):
         shard_shares = shares[start : start + len(each.signs)]
-        weights = shard_shares * each.query_weights(loss)[:, None]
+        derivatives = shard_shares * each.query_derivatives(loss)[:, None]
         terms = torch.zeros(each.num_comparisons, len(subsets), dtype=torch.float64)
-        terms.index_add_(0, each.rows, weights)
+        terms.index_add_(0, each.rows, derivatives)
         total = quantized_products.combine(*sketches.payload(shard), terms, total)
         start += len(each.signs)
     assert total is not None, "no shards"

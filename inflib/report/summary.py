@@ -14,11 +14,12 @@ from scipy.optimize import minimize_scalar
 from inflib.config.recipe import Recipe
 from inflib.data.output_columns import ERROR, FLIP_EFFECT, INFLUENCE, RANK, STATUS
 from inflib.data.pairs_folder import PairsFolder
+from inflib.numerics.label_means import LabelMargins
 from inflib.numerics.ranking import detection
 from inflib.numerics.uncertainty import discoveries
 from inflib.report.labelers import audit_groups, audit_preferences
 from inflib.scores.influence_folder import InfluenceFolder, truth_column
-from inflib.scores.sketch_set import SketchSet, accuracy
+from inflib.scores.sketch_set import SketchSet
 from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
 
@@ -42,7 +43,8 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     statuses = table[STATUS.name].value_counts().to_pylist()
     prepared = (run / "pairs").read_json("report.json")
     margins = {
-        pairs: SketchSet(run, pairs).margins() for pairs in recipe.prepare.sources
+        pairs: SketchSet(run, pairs).chosen_margins()
+        for pairs in recipe.prepare.sources
     }
     summary: dict[str, Any] = {
         "run": run.url,
@@ -56,7 +58,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             pairs: prepared[pairs]["excluded"] for pairs in recipe.prepare.sources
         },
         "comparisons": len(pc.unique(counted["comparison_id"])),
-        "accuracy": {pairs: round(accuracy(m), 4) for pairs, m in margins.items()},
+        "accuracy": {pairs: round(m.accuracy, 4) for pairs, m in margins.items()},
         "curvature": recipe.score.reported,
         "preferences": audit_preferences(recipe.report, counted),
         "queries": {},
@@ -95,19 +97,15 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     return summary
 
 
-def best_scale(margins: np.ndarray) -> float:
-    """Factor in [0, 10] on all margins for which their mean Bradley-Terry loss, without
-    required margins, is least.
+def best_scale(margins: LabelMargins) -> float:
+    """Factor in [0, 10] on all margins for which their mean Bradley-Terry loss, with
+    targets and weights but without required margins, is least.
 
     Above 1, the model is less sure than it is right, and whatever agrees with it helps;
     below 1, it is too sure, and influence says first of all what shrinks its margins.
     """
     return float(
-        minimize_scalar(
-            lambda scale: np.logaddexp(0, -scale * margins).mean(),
-            bounds=(0, 10),
-            method="bounded",
-        ).x
+        minimize_scalar(margins.scaled_loss, bounds=(0, 10), method="bounded").x
     )
 
 

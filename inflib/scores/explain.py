@@ -4,9 +4,10 @@
 
 Influence of label i on query label j is -g_j . H^-1 g_i, as in numerics.influence but
 not averaged over the query set: positive when the label raises the loss of this query
-label. The cosine is that of the two losses' gradients: positive when a step that lowers
+label, whose weight is a factor of it. The cosine is that of the two losses' gradients: positive when a step that lowers
 one loss lowers the other. It is estimated: the inner product is that of the sketches,
-the norms are exact, and the ratio is clamped to -1 to 1.
+the norms are exact, and the ratio is clamped to -1 to 1; 0 for labels without a
+gradient (a tie that the model calls one, or one with the margin loss).
 """
 
 from collections.abc import Iterable
@@ -87,15 +88,16 @@ def find_labels(
 ) -> list[tuple[Shard, list[str]]]:
     """[(shard, those of the pair_ids that are in it)] of the shards that hold any.
 
-    Without pair_ids, all labels that count (a finite gradient, not zero). Raises
-    ValueError naming the first label that is unknown or does not count.
+    Without pair_ids, all labels that count (a finite gradient, not zero, and a weight).
+    Raises ValueError naming the first label that is unknown or does not count.
     """
     shards, unknown, missing = [], set(pair_ids), set(pair_ids)
     for shard in sketches.plan():
         labels = sketches.labels(shard)
         ids = labels.table["pair_id"].to_pylist()
         unknown -= set(ids)
-        usable = [i for i, counts in zip(ids, labels.counted, strict=True) if counts]
+        counted = labels.counted & (labels.importance > 0)
+        usable = [i for i, counts in zip(ids, counted, strict=True) if counts]
         picked = [i for i in usable if not pair_ids or i in missing]
         missing -= set(picked)
         if picked:
@@ -105,7 +107,8 @@ def find_labels(
             raise ValueError(f"{pair_id!r} is no label of {sketches.name}")
         if pair_id in missing:
             raise ValueError(
-                f"{pair_id!r} of {sketches.name} has no finite, non-zero gradient"
+                f"{pair_id!r} of {sketches.name} has no finite, non-zero gradient, or "
+                "weight 0"
             )
     return shards
 
@@ -119,11 +122,11 @@ def read_query_labels(
         pair_id: i for i, pair_id in enumerate(labels.table["pair_id"].to_pylist())
     }
     picked = torch.tensor([index_of[pair_id] for pair_id in ids])
-    rows, weights = labels.rows[picked], labels.query_weights(loss)[picked]
+    rows, derivatives = labels.rows[picked], labels.query_derivatives(loss)[picked]
     entries, scales = sketches.payload(shard)
     decoded = store.decode(entries[rows.numpy()], scales[rows].numpy()).double()
-    norms = labels.sq_norms[picked].sum(1).sqrt() * weights.abs()
-    return QueryLabels(ids, (weights[:, None] * decoded).T.contiguous(), norms)
+    norms = labels.sq_norms[picked].sum(1).sqrt() * derivatives.abs()
+    return QueryLabels(ids, (derivatives[:, None] * decoded).T.contiguous(), norms)
 
 
 def explain_shards(
@@ -144,11 +147,13 @@ def explain_shards(
     for shard in shards:
         labels = sketches.labels(shard)
         aligned = quantized_products.times(*sketches.payload(shard), vectors)
-        # -w s . x is influence for x = H^-1 g_j; for x = g_j, minus the inner product.
-        products = influence.influence(aligned, labels.weights, labels.rows)
+        # -d s . x is influence for x = H^-1 g_j; for x = g_j, minus the inner product.
+        products = influence.influence(aligned, labels.derivatives, labels.rows)
         scores, minus_products = products.tensor_split(2, dim=1)
-        norms = labels.weights.abs() * labels.sq_norms.sum(1).sqrt()
-        cosines = (-minus_products / norms[:, None] / queries.norms).clamp(-1, 1)
+        norms = labels.derivatives.abs() * labels.sq_norms.sum(1).sqrt()
+        norms = torch.where(norms > 0, norms, 1.0)[:, None]
+        query_norms = torch.where(queries.norms > 0, queries.norms, 1.0)
+        cosines = (-minus_products / norms / query_norms).clamp(-1, 1)
         counted = labels.counted.numpy()
         table = labels.table.select(["pair_id", "comparison_id"]).filter(counted)
         table = table.append_column("shard", pa.array([shard.name] * len(table)))

@@ -1,4 +1,4 @@
-"""Labels of a shard and rows of its sketches to loss weights, as tensors.
+"""Labels of a shard and rows of its sketches to derivatives of losses, as tensors.
 
 n  labels     c  comparisons     l  layers
 """
@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inflib.config.score import Curvature, QueryLoss
-from inflib.numerics import curvature, influence
+from inflib.numerics import influence, preference_loss
+from inflib.numerics.label_means import LabelMargins
 from inflib.sketches import store
 
 
@@ -44,8 +45,12 @@ class Labels:
     num_comparisons: int
     """Comparisons of the shard, whether they have labels or not."""
 
-    multiplicity: Float[Tensor, " n"]
-    """How often each label counts; 1 unless an edit says otherwise."""
+    targets: Float[Tensor, " n"]
+    """Probability that the chosen response is the better one: p of
+    numerics.preference_loss."""
+
+    importance: Float[Tensor, " n"]
+    """How often each label counts: its weight w, with edits."""
 
     @property
     def usable(self) -> Tensor:
@@ -54,52 +59,73 @@ class Labels:
 
     @property
     def counted(self) -> Tensor:
-        """Whether a label counts in n and in means: a zero gradient scores 0, but
-        says nothing."""
+        """Whether a label counts in n and in means, by its weight: a zero gradient
+        scores 0, but says nothing."""
         return torch.from_numpy(self.status == store.OK)
 
     @property
-    def weights(self) -> Float[Tensor, " n"]:
-        """Loss weight w of each label; 0 for a comparison that is not finite."""
-        return self._masked(curvature.loss_weights, self.signs)
+    def chosen_margins(self) -> LabelMargins:
+        """r(chosen) - r(rejected) of the labels, with targets and weights; NaN where
+        not finite."""
+        margins = self.signs * self.margins
+        return LabelMargins(margins, self.required, self.targets, self.importance)
 
-    def query_weights(self, loss: QueryLoss) -> Float[Tensor, " n"]:
-        """Derivative of each label's query loss in r(a) - r(b), the margin of its
-        comparison; 0 where that is not finite."""
+    @property
+    def losses(self) -> Float[Tensor, " n"]:
+        """Loss of each label; NaN where not finite."""
+        excess = self.signs * self.margins - self.required
+        return self.importance * preference_loss.losses(excess, self.targets)
+
+    @property
+    def unit_derivatives(self) -> Float[Tensor, " n"]:
+        """Derivative of each label's loss in r(a) - r(b), the margin of its comparison,
+        if all weights were 1; 0 where that is not finite."""
+        return self._derivatives(self.signs)
+
+    @property
+    def derivatives(self) -> Float[Tensor, " n"]:
+        """Derivative of each label's loss in r(a) - r(b); 0 where not finite."""
+        return self.importance * self.unit_derivatives
+
+    @property
+    def flipped_derivatives(self) -> Float[Tensor, " n"]:
+        """The derivatives if every label were flipped: sign turned, target, weight and
+        required margin as they are."""
+        return self.importance * self._derivatives(-self.signs)
+
+    def query_derivatives(self, loss: QueryLoss) -> Float[Tensor, " n"]:
+        """Derivative of each label's query loss in r(a) - r(b); 0 where not finite.
+
+        The margin loss of a label is -w (2p - 1) z m: minus w times the margin of the
+        response that it prefers, and 0 for a tie (p = 0.5).
+        """
         if loss == "bradley_terry":
-            return self.weights
-        return torch.where(self.usable, -self.signs, 0.0)
-
-    @property
-    def flipped_weights(self) -> Float[Tensor, " n"]:
-        """Loss weights if every label were flipped."""
-        return self._masked(curvature.loss_weights, -self.signs)
-
-    @property
-    def hessian_weights(self) -> Float[Tensor, " n"]:
-        """h of each label, the second derivative of its loss in the margin; 0 for a
-        comparison that is not finite."""
-        return self._masked(curvature.hessian_weights, self.signs)
+            return self.derivatives
+        slopes = self.importance * (2 * self.targets - 1) * -self.signs
+        return torch.where(self.usable, slopes, 0.0)
 
     def curvature_weights(self, kind: Curvature) -> Float[Tensor, " n"]:
-        """Weight of each label's term s s' in H: h for gauss_newton, w^2 for
-        empirical_fisher."""
+        """Weight of each label's term s s' in H: w h for gauss_newton, w d^2 for
+        empirical_fisher, see numerics.curvature; 0 where not finite."""
         if kind == "gauss_newton":
-            return self.hessian_weights
-        return self.weights.square()
+            excess = self.signs * self.margins - self.required
+            terms = preference_loss.second_derivatives(excess)
+            return self.importance * torch.where(self.usable, terms, 0.0)
+        return self.importance * self.unit_derivatives.square()
 
     def leverage(self, kind: Curvature) -> Float[Tensor, " n"]:
         """c |s|^2 of each label's comparison, c being the sum of curvature_weights over
-        the comparison's labels, each as often as it counts.
+        the comparison's labels.
 
         It is n times the eigenvalue of c s s' / n, this comparison's term of H.
         """
-        terms = self.by_comparison(self.multiplicity * self.curvature_weights(kind))
+        terms = self.by_comparison(self.curvature_weights(kind))
         return terms[self.rows] * self.sq_norms.sum(1)
 
-    def _masked(self, function: curvature.WeightFunction, signs: Tensor) -> Tensor:
-        values = function(self.margins, signs, self.required)
-        return torch.where(self.usable, values, 0.0)
+    def _derivatives(self, signs: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        excess = signs * self.margins - self.required
+        slopes = preference_loss.derivatives(excess, self.targets) * signs
+        return torch.where(self.usable, slopes, 0.0)
 
     def by_comparison(self, terms: Float[Tensor, " n"]) -> Float[Tensor, " c"]:
         """Sum of `terms` over the labels of each comparison of the shard."""

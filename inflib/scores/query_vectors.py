@@ -1,5 +1,7 @@
 """Query sets to query vectors: mean gradients of the query loss, by query group.
 
+A mean over a query set gives each label its weight.
+
 k  entries of a sketch     q  query sets     g  query groups
 """
 
@@ -24,7 +26,7 @@ class QueryVectors:
     """What each query group adds to the query vector, which is their sum."""
 
     shares: Float[Tensor, "q g"]
-    """Share of the query set's labels in each query group."""
+    """Share of the query set's labels, by weight, in each query group."""
 
 
 def read_queries(config: ScoreConfig, names: list[str], passes: Passes) -> QueryVectors:
@@ -38,7 +40,9 @@ def read_queries(config: ScoreConfig, names: list[str], passes: Passes) -> Query
     }
     for name, by_group in sums.items():
         if not by_group.counts.sum():
-            raise ValueError(f"no label of {name} has a finite, non-zero gradient")
+            raise ValueError(
+                f"no label of {name} with a weight has a finite, non-zero gradient"
+            )
     return QueryVectors(
         names,
         torch.stack([s.vectors / s.counts.sum() for s in sums.values()]),

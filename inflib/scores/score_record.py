@@ -41,7 +41,7 @@ class ScoreRecord(BaseModel):
     """Labels, one row each."""
 
     finite: float
-    """Number of labels that count, each with the weight of its edit: n in all means."""
+    """Sum of the weights of the labels that count: n in all means."""
 
     curvatures: dict[Curvature, CurvatureRecord]
     query_groups: dict[str, list[float]]

@@ -17,6 +17,7 @@ from inflib.config.score import Curvature
 from inflib.data.output_columns import (
     ERROR,
     FLIP_EFFECT,
+    FLIP_PARTS,
     GRADIENT_NORM,
     INFLUENCE,
     LOSS,
@@ -24,6 +25,7 @@ from inflib.data.output_columns import (
     PARTS,
     SELF_INFLUENCE,
     STATUS,
+    WEIGHT,
 )
 from inflib.data.pairs_folder import Shard
 from inflib.numerics import influence, quantized_products, uncertainty
@@ -32,6 +34,9 @@ from inflib.scores.labels import Labels
 from inflib.scores.sketch_set import SketchSet
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
+
+_TURNED = ("sign", "length_difference")
+"""Columns of a label whose sign a flip changes."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def score_shards(
         for kind, vectors in probes.items():
             products = quantized_products.times(entries, scales, vectors)
             squares = products.square().mean(1)[labels.rows]
-            influences = (labels.weights.square() * squares).numpy()
+            influences = (labels.derivatives.square() * squares).numpy()
             column = pa.array(influences, mask=~labels.usable.numpy())
             table = table.append_column(SELF_INFLUENCE.of(kind), column)
         yield table
@@ -155,18 +160,18 @@ def _score(
     A flip effect has the same relative error as influence, so there is no column for
     it.
     """
-    table = _edited(labels.table, labels.signs.numpy())
+    table = _edited(labels)
     table = table.append_column(STATUS.name, pa.array(labels.status, pa.string()))
     margins = labels.signs * labels.margins
     values = {
         MARGIN.name: margins,
-        LOSS.name: torch.nn.functional.softplus(labels.required - margins),
-        GRADIENT_NORM.name: labels.weights.abs() * labels.sq_norms.sum(1).sqrt(),
+        LOSS.name: labels.losses,
+        GRADIENT_NORM.name: labels.derivatives.abs() * labels.sq_norms.sum(1).sqrt(),
     }
     scores = aligned.sum((0, 3))
-    effects = influence.influence(scores, labels.weights, labels.rows)
+    effects = influence.influence(scores, labels.derivatives, labels.rows)
     flips = influence.flip_effect(
-        scores, labels.weights, labels.flipped_weights, labels.rows
+        scores, labels.derivatives, labels.flipped_derivatives, labels.rows
     )
     for i, name in enumerate(columns.names):
         by_group = aligned[:, labels.rows, i]  # [l, n, g]
@@ -177,7 +182,7 @@ def _score(
             labels.sq_norms, ihvp, by_group.sum(2), layers, scales
         ) + uncertainty.query_variance(by_group.sum(0), shares)
         values[INFLUENCE.of(name)] = effects[:, i]
-        values[ERROR.of(name)] = labels.weights.abs() * variance.sqrt()
+        values[ERROR.of(name)] = labels.derivatives.abs() * variance.sqrt()
         values[FLIP_EFFECT.of(name)] = flips[:, i]
     missing = ~labels.usable.numpy()
     for name, column in values.items():
@@ -185,22 +190,25 @@ def _score(
         table = table.append_column(name, pa.array(column.numpy() + 0.0, mask=missing))
     for i, name in enumerate(columns.names):
         if name in columns.detailed:
-            parts = -labels.weights[:, None] * aligned[:, labels.rows, i].sum(0)
-            table = table.append_column(PARTS.of(name), _lists(parts, missing))
+            by_group = aligned[:, :, i].sum(0)  # [c, g]
+            parts = influence.influence(by_group, labels.derivatives, labels.rows)
+            flip_parts = influence.flip_effect(
+                by_group, labels.derivatives, labels.flipped_derivatives, labels.rows
+            )
+            for column, lists in ((PARTS, parts), (FLIP_PARTS, flip_parts)):
+                table = table.append_column(column.of(name), _lists(lists, missing))
     return table
 
 
-def _edited(table: pa.Table, signs: np.ndarray) -> pa.Table:
-    """The columns kept with the labels; those that a flip changes are as edited.
-
-    signs: of the labels, with edits.
-    """
-    table = table.drop_columns(["row", "required_margin", "target", "weight"])
-    flips = signs * table["sign"].to_numpy()  # -1 for a flipped label
-    for name in ("sign", "length_difference"):
+def _edited(labels: Labels) -> pa.Table:
+    """The columns kept with the labels; those that an edit changes are as edited."""
+    table = labels.table.drop_columns(["row", "required_margin"])
+    flips = labels.signs.numpy() * table["sign"].to_numpy()  # -1 for a flipped label
+    edited = {name: flips * table[name].to_numpy() for name in _TURNED}
+    edited[WEIGHT.name] = labels.importance.numpy()
+    for name, values in edited.items():
         index, dtype = table.column_names.index(name), table.schema.field(name).type
-        values = pa.array(flips * table[name].to_numpy()).cast(dtype)
-        table = table.set_column(index, name, values)
+        table = table.set_column(index, name, pa.array(values).cast(dtype))
     return table
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder, Shard
+from inflib.numerics.label_means import LabelMargins
 from inflib.scores.labels import Labels
 from inflib.sketches import store
 from inflib.storage.folder import Folder
@@ -39,12 +40,12 @@ class SketchSet:
         """
         table = PairsFolder(self.run / "pairs" / self.name).labels(shard)
         signs = torch.from_numpy(table["sign"].to_numpy().astype(np.float64))
-        multiplicity = torch.ones_like(signs)
+        importance = torch.from_numpy(table["weight"].to_numpy().copy())
         if self.edits:
             for i, pair_id in enumerate(table["pair_id"].to_pylist()):
                 if pair_id in self.edits:
                     signs[i] *= self.edits[pair_id].sign
-                    multiplicity[i] = self.edits[pair_id].weight
+                    importance[i] *= self.edits[pair_id].weight
         record = store.read_record(self._sketches, shard.name)
         store.check_plan(self._sketches, shard, record)
         comparisons = store.read_rows(record)
@@ -58,7 +59,8 @@ class SketchSet:
             torch.from_numpy(table["required_margin"].to_numpy().copy()),
             np.array(comparisons.status)[rows.numpy()],
             len(comparisons.margin),
-            multiplicity,
+            torch.from_numpy(table["target"].to_numpy().copy()),
+            importance,
         )
 
     def payload(self, shard: Shard) -> tuple[np.ndarray, Float[Tensor, " c"]]:
@@ -66,22 +68,17 @@ class SketchSet:
         entries, scales = store.read_payload(self._sketches, shard.name)
         return entries, torch.from_numpy(scales)
 
-    def margins(self) -> Float[np.ndarray, " n"]:
-        """r(chosen) - r(rejected) of all labels that count, in plan order."""
-        margins = []
-        for shard in self.plan():
-            labels = self.labels(shard)
-            margins.append((labels.signs * labels.margins)[labels.counted].numpy())
-        return np.concatenate(margins)
+    def chosen_margins(self) -> LabelMargins:
+        """r(chosen) - r(rejected) of all labels that count, in plan order, with their
+        targets and weights: accuracy, mean loss and mean margin."""
+        shards = [self._counted_margins(shard) for shard in self.plan()]
+        return LabelMargins(*map(torch.cat, zip(*shards, strict=True)))
+
+    def _counted_margins(self, shard: Shard) -> list[Tensor]:
+        labels = self.labels(shard)
+        columns = vars(labels.chosen_margins).values()
+        return [column[labels.counted] for column in columns]
 
     @property
     def _sketches(self) -> Folder:
         return self.run / "sketches" / self.name
-
-
-def accuracy(margins: Float[np.ndarray, " n"]) -> float:
-    """Share of labels whose chosen response the reward model prefers; ties count 1/2.
-
-    margins: r(chosen) - r(rejected); 0.0 without any.
-    """
-    return float((np.sign(margins) + 1).mean() / 2) if len(margins) else 0.0

@@ -7,7 +7,8 @@ Every function here is stateless: it reads the shards it is given and returns th
 or rows, in float64; a pass (scores.passes) adds or joins them over all shards. The
 labels of a query set are divided into query groups by their prompt's hash, and a query
 vector is kept as what each query group adds to it: the spread of these shares is the
-query set's sampling error. A label counts when its gradient is finite and not zero.
+query set's sampling error. A label counts when its gradient is finite and not zero, and
+as often as its weight says.
 """
 
 import hashlib
@@ -31,13 +32,13 @@ from inflib.sketches.manifest import read_layers
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over the labels of some shards that count, each with its edit's weight."""
+    """Sums over the labels of some shards that count, each times the label's weight."""
 
     num_labels: float
-    """Number of labels, n."""
+    """Sum of the weights, n: the number of labels where all of them are 1."""
 
     squares: Float[Tensor, " l"]
-    """Sum of |g|^2 of the loss gradients, by layer."""
+    """Sum of |g|^2 of the loss gradients for weight 1, by layer."""
 
     hessian_trace: float
     """Sum of h |s|^2: n times the trace of Gauss-Newton's H."""
@@ -58,24 +59,23 @@ class QueryGroupSums:
     """Sum of the query loss's gradients, as sketches."""
 
     counts: Float[Tensor, " g"]
-    """Number of labels that count."""
+    """Weight of the labels that count; their number where all weights are 1."""
 
     def __add__(self, other: "QueryGroupSums") -> "QueryGroupSums":
         return QueryGroupSums(self.vectors + other.vectors, self.counts + other.counts)
 
 
 def moments(sketches: SketchSet, shards: list[Shard]) -> Moments:
-    """Label count, |g|^2 by layer and h |s|^2, summed over these shards."""
+    """Weights, |g|^2 by layer and h |s|^2, summed over the labels of these shards."""
     return reduce(add, (_moments(sketches.labels(shard)) for shard in shards))
 
 
 def _moments(labels: Labels) -> Moments:
     norms = labels.sq_norms[labels.counted]
-    counts = labels.multiplicity[labels.counted]
-    squares = counts * labels.weights.square()[labels.counted]
-    hessian = counts * labels.hessian_weights[labels.counted]
+    squares = labels.curvature_weights("empirical_fisher")[labels.counted]
+    hessian = labels.curvature_weights("gauss_newton")[labels.counted]
     return Moments(
-        float(counts.sum()),
+        float(labels.importance[labels.counted].sum()),
         (squares[:, None] * norms).sum(0),
         float((hessian * norms.sum(1)).sum()),
     )
@@ -84,8 +84,8 @@ def _moments(labels: Labels) -> Moments:
 def query_sums(
     sketches: SketchSet, shards: list[Shard], num_groups: int, loss: QueryLoss
 ) -> QueryGroupSums:
-    """Gradients of the query loss and label counts, summed over these shards by query
-    group, of which there are num_groups."""
+    """Gradients of the query loss and weights, summed over the labels of these shards
+    by query group, of which there are num_groups."""
     return reduce(add, [_query_sums(sketches, s, num_groups, loss) for s in shards])
 
 
@@ -97,9 +97,10 @@ def _query_sums(
     prompts = map(prompt_of, labels.table["comparison_id"].to_pylist())
     groups = torch.tensor([int(prompt, 16) % num_groups for prompt in prompts])
     terms = torch.zeros(labels.num_comparisons, num_groups, dtype=torch.float64)
-    weights = labels.query_weights(loss)
-    terms.index_put_((labels.rows, groups), weights, accumulate=True)
-    counts = groups[labels.counted].bincount(minlength=num_groups).double()
+    derivatives = labels.query_derivatives(loss)
+    terms.index_put_((labels.rows, groups), derivatives, accumulate=True)
+    counted, counts = labels.counted, torch.zeros(num_groups, dtype=torch.float64)
+    counts.index_add_(0, groups[counted], labels.importance[counted])
     return QueryGroupSums(quantized_products.combine(entries, scales, terms), counts)
 
 
@@ -112,8 +113,8 @@ def curvature_products(
 ) -> Float[Tensor, "k q"]:
     """Sum over the labels of these shards of coefficient s (s . v), for each vector v.
 
-    The coefficient is h for gauss_newton and w^2 for empirical_fisher, so the sum over
-    all labels is n H v. For datainf it is DataInf's (curvature.datainf_coefficients),
+    The coefficient is w h for gauss_newton and w d^2 for empirical_fisher (see
+    numerics.curvature), so the sum over all labels is n H v. For datainf it is DataInf's (curvature.datainf_coefficients),
     and datainf_layer does the same within each layer; lambdas: DataInf's lambda for the
     whole, or for each layer.
     """
@@ -130,13 +131,13 @@ def curvature_products(
             if kind in ("datainf", "datainf_layer"):
                 norms = labels.sq_norms[:, layers_of_block].sum(1)
                 norms = torch.where(labels.usable, norms, 0.0)
-                terms = curvature.datainf_coefficients(
-                    labels.weights, norms, lambdas[i]
+                terms = labels.importance * curvature.datainf_coefficients(
+                    labels.unit_derivatives, norms, lambdas[i]
                 )
             else:
                 terms = labels.curvature_weights(kind)
             aligned = quantized_products.times(entries[:, bins], scales, prepared[i])
-            aligned *= labels.by_comparison(labels.multiplicity * terms)[:, None]
+            aligned *= labels.by_comparison(terms)[:, None]
             quantized_products.combine(entries[:, bins], scales, aligned, total[bins])
     return total
 
@@ -145,7 +146,7 @@ def noise_sums(
     sketches: SketchSet, shards: list[Shard], kind: Curvature, num_probes: int
 ) -> Float[Tensor, "k p"]:
     """Sum over labels of sqrt(c) e s, with random signs e, independent for each label
-    and probe; c is h for gauss_newton and w^2 for empirical_fisher.
+    and probe; c is w h for gauss_newton and w d^2 for empirical_fisher.
 
     Summed over all shards, each column's covariance is n H. The signs depend on the
     pair set's and the shard's name alone.
@@ -153,8 +154,7 @@ def noise_sums(
     total = None
     for shard in shards:
         labels = sketches.labels(shard)
-        terms = labels.multiplicity * labels.curvature_weights(kind)
-        terms = terms.sqrt()[:, None]
+        terms = labels.curvature_weights(kind).sqrt()[:, None]
         digest = hashlib.sha256(f"{sketches.name} {shard.name}".encode()).digest()
         rng = np.random.default_rng(list(digest))
         signs = rng.choice([-1.0, 1.0], size=(len(terms), num_probes))
@@ -168,7 +168,7 @@ def noise_sums(
 def alignments(
     sketches: SketchSet, shards: list[Shard], vectors: Float[Tensor, "k q"]
 ) -> Float[Tensor, "n q"]:
-    """-w s . v of the labels of these shards that count, for each vector v.
+    """-d s . v of the labels of these shards that count, for each vector v.
 
     It is influence for v = H^-1 times a query vector.
     """
@@ -176,7 +176,7 @@ def alignments(
     for shard in shards:
         labels = sketches.labels(shard)
         aligned = quantized_products.times(*sketches.payload(shard), prepared)
-        influences = influence.influence(aligned, labels.weights, labels.rows)
+        influences = influence.influence(aligned, labels.derivatives, labels.rows)
         scores.append(influences[labels.counted])
     return torch.cat(scores)
 
@@ -184,11 +184,16 @@ def alignments(
 def sizes(
     sketches: SketchSet, shards: list[Shard], kind: Curvature
 ) -> Float[Tensor, "n 2"]:
-    """(w^2 |s|^2, leverage) of the labels of these shards that count."""
+    """(d^2 |s|^2, leverage) of the labels of these shards that count.
+
+    The first is positive: a label without a gradient (weight 0, a tie that the model
+    calls one) gets the smallest number, so that its alignment, 0, over it is 0.
+    """
     sizes_of_shards = []
     for shard in shards:
         labels = sketches.labels(shard)
-        squares = labels.weights.square() * labels.sq_norms.sum(1)
+        squares = labels.derivatives.square() * labels.sq_norms.sum(1)
+        squares = squares.clamp(min=torch.finfo(squares.dtype).tiny)
         columns = torch.stack([squares, labels.leverage(kind)], dim=1)
         sizes_of_shards.append(columns[labels.counted])
     return torch.cat(sizes_of_shards)

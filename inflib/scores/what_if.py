@@ -4,9 +4,9 @@
 
 To first order in the edits, and without retraining (`verify` retrains): a query set's
 loss changes by the sum of the edits' effects divided by the number of labels. The
-effect is -influence for a dropped label, (weight - 1) * influence for a reweighted one
-and the flip effect for a flipped one (Koh & Liang, ICML 2017, arXiv:1703.04730,
-section 2).
+effect is -influence for a dropped label, (factor - 1) * influence for one whose weight
+is multiplied by a factor, and the flip effect for a flipped one (Koh & Liang, ICML
+2017, arXiv:1703.04730, section 2). The number of labels is the sum of their weights.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import FLIP, Edit, Edits
-from inflib.data.output_columns import FLIP_EFFECT, INFLUENCE, PARTS
+from inflib.data.output_columns import FLIP_PARTS, PARTS
 from inflib.numerics.uncertainty import query_variance
 from inflib.scores.influence_folder import InfluenceFolder
 
@@ -63,18 +63,13 @@ def _effects(
 
     table: rows of the edited labels, in the order of the edits.
     """
-    influence = _floats(table[INFLUENCE.of(score)])
-    flip = _floats(table[FLIP_EFFECT.of(score)])
-    lists = table[PARTS.of(score)].to_pylist()
-    influences = np.array([values or [0.0] * num_groups for values in lists])
-    ratios = np.divide(flip, influence, where=influence != 0, out=np.zeros(len(flip)))
-    factors = [
-        ratio if edit.action == FLIP else edit.weight - 1
-        for ratio, edit in zip(ratios, edits, strict=True)
-    ]
-    return influences * np.array(factors)[:, None]
+    parts = _lists(table[PARTS.of(score)], num_groups)
+    flip_parts = _lists(table[FLIP_PARTS.of(score)], num_groups)
+    factors = np.array([edit.weight - 1 for edit in edits])
+    flips = np.array([edit.action == FLIP for edit in edits])
+    return np.where(flips[:, None], flip_parts, factors[:, None] * parts)
 
 
-def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    """The column's values; 0 for null."""
-    return np.nan_to_num(column.to_numpy(zero_copy_only=False).astype(float))
+def _lists(column: pa.ChunkedArray, length: int) -> np.ndarray:
+    """The column's lists, all of this length, as rows; 0 for null."""
+    return np.array([values or [0.0] * length for values in column.to_pylist()])

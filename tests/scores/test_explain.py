@@ -102,7 +102,9 @@ def test_cosines_are_those_of_the_loss_gradients(run):
     query_labels = read_query_labels(query, shard, ids[:2], "bradley_terry")
     labels = train.labels(train.plan()[1])
     payload, _ = train.payload(train.plan()[1])
-    grads = labels.weights[:, None] * torch.from_numpy(payload)[labels.rows].double()
+    grads = (
+        labels.derivatives[:, None] * torch.from_numpy(payload)[labels.rows].double()
+    )
     exact = torch.nn.functional.cosine_similarity(
         grads[:, None], query_labels.gradients.T[None], dim=2
     )

@@ -3,9 +3,26 @@
 import numpy as np
 import pytest
 
-from inflib.benchmarks.fake_store import Generated
+from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
 from inflib.data.label_edits import Edit, read_edits
-from tests.support.known_store import TRAIN, build_store, column, score_config, scored
+from inflib.scores.influence_folder import InfluenceFolder
+from inflib.scores.passes import Passes
+from inflib.scores.query_vectors import read_queries
+from inflib.scores.score_record import ScoreRecord
+from inflib.scores.solver import Solver
+from inflib.scores.what_if import predict
+from inflib.sketches.manifest import read_layers
+from inflib.storage.folder import Folder
+from tests.support.audits import tiny_recipe
+from tests.support.known_store import (
+    LAYERS,
+    QUERY,
+    TRAIN,
+    build_store,
+    column,
+    score_config,
+    scored,
+)
 
 KINDS = ("gauss_newton", "datainf", "datainf_layer", "empirical_fisher", "identity")
 
@@ -67,12 +84,13 @@ def test_scores_with_edits_are_those_of_a_store_with_such_labels(tmp_path):
     expected, _ = scored(build_store(tmp_path / "edited", edited), config)
     after, _ = scored(plain, config, edits=edits)
     assert len(after) == len(before) and len(expected) == len(before)
-    after.insert(10, after[9])  # the label that counts twice is two rows there
     for kind in KINDS:
         name = f"influence_{kind}_q"
-        np.testing.assert_allclose(
-            column(after[1:], name), column(expected, name), rtol=1e-5, atol=1e-9
-        )
+        scores, influences = column(after, name), column(expected, name)
+        assert scores[0] == 0  # dropped
+        # the label that counts twice is two rows there
+        summed = [*influences[:8], influences[8:10].sum(), *influences[10:]]
+        np.testing.assert_allclose(scores[1:], summed, rtol=1e-5, atol=1e-9)
 
 
 def test_a_flipped_label_has_its_new_sign_and_margin(tmp_path):
@@ -86,3 +104,45 @@ def test_a_flipped_label_has_its_new_sign_and_margin(tmp_path):
     change = after[0]["influence_identity_q"] - before[0]["influence_identity_q"]
     assert change == pytest.approx(before[0]["flip_effect_identity_q"])
     assert after[1:] == before[1:]
+
+
+def test_flips_of_labels_whose_influence_is_zero_are_predicted(tmp_path):
+    # A tie that requires the margin it has: no gradient as labelled, one if flipped.
+    run, (first, *rest) = Folder(str(tmp_path)), TRAIN
+    write_manifest(run, LAYERS)
+    n = len(first.signs)
+    margins = [
+        sign * float(first.margins[row])
+        for row, sign in zip(first.rows or [], first.signs, strict=True)
+    ]
+    ties = vars(first) | {"targets": [0.5] * n, "required": margins}
+    write_set(run, "train", [Generated(**ties), *rest])
+    write_set(run, "q", QUERY)
+    config = score_config("gauss_newton", damping=(1e-2,), query_groups=3)
+    passes = Passes(run, config.shards_per_task)
+    solver = Solver(config, read_layers(run), passes)
+    queries = read_queries(config, ["q"], passes)
+    columns, curvatures = solver.solve_all(queries)
+    influence = InfluenceFolder.of(run)
+    files = passes.score(influence.partials, "x", columns)
+    num_rows, sha256 = influence.assemble(files, columns.names)
+    record = ScoreRecord(
+        inputs="",
+        sha256=sha256,
+        pairs=num_rows,
+        finite=solver.train.num_labels,
+        curvatures=curvatures,
+        query_groups={"q": queries.shares[0].tolist()},
+    )
+    influence.folder.write_json("done.json", record.model_dump())
+    rows = influence.table.slice(0, n).to_pylist()
+    assert {row["influence_gauss_newton_q"] for row in rows} == {0.0}
+    flips = column(rows, "flip_effect_gauss_newton_q")
+    assert np.abs(flips).min() > 0
+    recipe = tiny_recipe(tmp_path, "x", "x", prepare__queries={"q": {"path": "x"}})
+    for row, flip in zip(rows, flips, strict=True):
+        edits = {row["pair_id"]: Edit("flip", 1.0)}
+        *_, together = predict(recipe, influence, edits)
+        expected = flip / record.finite
+        assert together["change_of_query_loss"] == pytest.approx(expected, rel=1e-5)
+        assert together["error"] > 0

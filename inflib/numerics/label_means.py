@@ -1,0 +1,67 @@
+"""Margins of labels to mean loss, mean margin and accuracy of a reward model: the one
+definition of each, for training, verifying and reporting.
+
+    n  labels
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inflib.numerics import preference_loss
+
+
+@dataclass(frozen=True)
+class LabelMargins:
+    """Some labels with the reward model's margins; all float64.
+
+    A mean counts labels, not batches. Those of loss and margin give each label its
+    weight, as the query loss does. Without labels to count they are 0.
+    """
+
+    margins: Float[Tensor, " n"]
+    """r(chosen) - r(rejected)."""
+
+    required: Float[Tensor, " n"]
+    """Margin that the loss requires."""
+
+    targets: Float[Tensor, " n"]
+    """Probability that the chosen response is the better one."""
+
+    weights: Float[Tensor, " n"]
+    """Factor of the label's loss; a label of weight 0 does not count."""
+
+    @property
+    def loss(self) -> float:
+        """Weighted mean of the losses, in nats."""
+        excess = self.margins - self.required
+        return self._mean(preference_loss.losses(excess, self.targets))
+
+    @property
+    def margin(self) -> float:
+        """Weighted mean of (2p - 1) margin, the margin of the response that the label
+        prefers: minus the query loss `margin`, to which a tie adds 0."""
+        return self._mean((2 * self.targets - 1) * self.margins)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of labels whose preferred response has the higher reward.
+
+        Each label counts once, whatever its weight; a margin of 0 counts one half, and
+        ties (target 0.5) are left out.
+        """
+        sides = (2 * self.targets - 1).sign()
+        agrees = ((self.margins.sign() * sides) + 1) / 2
+        picked = agrees[(sides != 0) & (self.weights > 0)]
+        return float(picked.mean()) if len(picked) else 0.0
+
+    def scaled_loss(self, scale: float) -> float:
+        """The loss if all margins were `scale` times as large and none were required:
+        see report.summary.best_scale."""
+        return self._mean(preference_loss.losses(scale * self.margins, self.targets))
+
+    def _mean(self, values: Float[Tensor, " n"]) -> float:
+        total = float(self.weights.sum())
+        return float((self.weights * values).sum()) / total if total else 0.0
