@@ -4,8 +4,8 @@
     python -m ray_jobs.what_if fixes.csv --run s3://bucket/run
 
 EDITS.csv has the columns pair_id and action: flip, drop, or a number by which the
-label's weight is multiplied. Prints how much every query set's mean loss would change, to
-first order, and scores all labels as if the edits were made, into
+label's weight is multiplied. Prints how much every query set's mean loss would change,
+to first order, and scores all labels as if the edits were made, into
 what_if/<name of the CSV file>/. Nothing is trained or sketched.
 """
 

@@ -6,7 +6,6 @@ definition of each, for training, verifying and reporting.
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

@@ -4,10 +4,11 @@
 
 Influence of label i on query label j is -g_j . H^-1 g_i, as in numerics.influence but
 not averaged over the query set: positive when the label raises the loss of this query
-label, whose weight is a factor of it. The cosine is that of the two losses' gradients: positive when a step that lowers
-one loss lowers the other. It is estimated: the inner product is that of the sketches,
-the norms are exact, and the ratio is clamped to -1 to 1; 0 for labels without a
-gradient (a tie that the model calls one, or one with the margin loss).
+label, whose weight is a factor of it. The cosine is that of the two losses' gradients:
+positive when a step that lowers one loss lowers the other. It is estimated: the inner
+product is that of the sketches, the norms are exact, and the ratio is clamped to -1 to
+1; 0 for labels without a gradient (a tie that the model calls one, or one with the
+margin loss).
 """
 
 from collections.abc import Iterable

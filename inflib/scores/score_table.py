@@ -195,8 +195,8 @@ def _score(
             flip_parts = influence.flip_effect(
                 by_group, labels.derivatives, labels.flipped_derivatives, labels.rows
             )
-            for column, lists in ((PARTS, parts), (FLIP_PARTS, flip_parts)):
-                table = table.append_column(column.of(name), _lists(lists, missing))
+            for kind, lists in ((PARTS, parts), (FLIP_PARTS, flip_parts)):
+                table = table.append_column(kind.of(name), _lists(lists, missing))
     return table
 
 

@@ -114,9 +114,9 @@ def curvature_products(
     """Sum over the labels of these shards of coefficient s (s . v), for each vector v.
 
     The coefficient is w h for gauss_newton and w d^2 for empirical_fisher (see
-    numerics.curvature), so the sum over all labels is n H v. For datainf it is DataInf's (curvature.datainf_coefficients),
-    and datainf_layer does the same within each layer; lambdas: DataInf's lambda for the
-    whole, or for each layer.
+    numerics.curvature), so the sum over all labels is n H v. For datainf it is
+    DataInf's (curvature.datainf_coefficients), and datainf_layer does the same within
+    each layer; lambdas: DataInf's lambda for the whole, or for each layer.
     """
     blocks = [(slice(0, len(vectors)), slice(None))]
     if kind == "datainf_layer":

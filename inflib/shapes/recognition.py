@@ -4,7 +4,7 @@ Raises ValueError, naming the file, its columns and the option to set, where the
 no shape that is known, or where a column that the recipe names is in no row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -12,12 +12,12 @@ from typing import Any
 from inflib.config.shapes import ShapeConfig
 from inflib.files.raw_rows import RawRow
 from inflib.shapes import spellings
-from inflib.shapes.cells import at, parsed
+from inflib.shapes.candidates import Candidates
+from inflib.shapes.cells import number, parsed
 from inflib.shapes.formats import read
 from inflib.shapes.gathering import GATHERED
-from inflib.shapes.head import Head, most
-from inflib.shapes.messages import is_texts
-from inflib.shapes.shape import Columns, Shape, matching
+from inflib.shapes.head import most
+from inflib.shapes.shape import Columns, Shape
 from inflib.shapes.split import shares_start
 from inflib.shapes.winners import SCALES, scale_of
 
@@ -34,6 +34,24 @@ _PLAIN_ROLES = (
 """Roles that any format may have."""
 
 
+def _are_numbers(values: list[float | None]) -> bool:
+    return bool(values) and all(value is not None and value >= 0 for value in values)
+
+
+def _are_probabilities(values: list[float | None]) -> bool:
+    """Whether they are in [0, 1], and not only 0 and 1, which may mean a class."""
+    inside = all(value is not None and 0 <= value <= 1 for value in values)
+    return inside and not set(values) <= {0, 1}
+
+
+_NUMBERS: dict[str, Callable[[list[float | None]], bool]] = {
+    "target": _are_probabilities,
+    "weight": _are_numbers,
+    "strength": _are_numbers,
+}
+"""{role: whether values can be its}, for columns that the recipe does not name."""
+
+
 def recognise(rows: Sequence[RawRow], config: ShapeConfig, option: str) -> Shape:
     """The shape of a file whose first rows these are.
 
@@ -42,22 +60,22 @@ def recognise(rows: Sequence[RawRow], config: ShapeConfig, option: str) -> Shape
     return _Recognition(rows, config, option).shape()
 
 
-class _Recognition(Head):
+class _Recognition(Candidates):
     """What is in which column of some rows of one file."""
 
     def shape(self) -> Shape:
         """The format that was asked for, or the first that fits."""
         formats = {
-            "turns": self._turns,
-            "message_trees": self._trees,
-            "message_rows": self._messages,
-            "edits": self._edits,
-            "pairs": self._pairs,
-            "winner": self._winner,
-            "best_of_n": lambda: self._answers("best_of_n", "best"),
-            "ranking": lambda: self._answers("ranking", "rank"),
-            "ratings": lambda: self._answers("ratings", "score"),
-            "rated_rows": self._rated_rows,
+            "turns": self.turns,
+            "message_trees": self.trees,
+            "message_rows": self.messages,
+            "edits": self.edits,
+            "pairs": self.pairs,
+            "winner": self.winner,
+            "best_of_n": lambda: self.answers("best_of_n", "best"),
+            "ranking": lambda: self.answers("ranking", "rank"),
+            "ratings": lambda: self.answers("ratings", "score"),
+            "rated_rows": self.rated_rows,
         }
         asked = self.config.format
         for name in formats if asked == "auto" else (asked,):
@@ -73,149 +91,6 @@ class _Recognition(Head):
             f", chosen: {self.example(1)}, rejected: {self.example(2)}}}'"
         )
 
-    def _pairs(self) -> Columns | None:
-        found = self.both("chosen", "rejected")
-        if found is None:
-            return None
-        cells = self.values(str(found["chosen"]))
-        two = self.first_pair(spellings.TWO_ANSWERS)
-        if two and most(spellings.side_of_word(str(cell), two) for cell in cells):
-            return None  # words for one of two other columns
-        if not most(isinstance(cell, str | list | dict) for cell in cells):
-            return None
-        scores = self.first_pair((("score_chosen", "score_rejected"),))
-        if scores:
-            found |= {"score_a": scores[0], "score_b": scores[1]}
-        return found
-
-    def _edits(self) -> Columns | None:
-        edited, found = self.find("edited"), self._pairs()
-        return None if edited is None or not found else {**found, "edited": edited}
-
-    def _winner(self) -> Columns | None:
-        found = self.both("response_a", "response_b")
-        pair = self.first_pair(spellings.TWO_ANSWERS)
-        if found is None and pair and not self._has_third(*pair):
-            found = {"response_a": pair[0], "response_b": pair[1]}
-        if found is None:
-            answers = self._answer_list()
-            counts = {
-                len(values)
-                for row in self.rows
-                if answers and (values := Shape("", answers).values(row, "answers"))
-            }
-            found = answers if counts == {2} else None
-        if found is None:
-            return None
-        verdict = self._verdict(set(found.values()))
-        return None if verdict is None else found | verdict
-
-    def _has_third(self, first: str, second: str) -> bool:
-        """Whether more columns are numbered, or lettered, as two responses are."""
-        following = {"1": "2", "2": "3", "b": "c", "B": "C"}.get(second[-1:])
-        return bool(following) and second[:-1] + str(following) in self.names
-
-    def _verdict(self, used: set[Any]) -> Columns | None:
-        """Where the winner is said."""
-        for role in ("verdict", "judgments"):
-            if role in self.given:
-                return {role: self.given[role]}
-        for names in spellings.ONE_HOT:
-            if all(name in self.names for name in names):
-                return {"verdict": names}
-        for alias in spellings.VERDICTS:
-            name = self.named(alias)
-            if name and name not in used and self.holds_verdicts(name):
-                return {"verdict": name}
-        raters = [
-            name
-            for name in self.names
-            if spellings.RATERS.match(str(name)) and self.holds_verdicts(name)
-        ]
-        if len(raters) > 1:
-            return {"verdict": tuple(raters)}
-        for roles in (("votes_a", "votes_b"), ("score_a", "score_b")):
-            if found := self.both(*roles):
-                return found
-        if scores := self.first_pair(spellings.TWO_SCORES):
-            return {"score_a": scores[0], "score_b": scores[1]}
-        judgments = self.find("judgments")
-        return None if judgments is None else {"judgments": judgments}
-
-    def _answers(self, name: str, role: str) -> Columns | None:
-        """A list of answers, and for each a number; or the place of the best one."""
-        answers = self._answer_list()
-        if answers is None:
-            return None
-        if role in self.given:
-            return answers | {role: self.given[role]}
-        if role != "best":
-            items = str(answers["answers"]).partition("[]")[0]
-            for alias in spellings.COLUMNS[role]:
-                inside = f"{items}[].{alias}"
-                numbered = f"{alias}_*"
-                candidates = [inside, numbered]
-                candidates += [self.named(alias) or ""]
-                for candidate in candidates:
-                    if self.has_values(candidate, role):
-                        return answers | {role: candidate}
-            return None
-        best = self.find(role)
-        return None if best is None else answers | {role: best}
-
-    def _answer_list(self) -> Columns | None:
-        """The list of answers, or numbered columns with one each."""
-        if "answers" in self.given:
-            return {"answers": self.given["answers"]}
-        for alias in spellings.COLUMNS["answers"]:
-            name = self.named(alias)
-            lists = [parsed(cell) for cell in self.values(name)] if name else []
-            lists = [items for items in lists if isinstance(items, list)]
-            if 2 * len(lists) <= len(self.rows):
-                continue
-            if most(map(is_texts, lists)):
-                return {"answers": f"{name}[]"}
-            for inside in spellings.COLUMNS["response"] + ("content", "messages"):
-                if most(isinstance(i, dict) and inside in i for x in lists for i in x):
-                    return {"answers": f"{name}[].{inside}"}
-            if most(isinstance(item, list | dict) for x in lists for item in x):
-                return {"answers": f"{name}[]"}
-        for stem in spellings.COLUMNS["response"]:
-            pattern = f"{stem}_*"
-            if len(matching(pattern, self.names)) > 2:
-                return {"answers": pattern}
-        return None
-
-    def _rated_rows(self) -> Columns | None:
-        found = self.both("response", "score")
-        return found if found and self.find("prompt") else None
-
-    def _messages(self) -> Columns | None:
-        needed = ("message_id", "parent_id", "text", "role", "rank")
-        return {"rank": "rank"} if all(n in self.names for n in needed) else None
-
-    def _trees(self) -> Columns | None:
-        roots = [row if "replies" in row else at(row, "prompt") for row in self.rows]
-        trees = [
-            isinstance(r, dict) and isinstance(r.get("replies"), list) for r in roots
-        ]
-        return {"rank": "rank"} if most(trees) else None
-
-    def _turns(self) -> Columns | None:
-        name = self.find("turns")
-        lists = [parsed(v) for v in self.values(name)] if isinstance(name, str) else []
-        needed = [spellings.COLUMNS[role] for role in ("chosen", "rejected")]
-        fits = most(
-            isinstance(items, list)
-            and any(
-                isinstance(item, dict)
-                and all(any(n in item for n in ns) for ns in needed)
-                for item in items
-            )
-            for items in lists
-        )
-        return {"turns": name} if name and fits else None
-
     def _prompt(self) -> Columns:
         name = self.find("prompt")
         if (
@@ -227,7 +102,13 @@ class _Recognition(Head):
         return {} if name is None else {"prompt": name}
 
     def _plain_roles(self) -> Columns:
-        return {role: name for role in _PLAIN_ROLES if (name := self.find(role))}
+        found = {role: name for role in _PLAIN_ROLES if (name := self.find(role))}
+        for role, fits in _NUMBERS.items():
+            if role in found and role not in self.given:
+                values = [number(cell) for cell in self.values(str(found[role]))]
+                if not fits(values):
+                    del found[role]  # a column of the user's that is called so
+        return found
 
     def _facts(self, shape: Shape) -> str:
         """What values mean, how many comparisons a row makes. Raises ValueError where

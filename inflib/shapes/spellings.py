@@ -115,7 +115,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "votes_b": ("votes_b", "num_votes_b", "n_votes_b", "votes_2"),
     "target": ("target", "soft_label", "p_chosen", "prob_chosen", "chosen_prob"),
     "strength": ("strength", "preference_strength"),
-    "weight": ("weight", "sample_weight", "label_weight"),
+    "weight": ("sample_weight", "label_weight", "example_weight"),
     "judgments": (
         "annotations",
         "individual_preference",

@@ -93,7 +93,8 @@ def retrained(labels):
     """Model with all labels, and {change: models after each label's change}."""
     train = labels.rows(0, N)
     n = train.weights.sum()
-    theta, models = fit(train, n), {"drop": [], "flip": []}
+    theta = fit(train, n)
+    models: dict[str, list[torch.Tensor]] = {"drop": [], "flip": []}
     for i in range(0, N, 3):
         weights, signs = train.weights.clone(), train.signs.clone()
         weights[i], signs[i] = 0, -signs[i]

@@ -48,7 +48,8 @@ def together(shard, counts):
 def store(folder, labelled, unanimous):
     """(run with votes on the training and query comparisons, labelled by a function;
     the votes on each training comparison)."""
-    run, polled = Folder(str(folder)), []
+    run = Folder(str(folder))
+    polled: list[tuple[int, int]] = []
     write_manifest(run, LAYERS)
     for name, sizes in (("train", enumerate(SIZES)), ("q", [(len(SIZES), Q)])):
         shards = []

@@ -191,8 +191,12 @@ def test_probabilities_and_counts_become_targets():
     assert count[:3] == (B, A, 0.75)
     (target,) = judged({"prompt": Q, "chosen": A, "rejected": B, "target": 0.6})
     assert target[:3] == (A, B, 0.6)
-    bad = labels({"prompt": Q, "chosen": A, "rejected": B, "target": 1.5})
-    assert problems(bad) == ["'target' is no probability (0 to 1)"]
+    row = {"prompt": Q, "chosen": A, "rejected": B, "p": 1.5}
+    bad = labels(row, columns={"target": "p"})
+    assert problems(bad) == ["'p' is no probability (0 to 1)"]
+    row = {"prompt": Q, "chosen": A, "rejected": B, "target": 0, "weight": "heavy"}
+    (label,) = labels(row)  # columns of other meanings are left alone
+    assert (label.target, label.weight, label.extra["target"]) == (1.0, 1.0, 0)
 
 
 def test_strength_is_a_column_a_margin_or_a_weight():
@@ -201,7 +205,8 @@ def test_strength_is_a_column_a_margin_or_a_weight():
     assert (column.extra["strength"], column.weight) == (3.0, 1.0)
     (weight,) = labels(row, strength="weight")
     assert weight.weight == 3.0
-    (own,) = labels({"prompt": Q, "chosen": A, "rejected": B, "weight": 2.5})
+    row = {"prompt": Q, "chosen": A, "rejected": B, "sample_weight": 2.5}
+    (own,) = labels(row)
     assert own.weight == 2.5
 
 

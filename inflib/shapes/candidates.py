@@ -1,0 +1,164 @@
+"""The columns that each format would be read from, if a file has them."""
+
+from typing import Any
+
+from inflib.shapes import spellings
+from inflib.shapes.cells import at, parsed
+from inflib.shapes.head import Head, most
+from inflib.shapes.messages import is_texts
+from inflib.shapes.shape import Columns, Shape, matching
+
+
+class Candidates(Head):
+    """For each format, {role: column} of a file's columns; None where it has not
+    all."""
+
+    def pairs(self) -> Columns | None:
+        """Columns of chosen and rejected responses."""
+        found = self.both("chosen", "rejected")
+        if found is None:
+            return None
+        cells = self.values(str(found["chosen"]))
+        two = self.first_pair(spellings.TWO_ANSWERS)
+        if two and most(spellings.side_of_word(str(cell), two) for cell in cells):
+            return None  # words for one of two other columns
+        if not most(isinstance(cell, str | list | dict) for cell in cells):
+            return None
+        scores = self.first_pair((("score_chosen", "score_rejected"),))
+        if scores:
+            found |= {"score_a": scores[0], "score_b": scores[1]}
+        return found
+
+    def edits(self) -> Columns | None:
+        """Columns of an edited response beside them."""
+        edited, found = self.find("edited"), self.pairs()
+        return None if edited is None or not found else {**found, "edited": edited}
+
+    def winner(self) -> Columns | None:
+        """Columns of two responses, and of who won."""
+        found = self.both("response_a", "response_b")
+        pair = self.first_pair(spellings.TWO_ANSWERS)
+        if found is None and pair and not self._has_third(*pair):
+            found = {"response_a": pair[0], "response_b": pair[1]}
+        if found is None:
+            answers = self._answer_list()
+            counts = {
+                len(values)
+                for row in self.rows
+                if answers and (values := Shape("", answers).values(row, "answers"))
+            }
+            found = answers if counts == {2} else None
+        if found is None:
+            return None
+        verdict = self._verdict(set(found.values()))
+        return None if verdict is None else found | verdict
+
+    def _has_third(self, first: str, second: str) -> bool:
+        """Whether more columns are numbered, or lettered, as two responses are."""
+        following = {"1": "2", "2": "3", "b": "c", "B": "C"}.get(second[-1:])
+        return bool(following) and second[:-1] + str(following) in self.names
+
+    def _verdict(self, used: set[Any]) -> Columns | None:
+        """Where the winner is said."""
+        for role in ("verdict", "judgments"):
+            if role in self.given:
+                return {role: self.given[role]}
+        for names in spellings.ONE_HOT:
+            if all(name in self.names for name in names):
+                return {"verdict": names}
+        for alias in spellings.VERDICTS:
+            name = self.named(alias)
+            if name and name not in used and self.holds_verdicts(name):
+                return {"verdict": name}
+        raters = [
+            name
+            for name in self.names
+            if spellings.RATERS.match(str(name)) and self.holds_verdicts(name)
+        ]
+        if len(raters) > 1:
+            return {"verdict": tuple(raters)}
+        for roles in (("votes_a", "votes_b"), ("score_a", "score_b")):
+            if found := self.both(*roles):
+                return found
+        if scores := self.first_pair(spellings.TWO_SCORES):
+            return {"score_a": scores[0], "score_b": scores[1]}
+        judgments = self.find("judgments")
+        return None if judgments is None else {"judgments": judgments}
+
+    def answers(self, name: str, role: str) -> Columns | None:
+        """A list of answers, and for each a number; or the place of the best one."""
+        answers = self._answer_list()
+        if answers is None:
+            return None
+        if role in self.given:
+            return answers | {role: self.given[role]}
+        if role != "best":
+            items = str(answers["answers"]).partition("[]")[0]
+            for alias in spellings.COLUMNS[role]:
+                inside = f"{items}[].{alias}"
+                numbered = f"{alias}_*"
+                candidates = [inside, numbered]
+                candidates += [self.named(alias) or ""]
+                for candidate in candidates:
+                    if self.has_values(candidate, role):
+                        return answers | {role: candidate}
+            return None
+        best = self.find(role)
+        return None if best is None else answers | {role: best}
+
+    def _answer_list(self) -> Columns | None:
+        """The list of answers, or numbered columns with one each."""
+        if "answers" in self.given:
+            return {"answers": self.given["answers"]}
+        for alias in spellings.COLUMNS["answers"]:
+            name = self.named(alias)
+            lists = [parsed(cell) for cell in self.values(name)] if name else []
+            lists = [items for items in lists if isinstance(items, list)]
+            if 2 * len(lists) <= len(self.rows):
+                continue
+            if most(map(is_texts, lists)):
+                return {"answers": f"{name}[]"}
+            for inside in spellings.COLUMNS["response"] + ("content", "messages"):
+                if most(isinstance(i, dict) and inside in i for x in lists for i in x):
+                    return {"answers": f"{name}[].{inside}"}
+            if most(isinstance(item, list | dict) for x in lists for item in x):
+                return {"answers": f"{name}[]"}
+        for stem in spellings.COLUMNS["response"]:
+            pattern = f"{stem}_*"
+            if len(matching(pattern, self.names)) > 2:
+                return {"answers": pattern}
+        return None
+
+    def rated_rows(self) -> Columns | None:
+        """Columns of one answer and its score."""
+        found = self.both("response", "score")
+        return found if found and self.find("prompt") else None
+
+    def messages(self) -> Columns | None:
+        """The ranks of messages that name their parents."""
+        needed = ("message_id", "parent_id", "text", "role", "rank")
+        return {"rank": "rank"} if all(n in self.names for n in needed) else None
+
+    def trees(self) -> Columns | None:
+        """The ranks in messages that hold their replies."""
+        roots = [row if "replies" in row else at(row, "prompt") for row in self.rows]
+        trees = [
+            isinstance(r, dict) and isinstance(r.get("replies"), list) for r in roots
+        ]
+        return {"rank": "rank"} if most(trees) else None
+
+    def turns(self) -> Columns | None:
+        """The column of turns with two responses."""
+        name = self.find("turns")
+        lists = [parsed(v) for v in self.values(name)] if isinstance(name, str) else []
+        needed = [spellings.COLUMNS[role] for role in ("chosen", "rejected")]
+        fits = most(
+            isinstance(items, list)
+            and any(
+                isinstance(item, dict)
+                and all(any(n in item for n in ns) for ns in needed)
+                for item in items
+            )
+            for items in lists
+        )
+        return {"turns": name} if name and fits else None
