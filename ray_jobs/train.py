@@ -131,10 +131,12 @@ def _train_one(training: Training) -> None:
     # Imported here: the driver and Ray Train's controller do not need TRL and torch.
     from ray.train.huggingface.transformers import RayTrainReportCallback
 
+    from inflib.model.preference_trainer import evaluate
     from inflib.model.training import (
         NameCheckpoints,
         ShowProgress,
         build_trainer,
+        labels_of,
         save_reward_model,
     )
 
@@ -151,10 +153,15 @@ def _train_one(training: Training) -> None:
         is_ours = naming.names(saved)
         trainer.train(resume_from_checkpoint=str(saved) if is_ours else None)
     clock.lap("train")
-    metrics = {query: trainer.evaluate(query) for query in recipe.prepare.queries}
+    is_first = ray.train.get_context().get_world_rank() == 0
+    batch_size = recipe.train.micro_batch_size
+    metrics = {
+        query: evaluate(trainer, labels_of(recipe, query), batch_size)
+        for query in (recipe.prepare.queries if is_first else ())
+    }
     clock.lap("evaluate")
     event("trained", pairs=len(trainer.train_dataset), seconds=clock.laps)
-    if ray.train.get_context().get_world_rank() == 0:
+    if is_first:
         final = str(Path(scratch) / "final")
         save_reward_model(trainer, final, target)
         target.write_json("log.json", trainer.state.log_history)
@@ -163,13 +170,7 @@ def _train_one(training: Training) -> None:
             {
                 "pairs": round(len(trainer.train_dataset) * recipe.train.epochs),
                 "steps": trainer.state.global_step,
-                "queries": {
-                    query: {
-                        metric: values[f"eval_{metric}"]
-                        for metric in ("loss", "accuracy", "margin")
-                    }
-                    for query, values in metrics.items()
-                },
+                "queries": metrics,
             },
         )
     shutil.rmtree(scratch)

@@ -53,10 +53,11 @@ def set_dtypes(model: PeftModel) -> None:
         if "lora_" in name:
             module.to(dtype)
         else:
-            module.float().register_forward_pre_hook(_to_weight_dtype)
+            module.float().register_forward_pre_hook(cast_input)
 
 
-def _to_weight_dtype(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+def cast_input(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+    """A hook before a linear map: its input in the dtype of its weights."""
     return (args[0].to(module.weight.dtype),)  # type: ignore[arg-type]
 
 

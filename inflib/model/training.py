@@ -13,51 +13,22 @@ from peft import LoraConfig, TaskType, get_peft_model
 from transformers import TrainerCallback
 
 from inflib.config.recipe import Recipe
-from inflib.data.label_edits import UNCHANGED, Edits
+from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_tokenizer
 from inflib.model.adapter import CONFIG as ADAPTER_CONFIG
+from inflib.model.label_ids import labelled_ids
+from inflib.model.preference_trainer import (
+    check_float32,
+    reward_trainer,
+    train_in_float32,
+    training_rows,
+)
 from inflib.model.reward import load_base
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 
 _SAVED = (".json", ".safetensors", ".txt", ".model")
-
-
-def labelled_ids(
-    folder: PairsFolder, with_margin: bool, edits: Edits | None = None
-) -> Any:
-    """`datasets.Dataset` with a row for each label: chosen_ids, rejected_ids, margin.
-
-    margin: what the loss requires r(chosen) - r(rejected) to exceed; only with
-    with_margin. edits: dropped labels have no row, flipped ones are turned round.
-    """
-    import datasets
-
-    chosen: list[list[int]] = []
-    rejected: list[list[int]] = []
-    margins: list[float] = []
-    for shard in folder.plan():
-        rows = folder.comparisons(shard, ["prefix", "a", "b"]).to_pylist()
-        columns = ["pair_id", "row", "sign", "required_margin"]
-        for label in folder.labels(shard, columns).to_pylist():
-            edit = (edits or {}).get(label["pair_id"], UNCHANGED)
-            if edit.weight == 0:
-                continue
-            margins.append(label["required_margin"])
-            row = rows[label["row"]]
-            a, b = row["prefix"] + row["a"], row["prefix"] + row["b"]
-            prefers_a = label["sign"] * edit.sign > 0
-            chosen.append(a if prefers_a else b)
-            rejected.append(b if prefers_a else a)
-    ids = pa.list_(pa.int32())
-    table = {
-        "chosen_ids": pa.array(chosen, ids),
-        "rejected_ids": pa.array(rejected, ids),
-    }
-    if with_margin:
-        table["margin"] = pa.array(margins, pa.float64())
-    return datasets.Dataset(pa.table(table))
 
 
 class ShowProgress(TrainerCallback):
@@ -100,9 +71,9 @@ def build_trainer(
 ) -> Any:
     """TRL RewardTrainer for this process, one of recipe.train.workers.
 
-    edits: flips and drops of training labels. output_dir: where checkpoints go.
+    edits: of training labels. output_dir: where checkpoints go.
     """
-    from trl import RewardConfig, RewardTrainer
+    from trl import RewardConfig
 
     config = recipe.train
     torch.manual_seed(config.seed)
@@ -116,8 +87,6 @@ def build_trainer(
         lora_dropout=config.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
     )
-    pairs = Folder(recipe.run) / "pairs"
-    with_margin = recipe.prepare.margin_column is not None
     arguments = RewardConfig(
         output_dir=output_dir,
         num_train_epochs=config.epochs,
@@ -144,17 +113,23 @@ def build_trainer(
         use_cpu=not torch.cuda.is_available(),
         ddp_find_unused_parameters=False,
     )
-    return RewardTrainer(
-        model=get_peft_model(base, lora),
+    model = get_peft_model(base, lora)
+    train_in_float32(model)
+    trainer = reward_trainer(
+        model=model,
         args=arguments,
-        train_dataset=labelled_ids(PairsFolder(pairs / "train"), with_margin, edits),
-        eval_dataset={
-            name: labelled_ids(PairsFolder(pairs / name), with_margin)
-            for name in recipe.prepare.queries
-        },
+        train_dataset=training_rows(labels_of(recipe, "train", edits)),
         processing_class=tokenizer,
         callbacks=callbacks,
     )
+    check_float32(trainer.model)
+    return trainer
+
+
+def labels_of(recipe: Recipe, pairs: str, edits: Edits | None = None) -> pa.Table:
+    """The labels of a pair set, as label_ids.labelled_ids."""
+    folder = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
+    return labelled_ids(folder, edits)
 
 
 def save_reward_model(trainer: Any, scratch: str, target: Folder) -> None:

@@ -15,7 +15,8 @@ import torch
 from inflib.config.score import Curvature
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.rows import read_file
-from inflib.model.training import labelled_ids
+from inflib.model.label_ids import labelled_ids
+from inflib.model.preference_trainer import training_rows
 from inflib.scores import score_table, sums
 from inflib.scores.sketch_set import SketchSet
 from inflib.sketches.shard_sketcher import ShardSketcher
@@ -136,9 +137,12 @@ def test_trl_gets_the_margin_column(tmp_path):
     rows = [row | {"margin": 0.3 * i} for i, row in enumerate(ROWS)]
     recipe = build_run(tmp_path, rows, margin_column="margin")
     train = PairsFolder(Folder(recipe.run) / "pairs" / "train")
-    margins = labelled_ids(train, with_margin=True)["margin"]
+    margins = training_rows(labelled_ids(train))["margin"]
     assert sorted(margins) == [row["margin"] for row in rows]
-    assert "margin" not in labelled_ids(train, with_margin=False).column_names
+    (tmp_path / "plain").mkdir()
+    plain = build_run(tmp_path / "plain", ROWS)
+    table = labelled_ids(PairsFolder(Folder(plain.run) / "pairs" / "train"))
+    assert training_rows(table).column_names == ["chosen_ids", "rejected_ids"]
 
 
 def test_a_row_without_the_margin_is_reported(tmp_path):

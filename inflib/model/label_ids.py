@@ -1,0 +1,71 @@
+"""Labels of a pair set to the rows that a reward model is trained on, as Arrow arrays:
+4 bytes for each token, however many labels."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from inflib.data.label_edits import UNCHANGED, Edits
+from inflib.data.pairs_folder import PairsFolder
+
+IDS = pa.list_(pa.int32())
+
+
+def labelled_ids(folder: PairsFolder, edits: Edits | None = None) -> pa.Table:
+    """A row for each label: chosen_ids, rejected_ids, margin, target, weight.
+
+    margin: what the loss requires r(chosen) - r(rejected) to exceed; target and weight
+    as in data.pairs_folder.LABELS. edits: dropped labels have no row, flipped ones are
+    turned round, weights are multiplied. Raises ValueError for a pair set without
+    labels that count.
+    """
+    tables = [_of_shard(folder, shard, edits or {}) for shard in folder.plan()]
+    table = pa.concat_tables(tables).combine_chunks()
+    if not len(table):
+        raise ValueError(f"{folder.folder.url}: no label with a weight above 0")
+    return table
+
+
+def _of_shard(folder: PairsFolder, shard: Any, edits: Edits) -> pa.Table:
+    comparisons = folder.comparisons(shard, ["prefix", "a", "b"]).combine_chunks()
+    prefix, a, b = (_list(comparisons[name]) for name in ("prefix", "a", "b"))
+    sequences = pa.concat_arrays([joined(prefix, a), joined(prefix, b)])
+    columns = ["pair_id", "row", "sign", "required_margin", "target", "weight"]
+    labels = folder.labels(shard, columns)
+    all_edits = [edits.get(i, UNCHANGED) for i in labels["pair_id"].to_pylist()]
+    weight = labels["weight"].to_numpy() * [edit.weight for edit in all_edits]
+    sign = labels["sign"].to_numpy() * [edit.sign for edit in all_edits]
+    row, half = labels["row"].to_numpy().astype(np.int64), len(comparisons)
+    keep = weight > 0
+    chosen, rejected = np.where(sign > 0, [row, row + half], [row + half, row])[:, keep]
+    return pa.table(
+        {
+            "chosen_ids": sequences.take(pa.array(chosen)),
+            "rejected_ids": sequences.take(pa.array(rejected)),
+            "margin": labels["required_margin"].filter(pa.array(keep)),
+            "target": labels["target"].filter(pa.array(keep)),
+            "weight": pa.array(weight[keep], pa.float64()),
+        }
+    )
+
+
+def joined(first: pa.ListArray, second: pa.ListArray) -> pa.ListArray:
+    """The lists of two arrays, one behind the other, row by row."""
+    lengths, sources = [], []
+    for array in (first, second):
+        offsets = array.offsets.to_numpy()
+        lengths.append(np.diff(offsets))
+        sources.append(array.values.to_numpy()[offsets[0] : offsets[-1]])
+    starts = np.concatenate([[0], np.cumsum(lengths[0] + lengths[1])])
+    values = np.empty(starts[-1], np.int32)
+    for length, source, start in zip(
+        lengths, sources, (starts[:-1], starts[:-1] + lengths[0]), strict=True
+    ):
+        before = np.concatenate([[0], np.cumsum(length)[:-1]])
+        values[np.arange(len(source)) + np.repeat(start - before, length)] = source
+    return pa.ListArray.from_arrays(starts.astype(np.int32), pa.array(values))
+
+
+def _list(column: pa.ChunkedArray) -> pa.ListArray:
+    return pa.concat_arrays(column.chunks)

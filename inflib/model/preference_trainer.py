@@ -1,0 +1,115 @@
+"""TRL's reward trainer with targets and weights of labels, and its query sets' loss,
+accuracy and margin counted over labels.
+
+    n  labels
+
+Loss of a step: the mean over its labels of weight times numerics.preference_loss. Where
+all targets and weights are 1 it is TRL's own, to the bit.
+"""
+
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from inflib.model.reward import cast_input
+from inflib.numerics import preference_loss
+from inflib.numerics.label_means import LabelMargins
+
+_OWN = ("target", "weight")
+"""Columns of a label that TRL does not know."""
+
+
+def reward_trainer(**arguments: Any) -> Any:
+    """A TRL RewardTrainer whose train_dataset may have columns target and weight."""
+    from trl import RewardTrainer
+    from trl.trainer.reward_trainer import DataCollatorForPreference
+
+    class Collator(DataCollatorForPreference):
+        def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+            batch = super().torch_call(examples)
+            for name in _OWN:
+                if name in examples[0]:
+                    batch[name] = torch.tensor([example[name] for example in examples])
+            return batch
+
+    class PreferenceTrainer(RewardTrainer):
+        def _set_signature_columns_if_needed(self) -> None:
+            super()._set_signature_columns_if_needed()
+            names: Any = self._signature_columns  # type: ignore[has-type]
+            self._signature_columns = list(dict.fromkeys([*names, *_OWN]))
+
+        def compute_loss(
+            self, model: nn.Module, inputs: dict[str, Any], *rest: Any, **options: Any
+        ) -> Any:
+            if "target" not in inputs:
+                return super().compute_loss(model, inputs, *rest, **options)
+            targets, weights = (inputs.pop(name).float() for name in _OWN)
+            options["return_outputs"] = True
+            _, outputs = super().compute_loss(model, inputs, **options)
+            chosen, rejected = torch.chunk(outputs.logits.squeeze(-1).float(), 2)
+            excess = chosen - rejected - inputs.get("margin", 0.0)
+            loss = (weights * preference_loss.losses(excess, targets)).mean()
+            return loss
+
+    pad_id = arguments["processing_class"].pad_token_id
+    return PreferenceTrainer(data_collator=Collator(pad_token_id=pad_id), **arguments)
+
+
+def training_rows(table: pa.Table) -> Any:
+    """`datasets.Dataset` of label_ids.labelled_ids, without columns that say nothing:
+    margins that are all 0, targets and weights that are all 1."""
+    import datasets
+
+    columns = {name: table[name].to_numpy() for name in ("margin", *_OWN)}
+    gone = ["margin"] if not columns["margin"].any() else []
+    if all((columns[name] == 1).all() for name in _OWN):
+        gone += _OWN
+    return datasets.Dataset(table.drop_columns(gone))
+
+
+def evaluate(trainer: Any, table: pa.Table, batch_size: int) -> dict[str, float]:
+    """Loss, accuracy and margin of labels (label_ids.labelled_ids), by the one
+    definition of numerics.label_means. Called in one process; moves no weight."""
+    model = trainer.accelerator.unwrap_model(trainer.model).eval()
+    collator, device = trainer.data_collator, trainer.accelerator.device
+    margins: list[Tensor] = []
+    for start in range(0, len(table), batch_size):
+        rows = table.select(["chosen_ids", "rejected_ids"]).slice(start, batch_size)
+        batch = collator(rows.to_pylist())
+        inputs = {name: tensor.to(device) for name, tensor in batch.items()}
+        with torch.no_grad(), trainer.compute_loss_context_manager():
+            logits = model(**inputs, use_cache=False).logits.squeeze(-1)
+        chosen, rejected = torch.chunk(logits.double().cpu(), 2)
+        margins.append(chosen - rejected)
+    columns = (table[name].to_numpy() for name in ("margin", *_OWN))
+    labels = LabelMargins(
+        torch.cat(margins), *(torch.from_numpy(column.copy()) for column in columns)
+    )
+    return {
+        "loss": labels.loss,
+        "accuracy": labels.accuracy,
+        "margin": labels.margin,
+    }
+
+
+def train_in_float32(model: nn.Module) -> None:
+    """Make all trainable parameters float32, whatever the base's dtype: in bfloat16
+    most steps are smaller than a weight's last digit, and change nothing.
+
+    Maps of other inputs than float32 take them cast.
+    """
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            if parameter.requires_grad and parameter.dtype != torch.float32:
+                parameter.data = parameter.data.float()
+                if isinstance(module, nn.Linear):
+                    module.register_forward_pre_hook(cast_input)
+
+
+def check_float32(model: nn.Module) -> None:
+    """Raise ValueError naming a trainable parameter that is not float32."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            raise ValueError(f"{name} would be trained in {parameter.dtype}")
