@@ -47,7 +47,9 @@ def _around(last: Int[Tensor, " r"]) -> tuple[Callable[..., Any], Callable[..., 
         shape[:] = args[0].shape[:-1]
         return (args[0].flatten(0, 1)[None, last], *args[1:])
 
-    def spread(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def spread(module: nn.Module, args: tuple[Tensor, ...], output: Any) -> Any:
+        if isinstance(output, tuple):  # experts may give the router's scores, too
+            return (spread(module, args, output[0]), *output[1:])
         rows, t = shape
         whole = output.new_zeros(rows * t, output.shape[-1])
         return whole.index_copy(0, last, output[0]).view(rows, t, -1)

@@ -49,10 +49,10 @@ def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
 def set_dtypes(model: PeftModel) -> None:
     """LoRA computes in the base's dtype, the score head in float32."""
     dtype = next(p.dtype for p in model.parameters() if not p.requires_grad)
-    for name, module in trained_linears(model).items():
+    for name, module in trained_blocks(model).items():
         if "lora_" in name:
             module.to(dtype)
-        else:
+        elif isinstance(module, nn.Linear) and module.weight.requires_grad:
             module.float().register_forward_pre_hook(cast_input)
 
 
@@ -61,30 +61,20 @@ def cast_input(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
     return (args[0].to(module.weight.dtype),)  # type: ignore[arg-type]
 
 
-def trained_linears(model: nn.Module) -> dict[str, nn.Linear]:
-    """Every linear map with trainable weights, by PEFT's name, in the model's order.
-
-    These are the blocks of a gradient: each lora_A, each lora_B, the score head. Raises
-    ValueError for a trainable parameter that is not one of a plain nn.Linear.
+def trained_blocks(model: nn.Module) -> dict[str, nn.Module]:
+    """Every module that has trainable parameters of its own, by PEFT's name, in the
+    model's order: each lora_A, each lora_B, the score head, and whatever else the
+    adapter trains. These are the blocks of a gradient. Raises ValueError without one.
     """
-    linears: dict[str, nn.Linear] = {}
-    for name, module in model.named_modules():
-        trained = [
-            parameter_name
-            for parameter_name, parameter in module.named_parameters(recurse=False)
-            if parameter.requires_grad
-        ]
-        if not trained:
-            continue
-        if type(module) is not nn.Linear:
-            raise ValueError(
-                f"the adapter trains {name}.{trained[0]} ({type(module).__name__}): "
-                "only LoRA on linear layers and a linear score head are supported"
-            )
-        linears[name] = module
-    if not linears:
+    blocks = {name: module for name, module in model.named_modules() if trained(module)}
+    if not blocks:
         raise ValueError("the adapter has no trainable parameters")
-    return linears
+    return blocks
+
+
+def trained(module: nn.Module) -> list[nn.Parameter]:
+    """The module's own trainable parameters, in its order."""
+    return [p for p in module.parameters(recurse=False) if p.requires_grad]
 
 
 def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:

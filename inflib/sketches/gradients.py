@@ -10,7 +10,7 @@ gradient from its own tokens. Values are summed, never averaged, so a gradient d
 depend on the batch it was computed in.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -18,10 +18,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.packing import Batch
-from inflib.model.reward import trained_linears, unit_values
+from inflib.model.reward import trained, trained_blocks, unit_values
 
 Consume = Callable[[str, Float[Tensor, "u d"]], None]
-"""Takes a block's name and its gradients: a row per unit, weight, then bias."""
+"""Takes a block's name and its gradients: a row per unit, the block's trained
+parameters in its order."""
 
 
 def weight_grads(
@@ -62,22 +63,35 @@ def _padded_weight_grads(
 def block_sizes(model: nn.Module) -> dict[str, int]:
     """Number of trained parameters of each block, in the model's order."""
     return {
-        name: sum(p.numel() for p in module.parameters() if p.requires_grad)
-        for name, module in trained_linears(model).items()
+        name: sum(p.numel() for p in trained(module))
+        for name, module in trained_blocks(model).items()
     }
 
 
 class UnitGradients:
-    """Computes the values of a batch's units and hands over their gradients."""
+    """Computes the values of a batch's units and hands over their gradients.
+
+    What it assumes of a model is that each block is a linear map, called on each token
+    of the batch, or on the reward tokens alone; once or more often, as where layers
+    share their weights: the gradients of the calls add up. It checks in every batch
+    how often blocks were called, and on how many rows; gradient_check compares with
+    autograd.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         """Freezes `model`; its trainable parameters are remembered as the blocks."""
         self.model = model
-        self.blocks = trained_linears(model)
+        self.blocks = trained_blocks(model)
         self.sizes = block_sizes(model)
-        self._has_bias = {
-            name: linear.bias is not None and linear.bias.requires_grad
-            for name, linear in self.blocks.items()
+        self.not_linear = [
+            name for name, block in self.blocks.items() if type(block) is not nn.Linear
+        ]
+        self._trains = {
+            name: (
+                getattr(block, "weight", None) in _Identities(trained(block)),
+                getattr(block, "bias", None) in _Identities(trained(block)),
+            )
+            for name, block in self.blocks.items()
         }
         model.requires_grad_(False)
 
@@ -85,38 +99,39 @@ class UnitGradients:
         """Value of each unit: a comparison's margin r(a) - r(b), a response's reward.
 
         Calls `consume` once per block with the gradients of these values in the block's
-        parameters; the order of the blocks is not fixed.
+        parameters; the order of the blocks is not fixed. Raises ValueError naming a
+        block that was not called, or on other rows than the batch's tokens.
         """
-        with self._hooks(batch, consume), torch.enable_grad():
+        calls = _Calls(batch, consume)
+        with self._hooks(calls), torch.enable_grad():
             values = unit_values(self.model, batch)
             values.sum().backward()
+        calls.check(self.blocks)
         return values.detach()
 
     @contextmanager
-    def _hooks(self, batch: Batch, consume: Consume) -> Iterator[None]:
-        by_token, by_reward = batch.token_bounds(), batch.reward_bounds()
+    def _hooks(self, calls: "_Calls") -> Iterator[None]:
         with ExitStack() as stack:
-            for name, linear in self.blocks.items():
-                hook = self._recorder(name, by_token, by_reward, consume)
-                stack.callback(linear.register_forward_hook(hook).remove)
+            for name, block in self.blocks.items():
+                hook = self._recorder(name, calls)
+                stack.callback(block.register_forward_hook(hook).remove)
             yield
 
-    def _recorder(
-        self, name: str, by_token: list[int], by_reward: list[int], consume: Consume
-    ) -> Callable[..., Tensor]:
+    def _recorder(self, name: str, calls: "_Calls") -> Callable[..., Tensor]:
         def record(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
             inputs = args[0].detach().flatten(0, -2)
-            # The head and the last layer see reward tokens alone.
-            bounds = by_token if len(inputs) == by_token[-1] else by_reward
+            bounds = calls.made(name, len(inputs))
+            has_weight, has_bias = self._trains[name]
 
             def receive(output_grad: Tensor) -> None:
                 output_grad = output_grad.flatten(0, -2)
-                grads = weight_grads(inputs, output_grad, bounds).flatten(1)
-                if self._has_bias[name]:
+                parts = []
+                if has_weight:
+                    parts.append(weight_grads(inputs, output_grad, bounds).flatten(1))
+                if has_bias:
                     ones = torch.ones_like(inputs[:, :1])
-                    bias_grads = weight_grads(ones, output_grad, bounds).flatten(1)
-                    grads = torch.cat([grads, bias_grads], dim=1)
-                consume(name, grads)
+                    parts.append(weight_grads(ones, output_grad, bounds).flatten(1))
+                calls.answered(name, torch.cat(parts, dim=1))
 
             if not output.requires_grad:  # the first trained map: autograd starts here
                 output = output.detach().requires_grad_(True)
@@ -124,3 +139,58 @@ class UnitGradients:
             return output
 
         return record
+
+
+class _Calls:
+    """The calls of each block in one batch, forward and backward."""
+
+    def __init__(self, batch: Batch, consume: Consume) -> None:
+        # The head and the last layer see reward tokens alone.
+        self._bounds = {
+            bounds[-1]: bounds
+            for bounds in (batch.reward_bounds(), batch.token_bounds())
+        }
+        self._consume = consume
+        self._made: dict[str, int] = {}
+        self._answered: dict[str, int] = {}
+        self._sums: dict[str, Tensor] = {}
+
+    def made(self, name: str, num_rows: int) -> list[int]:
+        """Count a call; returns the bounds of the units in its rows."""
+        self._made[name] = self._made.get(name, 0) + 1
+        if num_rows not in self._bounds:
+            raise ValueError(
+                f"block {name} was called on {num_rows} rows, not on the batch's "
+                f"{' or '.join(map(str, sorted(self._bounds)))}"
+            )
+        return self._bounds[num_rows]
+
+    def answered(self, name: str, grads: Float[Tensor, "u d"]) -> None:
+        """Take the gradients of one call; of the last one, hand over the sum."""
+        self._answered[name] = self._answered.get(name, 0) + 1
+        if name in self._sums:
+            grads = self._sums.pop(name) + grads
+        if self._answered[name] < self._made[name]:
+            self._sums[name] = grads
+        else:
+            self._consume(name, grads)
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise ValueError naming a block that was not called as often as it gave
+        gradients."""
+        for name in names:
+            made, answered = self._made.get(name, 0), self._answered.get(name, 0)
+            if made != answered or not made:
+                raise ValueError(
+                    f"block {name} was called {made} times, with {answered} gradients"
+                )
+
+
+class _Identities:
+    """Tensors, told apart by what they are and not by their values."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self._ids = {id(tensor) for tensor in tensors}
+
+    def __contains__(self, tensor: object) -> bool:
+        return id(tensor) in self._ids

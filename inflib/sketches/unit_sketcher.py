@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from inflib.model.attention import longest_flat
 from inflib.model.packing import Unit, pack, plan_batches
 from inflib.numerics.oporp import Oporp
+from inflib.sketches.gradient_check import check_gradients
 from inflib.sketches.gradients import UnitGradients
+from inflib.sketches.plain_gradients import PlainGradients
 from inflib.sketches.units import UnitSketches
 from inflib.telemetry import warning
 
@@ -47,6 +49,7 @@ class UnitSketcher:
     ) -> None:
         """Freezes `model`."""
         self.device = next(model.parameters()).device
+        plain = PlainGradients(model)  # before the model is frozen
         self.gradients = UnitGradients(model)
         self.oporp = Oporp(
             self.gradients.sizes, sketch_size, seed, self.device, by_layer
@@ -56,6 +59,13 @@ class UnitSketcher:
         config: Any = model.config
         self._longest_flat = longest_flat(config)
         self._mixes_units = config._attn_implementation == "flex_attention"
+        self._plain: PlainGradients | None = None
+        if problem := check_gradients(self.gradients, plain, pad_id, self.is_flat):
+            self._plain, self._longest_flat = plain, 0
+            warning(
+                f"{config.model_type}: {problem}, compared with autograd; so each unit "
+                "is computed by itself, exactly but more slowly"
+            )
 
     def is_flat(self, unit: Unit) -> bool:
         """Whether a unit's prefix is computed once for all its tails."""
@@ -75,6 +85,7 @@ class UnitSketcher:
             todo = list(consecutive)
             while todo:
                 batch = next(plan_batches(todo, token_budget, flat))
+                batch = batch if self._plain is None else batch[:1]
                 try:
                     computed = self._batch(batch, flat)
                 except RuntimeError as error:
@@ -99,6 +110,7 @@ class UnitSketcher:
             return CPU_BUDGET
         length = min(longest, _PROBE)
         probe = [Unit([], ([1] * length,))] * (_PROBE // length)
+        probe = probe if self._plain is None else probe[:1]
         self._batch(probe, self.is_flat(probe[0]))  # compiles, loads kernels
         torch.cuda.reset_peak_memory_stats(self.device)
         before = torch.cuda.memory_allocated(self.device)
@@ -127,6 +139,9 @@ class UnitSketcher:
             layer = self._layer_index[self.oporp.layer_of[block]]
             products[layer].add_(grads @ grads.T)
 
+        if self._plain is not None:
+            (unit,) = batch
+            return self._plain(unit, consume).double(), sketches, [products]
         packed = pack(batch, flat, self._pad_id).to(self.device)
         values = self.gradients(packed, consume).double()
         if self._mixes_units and len(batch) > 1 and not _finite(values, sketches):

@@ -1,7 +1,5 @@
 """Rewards equal those of transformers' forward; the known traps are avoided."""
 
-import re
-
 import pytest
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
@@ -14,7 +12,7 @@ from inflib.model.reward import (
     hidden_states,
     load_base,
     rewards,
-    trained_linears,
+    trained_blocks,
     unit_values,
 )
 from inflib.storage.folder import Folder
@@ -80,7 +78,7 @@ def test_a_bfloat16_base_keeps_the_head_in_float32(family, tmp_path):
     base = load_base(config, pad_id=0)
     loaded = attach(base, read_adapter(Folder(str(tmp_path / "adapter"))))
     dtypes = {
-        name: linear.weight.dtype for name, linear in trained_linears(loaded).items()
+        name: linear.weight.dtype for name, linear in trained_blocks(loaded).items()
     }
     lora = {dtype for name, dtype in dtypes.items() if "lora_" in name}
     head = {dtype for name, dtype in dtypes.items() if "lora_" not in name}
@@ -101,13 +99,16 @@ def test_rewards_do_not_depend_on_the_padding():
     torch.testing.assert_close(rewards(model, wide)[:4], rewards(model, batch))
 
 
-def test_trained_parameters_that_are_not_linear_are_refused():
+def test_every_module_with_trained_parameters_is_a_block():
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS, r=2, target_modules=["q_proj"], use_dora=True
     )
-    model = get_peft_model(build_model("llama"), config)
-    with pytest.raises(ValueError, match=re.escape("lora_magnitude_vector")):
-        trained_linears(model)
+    blocks = trained_blocks(get_peft_model(build_model("llama"), config))
+    kinds = {name.split(".")[-2] for name in blocks}
+    assert kinds == {"lora_A", "lora_B", "lora_magnitude_vector", "modules_to_save"}
+    frozen = build_model("llama").requires_grad_(False)
+    with pytest.raises(ValueError, match="no trainable parameters"):
+        trained_blocks(frozen)
 
 
 @pytest.mark.parametrize("pad_token", [None, "</s>"])

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from inflib.benchmarks.exact import without_float32
 from inflib.model.packing import Unit, pack
-from inflib.model.reward import trained_linears
+from inflib.model.reward import trained_blocks
 from inflib.sketches.gradients import UnitGradients, block_sizes, weight_grads
 from inflib.sketches.gradients import _padded_weight_grads as padded
 from tests.support.models import DECODERS, FAMILIES, build_model, with_lora
@@ -47,7 +47,7 @@ def by_autograd(model, units):
     """(values, gradients): one unit at a time, one plain forward per sequence."""
     parameters = [
         p
-        for linear in trained_linears(model).values()
+        for linear in trained_blocks(model).values()
         for p in linear.parameters()
         if p.requires_grad
     ]

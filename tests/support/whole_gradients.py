@@ -5,7 +5,7 @@ import torch
 
 from inflib.data.pairs_folder import PairsFolder
 from inflib.model.packing import Unit, pack
-from inflib.model.reward import trained_linears, unit_values
+from inflib.model.reward import trained_blocks, unit_values
 from inflib.model.reward_folder import load_reward_model
 from inflib.storage.folder import Folder
 
@@ -25,7 +25,7 @@ def whole_gradients(recipe, pairs):
     model, tokenizer = load_reward_model(recipe, torch.device("cpu"))
     model.double()
     parameters = [
-        p for linear in trained_linears(model).values() for p in linear.parameters()
+        p for linear in trained_blocks(model).values() for p in linear.parameters()
     ]
     grads, found, ids = [], [], []
     for label, responses in texts_of(recipe, pairs):
