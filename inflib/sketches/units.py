@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from inflib.data.pairs_folder import Shard
@@ -26,7 +26,11 @@ UnitKind = Literal["comparison", "response"]
 _WORTHWHILE_SHARE = 0.9
 """Responses become the units where they take less than this share of the tokens that
 comparisons take. To save only a few tokens is not worth its price: |s|^2 of some
-comparisons is then estimated from their sketches (UnitSketches.comparisons)."""
+comparisons is then that of their sketches (UnitSketches.comparisons)."""
+
+_CANCELS = 1e-3
+"""Share of |x|^2 + |y|^2 below which |x - y|^2 is not formed of inner products: in
+float32 these have an error of about 1e-7 |x|^2, which would be more than 1e-4 of it."""
 
 
 def choose_unit(shards: Iterable[Shard], shares_prefix: bool) -> tuple[UnitKind, str]:
@@ -34,10 +38,10 @@ def choose_unit(shards: Iterable[Shard], shares_prefix: bool) -> tuple[UnitKind,
 
     shares_prefix: whether the model computes a comparison's prompt once.
     """
-    counts = [
-        (shard.num_tokens, shard.num_shared, shard.num_distinct) for shard in shards
-    ]
-    whole, shared, distinct = (sum(column) for column in zip(*counts, strict=True))
+    planned = list(shards)
+    whole = sum(shard.num_tokens for shard in planned)
+    shared = sum(shard.num_shared for shard in planned)
+    distinct = sum(shard.num_distinct for shard in planned)
     pairs = shared if shares_prefix else whole
     how = "prompt shared" if shares_prefix else "prompt not shared by this model"
     reason = f"{distinct:,} tokens of distinct responses, {pairs:,} of pairs ({how})"
@@ -116,35 +120,38 @@ class UnitSketches:
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n l"], Float[Tensor, "n k"]]:
         """(margins, |s|^2 by layer, sketches) of the comparisons in the shard's order.
 
-        |s|^2 is that of the whole gradient, except where two responses were computed
-        in different batches (prompts with more responses than a batch holds): there
-        their inner product is that of the sketches, whose standard error is
-        about |x| |y| / sqrt(K) (inflib.numerics.oporp).
+        |s|^2 is that of the whole gradient, |x|^2 + |y|^2 - 2 x . y, except where two
+        responses were computed in different batches (prompts with more responses than a
+        batch holds), or have nearly equal gradients: there it is that of the subtracted
+        sketch, by layer, with a relative standard error of about sqrt(2 / K)
+        (inflib.numerics.oporp), however small it is.
         """
         first, second = plan.first, plan.second
         squares = self.squares()
         if second is None:
             return self.values[first], squares[first], self.sketches[first]
         sketches = self.sketches[first] - self.sketches[second]
-        sq_norms = squares[first] + squares[second] - 2 * self._inner(first, second)
+        sums = squares[first] + squares[second]
+        inner, together = self._inner(first, second)
+        sq_norms = sums - 2 * inner
+        estimated = ~together[:, None] | (sq_norms < _CANCELS * sums)
+        of_sketches = torch.stack(
+            [sketches[:, bins].double().square().sum(1) for bins in self.bins], dim=1
+        )
+        sq_norms = torch.where(estimated, of_sketches.cpu(), sq_norms)
         margins = self.values[first] - self.values[second]
-        return margins, sq_norms.clamp(min=0), sketches
+        return margins, sq_norms, sketches
 
     def _inner(
         self, first: Int[Tensor, " n"], second: Int[Tensor, " n"]
-    ) -> Float[Tensor, "n l"]:
-        """Inner product of the gradients of units `first` and `second`, by layer."""
+    ) -> tuple[Float[Tensor, "n l"], Bool[Tensor, " n"]]:
+        """(inner product of the gradients of units `first` and `second`, by layer;
+        whether they were computed in one batch, without which there is none)."""
         sizes = torch.tensor([products.shape[1] for products in self.products])
         start, offset = sizes.cumsum(0) - sizes, (sizes**2).cumsum(0) - sizes**2
         batch_of = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         batch = batch_of[first]
         place = (first - start[batch]) * sizes[batch] + second - start[batch]
-        apart = batch_of[second] != batch
-        place[apart] = 0
+        together = batch_of[second] == batch
         flat = torch.cat([products.flatten(1) for products in self.products], dim=1).T
-        inner = flat[offset[batch] + place]
-        i, j = first[apart], second[apart]
-        entrywise = self.sketches[i] * self.sketches[j]
-        sums = [entrywise[:, bins].sum(1) for bins in self.bins]
-        inner[apart] = torch.stack(sums, dim=1).double().cpu()
-        return inner
+        return flat[offset[batch] + torch.where(together, place, 0)], together

@@ -2,12 +2,14 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
 from inflib.data.pairs_folder import Shard
+from inflib.numerics.oporp import Oporp
 from inflib.sketches.unit_sketcher import UnitSketcher
-from inflib.sketches.units import choose_unit, plan_units
+from inflib.sketches.units import Plan, UnitSketches, choose_unit, plan_units
 from tests.support.models import build_model, with_lora
 
 EOS = 3
@@ -68,6 +70,37 @@ def test_norms_across_batches_come_from_the_sketches():
     error = (estimated - sq_norms).abs() / exact.squares().max()
     # |x - y|^2 takes 2 <x, y>, whose standard error is 2 |x| |y| / sqrt(K) at most.
     assert 1e-4 < error.max() < 6 * 2 / 512**0.5
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_norms_of_nearly_equal_responses_are_those_of_their_difference(apart):
+    """|x|^2 = |y|^2 = 10,000 and |x - y|^2 = 1; of inner products that is 0 to 18."""
+    d, k = 4096, 4096
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(d, generator=generator)
+    common *= 100 / common.norm()
+    small = torch.randn(20, d, generator=generator)
+    small /= small.norm(dim=1, keepdim=True)
+    grads = torch.stack([common.expand(20, -1), common + small], dim=1).flatten(0, 1)
+    oporp = Oporp({"w": d}, k, seed=0)
+    sketches = torch.zeros(40, k)
+    oporp.add(sketches, "w", grads)
+    size = 1 if apart else 2
+    products = [(part @ part.T).double()[None] for part in grads.split(size)]
+    units = UnitSketches(torch.zeros(40).double(), sketches, products, [slice(0, k)], 1)
+    places = torch.arange(20)
+    plan = Plan([], 2 * places, 2 * places + 1)
+    _, sq_norms, _ = units.comparisons(plan)
+    np.testing.assert_allclose(sq_norms[:, 0].numpy(), 1, atol=6 * (2 / k) ** 0.5)
+    equal = UnitSketches(
+        units.values, sketches[[0, 0]], [products[0][:, :1, :1]] * 2, [slice(0, k)], 1
+    )
+    _, zero, _ = equal.comparisons(Plan([], torch.tensor([0]), torch.tensor([1])))
+    assert float(zero) == 0
+
+
+def test_an_empty_plan_has_a_unit():
+    assert choose_unit([], True)[0] == "comparison"
 
 
 def test_units_of_a_prompt_stay_together_and_short_prompts_come_first():
