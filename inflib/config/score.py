@@ -177,6 +177,10 @@ class ReportConfig(Frozen):
     """Columns of the data whose values divide the labels into groups to compare, the
     labeler's first. Columns that the data lacks are ignored."""
 
+    min_labels: PositiveInt = 10
+    """Labels that a labeler, or another group, must have to be tested and listed. The
+    others are counted."""
+
     time: str | None = None
     """Column of the data with the time of each label (a number, or text that sorts by
     time). Ten groups of labels, in order of time, are compared then, too."""

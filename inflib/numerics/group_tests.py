@@ -6,9 +6,9 @@ Harm of a group is the mean influence of its labels minus that of all other labe
 standard error has two sources: the labels are a sample of what the labeler would
 decide, and the query set is a sample too (jackknife over its query groups); noise that
 is in both variances is subtracted once, as in Cameron, Gelbach & Miller, J. Bus. Econ.
-Stat. 29, 2011. Small groups are shrunk towards no difference: empirical Bayes with a
-normal prior, whose variance is the method of moments' (DerSimonian & Laird, Control.
-Clin. Trials 7, 1986).
+Stat. 29, 2011. Small groups are shrunk towards no difference, and the spread of their
+few labels towards that of all groups (numerics.random_effects). Groups with fewer than
+min_labels labels are neither tested nor listed: their means are of single labels.
 
 A labeler can be biased without visible harm (the model did not learn it), or harm
 without a visible preference. A group is suspicious when any of its tests says so:
@@ -21,10 +21,8 @@ import numpy as np
 import torch
 from scipy.stats import norm, t
 
-from inflib.numerics.uncertainty import discover, query_variance
-
-_COVERED = 0.975
-"""Upper quantile of a two-sided 95% credible interval."""
+from inflib.numerics.random_effects import Posterior, moderated_variances, posterior
+from inflib.numerics.uncertainty import discover, query_freedom, query_variance
 
 AGREEMENT = ("model", "others")
 """Traits of which only too little is suspicious."""
@@ -39,6 +37,9 @@ class Estimate(NamedTuple):
 
     freedom: np.ndarray
     """Degrees of freedom of the error (Welch-Satterthwaite)."""
+
+    spread: float
+    """Standard deviation of the labels within groups."""
 
 
 def mean_differences(
@@ -60,13 +61,15 @@ def mean_differences(
         torch.from_numpy(differences), torch.from_numpy(shares)
     )
     squares = np.bincount(groups, influences.sum(1) ** 2, num_groups)
-    within = _variance(squares, sums.sum(1), counts)
+    own = _variance(squares, sums.sum(1), counts)
+    within, freedom_within = moderated_variances(own, counts - 1)
     within_others = _variance(
         squares.sum() - squares, sums.sum() - sums.sum(1), other_counts
     )
     variances = (within / counts, within_others / other_counts, from_queries.numpy())
-    filled = max(2, int((shares > 0).sum()))
-    freedoms = (counts - 1, other_counts - 1, np.full(num_groups, filled - 1))
+    freedom_queries = np.full(num_groups, query_freedom(torch.from_numpy(shares)))
+    freedoms = (freedom_within, other_counts - 1, freedom_queries)
+    pooled = (own * (counts - 1)).sum() / max(1.0, (counts - 1).sum())
     # Noise of labels that differs from query group to query group is in both sources.
     label_noise = query_variance(
         torch.from_numpy(influences), torch.from_numpy(shares)
@@ -80,7 +83,7 @@ def mean_differences(
     )
     known = denominator > 0
     freedom = np.where(known, total**2 / np.where(known, denominator, 1), 1)
-    return Estimate(differences.sum(1), np.sqrt(total), freedom)
+    return Estimate(differences.sum(1), np.sqrt(total), freedom, float(pooled**0.5))
 
 
 def _variance(squares: Any, sums: Any, counts: Any) -> np.ndarray:
@@ -89,24 +92,29 @@ def _variance(squares: Any, sums: Any, counts: Any) -> np.ndarray:
     return np.maximum(spread, 0) / np.maximum(counts - 1, 1)
 
 
-def shrink(estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
-    """(posterior means, posterior standard deviations) [l] of the differences.
+def shrink(estimate: Estimate, counts: np.ndarray) -> Posterior:
+    """Posterior of the differences; counts: [l] labels of each group.
 
-    The prior is normal with mean 0, no difference from all other labels.
+    A difference holds the effect of its group, and those of all others, each by its
+    share of the other labels.
     """
-    known = estimate.error > 0
-    weights = np.where(known, 1 / np.where(known, estimate.error, 1) ** 2, 0)
-    excess = (weights * estimate.difference**2).sum() - known.sum()
-    scale = weights.sum() - (weights**2).sum() / max(weights.sum(), 1e-300)
-    prior_variance = max(0.0, excess / scale) if scale > 0 else 0.0
-    factor = prior_variance / (prior_variance + estimate.error**2 + 1e-300)
-    return factor * estimate.difference, np.sqrt(factor) * estimate.error
+    others = counts.sum() - counts
+    squares = (counts.astype(float) ** 2).sum() - counts.astype(float) ** 2
+    factor = 1 + squares / others.astype(float) ** 2
+    return posterior(
+        estimate.difference, estimate.error, estimate.freedom, factor, estimate.spread
+    )
 
 
 def harm(
-    names: list[str], influences: np.ndarray, shares: np.ndarray, level: float
+    names: list[str],
+    influences: np.ndarray,
+    shares: np.ndarray,
+    level: float,
+    min_labels: int,
 ) -> list[dict[str, Any]]:
-    """One row per group with its harm, most harmful first; none for a single group.
+    """One row for each group with min_labels labels or more, the one that is surest to
+    be harmful first: by `low`. None for a single group.
 
     names: group of each label; influences, shares: as in `mean_differences`. In a row:
     harm, error: difference and its standard error; shrunk, low, high: posterior mean
@@ -117,14 +125,15 @@ def harm(
     if len(group_names) < 2:
         return []
     estimate = mean_differences(groups, len(group_names), influences, shares)
-    mean, deviation = shrink(estimate)
+    counts = np.bincount(groups)
+    shrunk = shrink(estimate, counts)
     error = np.where(estimate.error > 0, estimate.error, 1)
     p_values = np.where(
         estimate.error > 0, t.sf(estimate.difference / error, estimate.freedom), 0.5
     )
-    flagged = discover(p_values, level)
-    half_width = norm.ppf(_COVERED) * deviation
-    counts = np.bincount(groups)
+    listed = np.flatnonzero(counts >= min_labels)
+    flagged = np.zeros(len(counts), dtype=bool)
+    flagged[listed] = discover(p_values[listed], level)
     totals = influences.sum(1)
     positive = np.bincount(groups, totals > 0) / counts
     means = np.bincount(groups, totals) / counts
@@ -136,22 +145,27 @@ def harm(
             "mean_influence": float(means[i]),
             "harm": float(estimate.difference[i]),
             "error": float(estimate.error[i]),
-            "shrunk": float(mean[i]),
-            "low": float(mean[i] - half_width[i]),
-            "high": float(mean[i] + half_width[i]),
+            "shrunk": float(shrunk.mean[i]),
+            "low": float(shrunk.low[i]),
+            "high": float(shrunk.high[i]),
             "p_value": float(p_values[i]),
             "harmful": bool(flagged[i]),
         }
-        for i in range(len(group_names))
+        for i in listed
     ]
-    return sorted(rows, key=lambda row: -row["shrunk"])
+    return sorted(rows, key=lambda row: -row["low"])
 
 
 def preferences(
-    names: list[str], traits: dict[str, np.ndarray], trusted: np.ndarray, level: float
+    names: list[str],
+    traits: dict[str, np.ndarray],
+    trusted: np.ndarray,
+    level: float,
+    min_labels: int,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """{group: {trait: {share, others, p_value, unusual}}}: how often each group's
-    labels have a trait, against the trusted ones among all other labels.
+    """{group: {trait: {share, others, p_value, unusual}}}: how often the labels of each
+    group with min_labels or more have a trait, against the trusted ones among all other
+    labels.
 
     names: group of each label; traits: {trait: [n] 1, 0 or NaN (does not apply)};
     trusted: [n] whether a label is among those that the others are compared with.
@@ -160,7 +174,8 @@ def preferences(
     """
     group_names, groups = np.unique(np.array(names), return_inverse=True)
     num_groups = len(group_names)
-    tests: dict[str, dict[str, Any]] = {str(name): {} for name in group_names}
+    listed = np.flatnonzero(np.bincount(groups) >= min_labels)
+    tests: dict[str, dict[str, Any]] = {str(group_names[i]): {} for i in listed}
     for trait, values in traits.items():
         applies = np.isfinite(values)
         counts, hits = _tally(groups, values, applies, num_groups)
@@ -181,11 +196,12 @@ def preferences(
         )
         difference = np.where(known & (error > 0), share - others, 0)
         p_values = 2 * norm.sf(np.abs(difference) / np.where(error > 0, error, 1))
-        flagged = discover(p_values, level)
+        flagged = np.zeros(num_groups, dtype=bool)
+        flagged[listed] = discover(p_values[listed], level)
         if trait in AGREEMENT:
             flagged &= difference < 0
-        for i, name in enumerate(group_names):
-            tests[str(name)][trait] = {
+        for i in listed:
+            tests[str(group_names[i])][trait] = {
                 "share": float(share[i]) if known[i] else None,
                 "others": float(others[i]) if known[i] else None,
                 "p_value": float(p_values[i]),

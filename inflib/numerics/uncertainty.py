@@ -55,18 +55,29 @@ def query_variance(
     aligned: a quantity such as s . H^-1 v of each label (or of an edit, or a mean over
     a group of labels), as shares of the query groups, which add up to it; shares: share
     of the query labels in each query group. With query groups of unequal size, the
-    linearised form (Kish & Frankel, 1974). Zero when fewer than two query groups hold
-    labels.
+    linearised form (Kish & Frankel, 1974); its factor is 1 / (1 - sum of squared
+    shares), which is G / (G - 1) for G equal groups, and right for unequal ones whose
+    variance grows with their size. Zero when fewer than two query groups hold labels.
     """
-    filled = int((shares > 0).sum())
-    if filled < 2:
+    effective = float(shares.square().sum())
+    if effective >= 1 - 1e-12:
         return torch.zeros(len(aligned), dtype=torch.float64)
     deviations = aligned - shares * aligned.sum(1, keepdim=True)
-    return deviations.square().sum(1) * filled / (filled - 1)
+    return deviations.square().sum(1) / (1 - effective)
+
+
+def query_freedom(shares: Float[Tensor, " g"]) -> float:
+    """Degrees of freedom of query_variance: effective number of query groups, less 1.
+
+    The effective number is 1 / sum of squared shares (Kish, 1965): that of the groups
+    which hold labels where these are of one size, and less where they are not. 0:
+    nothing can be estimated.
+    """
+    return max(0.0, 1 / float(shares.square().sum()) - 1) if len(shares) else 0.0
 
 
 def discoveries(
-    scores: np.ndarray, errors: np.ndarray, level: float, freedom: int
+    scores: np.ndarray, errors: np.ndarray, level: float, freedom: float | int
 ) -> np.ndarray:
     """Whether each score differs from zero, at false discovery rate `level`.
 

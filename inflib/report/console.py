@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from inflib.report.summary import shorten
+from inflib.report.trust import in_words
 
-_TOO_SURE = 0.9
-"""Best scale of a query set's margins below which the report warns."""
+_SHOWN = 20
+"""Groups that are listed."""
 
 _TRAIT_HEADERS = {
     "longer": "longer chosen",
@@ -43,21 +44,27 @@ def show(summary: dict[str, Any], console: Console) -> None:
     if left_out:
         rows = [{"left out": why, "count": n} for why, n in left_out.items()]
         console.print(_table(rows, "not in any figure"))
-    for query, facts in summary["queries"].items():
+    for name in summary["no_such_column"]:
         console.print(
-            f"\nQuery set {query} ({summary['curvature']}): "
-            f"{facts['harmful_share']:.1%} of the labels are harmful; the influence of "
-            f"{facts['distinguishable_from_zero']} differs from zero",
+            f"No column {name!r} in the data: labels are not compared by it "
+            "(report.groups, or prepare.train.columns for the labeler)",
             markup=False,
         )
-        if facts["best_scale"] < _TOO_SURE:
-            console.print(
-                f"The reward model is too sure of itself on {query}: its loss would be "
-                f"least with margins {facts['best_scale']:.2f} times as large, and "
-                "influence says first of all what shrinks them. Train less (epochs, "
-                "learning rate) before acting on these scores.",
-                markup=False,
-            )
+    verdicts = {query: facts["verdict"] for query, facts in summary["queries"].items()}
+    console.print(f"\n{in_words(verdicts)}", markup=False)
+    for query, facts in summary["queries"].items():
+        differ = facts["distinguishable_from_zero"]
+        console.print(
+            f"\nQuery set {query} ({summary['curvature']}): "
+            f"{facts['harmful_share']:.1%} of the labels are harmful; "
+            + (
+                "which differ from zero cannot be estimated: nearly all query labels "
+                "are in one query group"
+                if differ is None
+                else f"the influence of {differ} differs from zero"
+            ),
+            markup=False,
+        )
         for kind, choice in facts["damping"].items():
             rows = [
                 row | {"": "chosen" if row["damping"] == choice["damping"] else ""}
@@ -70,10 +77,26 @@ def show(summary: dict[str, Any], console: Console) -> None:
         title = "most harmful labels (*: differs from zero)"
         console.print(_table([_top_row(row) for row in facts["top"]], title))
         for column, rows in facts["groups"].items():
-            title = f"{column}: harm over all others, 95% interval (*: discovered)"
+            title = (
+                f"{column}: harm over all others, shrunk by its error, 95% interval "
+                "(*: discovered)"
+            )
             preferences = summary["preferences"][column]
-            rows = [_group_row(row, preferences[row["name"]]) for row in rows[:20]]
-            console.print(_table(rows, title))
+            shown = [_group_row(row, preferences[row["name"]]) for row in rows[:_SHOWN]]
+            console.print(_table(shown, title))
+            left = [
+                f"{count:,} {what}"
+                for count, what in (
+                    (len(rows) - len(shown), "more in summary.json"),
+                    (
+                        summary["small_groups"][column],
+                        "with fewer labels than report.min_labels",
+                    ),
+                )
+                if count > 0
+            ]
+            if left:
+                console.print(f"and {', '.join(left)}", markup=False)
         if "detection" in facts:
             rows = [
                 {"detector": name, **(metrics or {})}
@@ -175,7 +198,8 @@ def _group_row(row: dict[str, Any], traits: dict[str, Any]) -> dict[str, Any]:
     return {
         "": shorten(row["name"], 24),
         "labels": row["labels"],
-        "harm": f"{row['shrunk']:.3g} ({row['low']:.2g} to {row['high']:.2g}){star}",
+        "harm": f"{_short(row['shrunk'])} ({_short(row['low'])} to "
+        f"{_short(row['high'])}){star}",
         **{
             _TRAIT_HEADERS[trait]: "-"
             if test["share"] is None
@@ -184,6 +208,11 @@ def _group_row(row: dict[str, Any], traits: dict[str, Any]) -> dict[str, Any]:
         },
         "suspicious": row["because"] if row["suspicious"] else "",
     }
+
+
+def _short(value: float) -> str:
+    """Two digits, and no sign before a zero."""
+    return f"{value:.2g}" if value else "0"
 
 
 def _table(rows: list[dict[str, Any]], title: str) -> Table:

@@ -3,6 +3,7 @@
 n  labels that count     g  query groups
 """
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -115,23 +116,56 @@ def audit_preferences(
 def _preferences(
     config: ReportConfig, table: pa.Table, groups: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    """Preferences of the groups in one column, once no more groups are left out."""
+    """Preferences of the groups in one column, once no more groups are left out, and
+    those are back that are not unusual beside the others after all."""
     left_out: list[str] = []
     while True:
-        reference = ~np.isin(groups, left_out)
-        tests = preferences(
-            groups.tolist(), traits(config, table, reference), reference, config.fdr
-        )
+        tests = _tests(config, table, groups, left_out)
         odd = {
-            name: min(p_values)
-            for name, by_trait in tests.items()
-            if (p_values := [t["p_value"] for t in by_trait.values() if t["unusual"]])
-            and name not in left_out
+            name: p_value
+            for name, p_value in _unusual(tests).items()
+            if name not in left_out
         }
         oddest = sorted(odd, key=lambda name: odd[name])[: -(-len(odd) // _ONE_IN)]
         if not oddest or 2 * len(left_out + oddest) > len(tests):
-            return tests
+            break
         left_out += oddest
+    while back := set(left_out) - _unusual(tests).keys():
+        left_out = [name for name in left_out if name not in back]
+        tests = _tests(config, table, groups, left_out)
+    return tests
+
+
+def _tests(
+    config: ReportConfig, table: pa.Table, groups: np.ndarray, left_out: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Preferences of the groups beside labels of others than those left out."""
+    reference = ~np.isin(groups, left_out)
+    return preferences(
+        groups.tolist(),
+        traits(config, table, reference),
+        reference,
+        config.fdr,
+        config.min_labels,
+    )
+
+
+def _unusual(tests: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """{group with an unusual trait: its smallest p-value of one}."""
+    p_values = {
+        name: [test["p_value"] for test in by_trait.values() if test["unusual"]]
+        for name, by_trait in tests.items()
+    }
+    return {name: min(values) for name, values in p_values.items() if values}
+
+
+def small_groups(config: ReportConfig, table: pa.Table) -> dict[str, int]:
+    """{grouping column: number of its groups with fewer labels than
+    report.min_labels}."""
+    return {
+        name: sum(count < config.min_labels for count in Counter(groups).values())
+        for name, groups in group_columns(config, table).items()
+    }
 
 
 def audit_groups(
@@ -150,7 +184,9 @@ def audit_groups(
     values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
     return {
         name: suspect(
-            harm(groups, values, shares, config.fdr), trait_tests[name], config.fdr
+            harm(groups, values, shares, config.fdr, config.min_labels),
+            trait_tests[name],
+            config.fdr,
         )
         for name, groups in group_columns(config, table).items()
     }

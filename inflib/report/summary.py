@@ -9,22 +9,37 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from scipy.optimize import minimize_scalar
 
 from inflib.config.recipe import Recipe
-from inflib.data.output_columns import ERROR, FLIP_EFFECT, INFLUENCE, RANK, STATUS
+from inflib.config.score import ReportConfig
+from inflib.data.output_columns import (
+    ERROR,
+    FLIP_EFFECT,
+    GRADIENT_NORM,
+    INFLUENCE,
+    RANK,
+    STATUS,
+)
 from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics.label_means import LabelMargins
 from inflib.numerics.ranking import detection
-from inflib.numerics.uncertainty import discoveries
-from inflib.report.labelers import audit_groups, audit_preferences
+from inflib.numerics.uncertainty import discoveries, query_freedom
+from inflib.report.labelers import audit_groups, audit_preferences, small_groups
+from inflib.report.trust import Accuracy, accuracy, norm_share, verdict
 from inflib.scores.influence_folder import InfluenceFolder, truth_column
 from inflib.scores.sketch_set import SketchSet
+from inflib.shapes.pairs import prompt_of
 from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
 
 _FREEDOM_WHEN_KNOWN = 1_000_000
 """Degrees of freedom of a standard error that is known, not estimated."""
+
+_LEAST_FREEDOM = 0.01
+"""Degrees of freedom below which the query set's error cannot be estimated: all but one
+of its groups hold next to no label."""
 
 STAGES = {"prepare": "pairs", "train": "reward_model", "sketch": "sketches"}
 """{stage before scoring: its folder in the run}."""
@@ -46,6 +61,9 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
         pairs: SketchSet(run, pairs).chosen_margins()
         for pairs in recipe.prepare.sources
     }
+    accuracies = {
+        pairs: _accuracy(SketchSet(run, pairs)) for pairs in recipe.prepare.sources
+    }
     summary: dict[str, Any] = {
         "run": run.url,
         "labels": len(counted),
@@ -61,6 +79,8 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
         "accuracy": {pairs: round(m.accuracy, 4) for pairs, m in margins.items()},
         "curvature": recipe.score.reported,
         "preferences": audit_preferences(recipe.report, counted),
+        "small_groups": small_groups(recipe.report, counted),
+        "no_such_column": _missing(recipe, table),
         "queries": {},
         "stages": {
             stage: (run / folder).read_json("done.json")
@@ -72,11 +92,12 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     for query in recipe.prepare.queries:
         score = f"{recipe.score.reported}_{query}"
         scores = counted[INFLUENCE.of(score)].to_numpy()
-        differ = _discoveries(recipe, table, score)
+        shares = influence.shares(query)
+        differ = _discoveries(recipe, table, score, shares)
         facts: dict[str, Any] = {
             "best_scale": round(best_scale(margins[query]), 3),
             "harmful_share": float(np.mean(scores > 0)),
-            "distinguishable_from_zero": int(differ.sum()),
+            "distinguishable_from_zero": None if differ is None else int(differ.sum()),
             "damping": {
                 kind: asdict(record.queries[query])
                 for kind, record in influence.record.curvatures.items()
@@ -88,8 +109,19 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             recipe.report,
             counted,
             score,
-            influence.shares(query),
+            shares,
             summary["preferences"],
+        )
+        reported = influence.record.curvatures[recipe.score.reported].queries
+        leaked = prepared[query].get("also_in_train", 0)
+        facts["accuracy"] = asdict(accuracies[query])
+        facts["verdict"] = verdict(
+            accuracies[query],
+            accuracies["train"],
+            facts["best_scale"],
+            not reported or reported[query].reliable,
+            norm_share(scores, counted[GRADIENT_NORM.name].to_numpy()),
+            leaked / max(1, prepared[query]["comparisons"]),
         )
         if recipe.report.truth is not None:
             facts["detection"] = _detection(recipe, counted, query)
@@ -107,6 +139,33 @@ def best_scale(margins: LabelMargins) -> float:
     return float(
         minimize_scalar(margins.scaled_loss, bounds=(0, 10), method="bounded").x
     )
+
+
+def _missing(recipe: Recipe, table: pa.Table) -> list[str]:
+    """Columns of report.groups that the data lacks: those that the recipe names, and
+    the first, the labeler's, in any case."""
+    usual = ReportConfig().groups
+    return [
+        name
+        for name in recipe.report.groups
+        if name not in table.column_names
+        and (recipe.report.groups != usual or name == usual[0])
+    ]
+
+
+def _accuracy(sketches: SketchSet) -> Accuracy:
+    """Accuracy on the labels of a pair set that count, ties left out."""
+    rights: list[np.ndarray] = []
+    prompts: list[str] = []
+    for shard in sketches.plan():
+        labels = sketches.labels(shard)
+        sides = (2 * labels.targets - 1).sign()
+        picked = labels.counted & (sides != 0) & (labels.importance > 0)
+        margins = labels.chosen_margins.margins
+        rights.append((((margins.sign() * sides) + 1) / 2)[picked].numpy())
+        ids = labels.table["comparison_id"].filter(pa.array(picked.numpy()))
+        prompts += map(prompt_of, ids.to_pylist())
+    return accuracy(np.concatenate(rights), np.array(prompts))
 
 
 def _detection(
@@ -128,23 +187,33 @@ def _detection(
     return {name: detection(values, wrong) for name, values in detectors.items()}
 
 
-def _discoveries(recipe: Recipe, table: pa.Table, score: str) -> np.ndarray:
-    """Which labels' scores differ from zero at report.fdr."""
-    groups = recipe.score.query_groups
+def _discoveries(
+    recipe: Recipe, table: pa.Table, score: str, shares: np.ndarray
+) -> np.ndarray | None:
+    """Which labels' scores differ from zero at report.fdr; None where the query set is
+    too small to tell: its labels are in one query group.
+
+    shares: of the query labels in each query group.
+    """
+    freedom: float = _FREEDOM_WHEN_KNOWN
+    if recipe.score.query_groups > 1:
+        freedom = query_freedom(torch.from_numpy(shares))
+    if freedom < _LEAST_FREEDOM:
+        return None
     return discoveries(
         table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False),
         table[ERROR.of(score)].to_numpy(zero_copy_only=False),
         recipe.report.fdr,
-        groups - 1 if groups > 1 else _FREEDOM_WHEN_KNOWN,
+        freedom,
     )
 
 
 def _top(
-    run: Folder, recipe: Recipe, table: pa.Table, score: str, differ: np.ndarray
+    run: Folder, recipe: Recipe, table: pa.Table, score: str, differ: np.ndarray | None
 ) -> list[dict[str, Any]]:
     """Rows of the most harmful labels, with shortened texts.
 
-    differ: which labels' scores differ from zero.
+    differ: which labels' scores differ from zero; None: not known.
     """
     ranks = table[RANK.of(score)].fill_null(0).to_numpy()
     places = [int(np.flatnonzero(ranks == i)[0]) for i in _first(ranks, recipe)]
@@ -163,7 +232,7 @@ def _top(
                 "labeler": label.get(next(iter(recipe.report.groups), "")),
                 "influence": label[INFLUENCE.of(score)],
                 "error": label[ERROR.of(score)],
-                "differs_from_zero": bool(differ[place]),
+                "differs_from_zero": differ is not None and bool(differ[place]),
                 "flip_effect": label[FLIP_EFFECT.of(score)],
                 "margin": label["margin"],
                 "prompt": shorten(text["prompt"][-200:]),

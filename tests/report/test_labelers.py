@@ -70,7 +70,7 @@ def test_traits_of_labels():
 
 
 def test_columns_that_the_data_lacks_are_left_out_and_a_wrong_time_is_refused():
-    config = ReportConfig(groups=("labeler", "source"))
+    config = ReportConfig(groups=("labeler", "source"), min_labels=1)
     assert group_columns(config, TABLE) == {"labeler": ["a", "b", "-", "a", "a"]}
     preferences = audit_preferences(config, TABLE)
     rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences)

@@ -82,7 +82,7 @@ def test_norms_of_nearly_equal_responses_are_those_of_their_difference(apart):
     small = torch.randn(20, d, generator=generator)
     small /= small.norm(dim=1, keepdim=True)
     grads = torch.stack([common.expand(20, -1), common + small], dim=1).flatten(0, 1)
-    oporp = Oporp({"w": d}, k, seed=0)
+    oporp = Oporp({"w": d}, k, 0, torch.device("cpu"))
     sketches = torch.zeros(40, k)
     oporp.add(sketches, "w", grads)
     size = 1 if apart else 2
