@@ -6,10 +6,19 @@ prefix + tail is exactly each sequence. Pairs too long lose tokens at the left o
 prompt (after BOS or [CLS]), never of a response.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from inflib.shapes.pairs import Pair
+from inflib.shapes.special_tokens import (
+    encode_guarded,
+    encode_plain,
+    is_guarded,
+    pattern,
+)
+
+LITERAL = "special tokens in a text, kept as text"
+"""Mark of a label with some."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +53,27 @@ def tokenize(
     max_length: most tokens of a full sequence; append_eos: end text (not chat) with the
     tokenizer's EOS.
     """
-    eos = (tokenizer.eos_token or "") if append_eos else ""
     texts, prompts = [], []
     for pair in pairs:
-        for response in pair.responses:
-            text = pair.prompt + response
-            is_ended = pair.is_chat or text.endswith(eos)
-            texts.append(text if is_ended else text + eos)
-        prompts.append(pair.prompt)
-    # A chat template writes BOS itself; text gets the tokenizer's own special tokens.
-    ids = _encode(tokenizer, texts, [pair.is_chat for pair in pairs for _ in range(2)])
-    prompt_ids = _encode(tokenizer, prompts, [pair.is_chat for pair in pairs])
+        responses = pair.texts.chosen, pair.texts.rejected
+        for response in responses if pair.sign > 0 else responses[::-1]:
+            texts.append(pair.texts.prompt + response)
+        prompts.append(pair.texts.prompt)
+    # A chat template writes BOS and EOS itself; text gets the tokenizer's own.
+    is_chat = [pair.is_chat for pair in pairs]
+    doubled = [chat for chat in is_chat for _ in range(2)]
+    ids, literal = _encode(tokenizer, texts, doubled, append_eos)
+    prompt_ids, _ = _encode(tokenizer, prompts, is_chat, False)
     special = set(tokenizer.all_special_ids)
-    return [
+    packed = [
         _pack(ids[2 * i], ids[2 * i + 1], prompt_ids[i], special, max_length)
         for i in range(len(pairs))
+    ]
+    return [
+        replace(tokens, marks=(LITERAL,))
+        if isinstance(tokens, Tokens) and (literal[2 * i] or literal[2 * i + 1])
+        else tokens
+        for i, tokens in enumerate(packed)
     ]
 
 
@@ -93,14 +108,29 @@ def _common(a: list[int], b: list[int]) -> int:
     return limit
 
 
-def _encode(tokenizer: Any, texts: list[str], is_chat: list[bool]) -> list[list[int]]:
-    """Token ids of each text; special tokens are added to those that are not chat."""
+def _encode(
+    tokenizer: Any, texts: list[str], is_chat: list[bool], append_eos: bool
+) -> tuple[list[list[int]], list[bool]]:
+    """(token ids of each text, whether it holds special tokens that are kept as text).
+
+    Special tokens are added to texts that are not chat, and with append_eos EOS.
+    """
+    special = pattern(tokenizer)
+    eos = (tokenizer.eos_token or "") if append_eos else ""
     encoded: list[list[int]] = [[] for _ in texts]
+    literal = [
+        is_guarded(text) if chat else bool(special.search(text))
+        for text, chat in zip(texts, is_chat, strict=True)
+    ]
     for chat in (False, True):
-        places = [i for i, this_chat in enumerate(is_chat) if this_chat == chat]
+        places = [
+            i
+            for i, this_chat in enumerate(is_chat)
+            if this_chat == chat and not literal[i]
+        ]
         if places:
             batch = tokenizer(
-                [texts[i] for i in places],
+                [texts[i] if chat else texts[i] + eos for i in places],
                 add_special_tokens=not chat,
                 truncation=False,
                 verbose=False,
@@ -108,4 +138,10 @@ def _encode(tokenizer: Any, texts: list[str], is_chat: list[bool]) -> list[list[
             )["input_ids"]
             for i, ids in zip(places, batch, strict=True):
                 encoded[i] = ids
-    return encoded
+    for i, text in enumerate(texts):
+        if literal[i] and is_chat[i]:
+            encoded[i] = encode_guarded(tokenizer, text, special)
+        elif literal[i]:
+            encoded[i] = encode_plain(tokenizer, text, with_special=True)
+            encoded[i] += [tokenizer.eos_token_id] if eos else []
+    return encoded, literal

@@ -15,6 +15,7 @@ from inflib.shapes.messages import (
     is_empty,
     turn_key,
 )
+from inflib.shapes.special_tokens import unguarded
 from inflib.shapes.split import Context, Render, Split, empty_response
 
 
@@ -61,7 +62,7 @@ def split_chat(
     if not all(text.startswith(start) for text in texts):
         # An unusual template: a whole dialogue does not start with its rendered prompt.
         start = os.path.commonprefix([start, *texts])  # noqa: RUF071
-    marks += _ignored(chosen[:turns], texts[0], arguments)
+    marks += _ignored(chosen[:turns], unguarded(texts[0]), arguments)
     chosen_text, rejected_text = (text[len(start) :] for text in texts)
     if not chosen_text.strip() or not rejected_text.strip():
         raise empty_response(chosen_text)

@@ -22,6 +22,7 @@ from inflib.shapes.messages import Dialogue, dialogue, is_texts, paired_turns
 from inflib.shapes.plain_text import split_text
 from inflib.shapes.row_facts import context_of, kept_of
 from inflib.shapes.shape import Shape
+from inflib.shapes.special_tokens import unguarded
 from inflib.shapes.split import Context, Render, Split
 
 _PROMPT_DIGITS = 12
@@ -60,15 +61,15 @@ class Pair:
 
     @property
     def prompt(self) -> str:
-        return self.texts.prompt
+        return unguarded(self.texts.prompt)
 
     @property
     def chosen(self) -> str:
-        return self.texts.chosen
+        return unguarded(self.texts.chosen)
 
     @property
     def rejected(self) -> str:
-        return self.texts.rejected
+        return unguarded(self.texts.rejected)
 
     @property
     def is_chat(self) -> bool:

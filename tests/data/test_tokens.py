@@ -3,10 +3,11 @@
 import pytest
 from transformers import BertTokenizerFast
 
-from inflib.data.tokens import Tokens, tokenize
+from inflib.data.tokens import LITERAL, Tokens, tokenize
 from inflib.shapes.pairs import Pair
 from inflib.shapes.split import Split
 from tests.support.models import build_tokenizer
+from tests.support.shaped import assistant, labels, user
 
 TOKENIZER = build_tokenizer()
 PROMPT = (
@@ -39,14 +40,43 @@ def test_prefix_and_tail_make_the_full_sequences_with_eos():
     )
 
 
-def test_eos_is_not_doubled_nor_added_to_chats():
-    ended, open_, chat = tokens(
-        pair("yes</s>", "no</s>"), pair("yes", "no"), pair("yes", "no", is_chat=True)
-    )
-    assert ended == open_
+def test_eos_is_added_to_text_and_not_to_chats():
+    open_, chat = tokens(pair("yes", "no"), pair("yes", "no", is_chat=True))
     assert chat.tail_a == open_.tail_a[:-1]
     (without,) = tokens(pair("yes", "no"), append_eos=False)
     assert without == chat
+
+
+def test_special_tokens_in_a_text_stay_text():
+    specials = set(TOKENIZER.all_special_ids)
+    literal, usual = tokens(
+        pair("yes</s>", "<s> no", prompt="Is <unk> a word?\n"), pair("yes", "no")
+    )
+    for tail in (literal.tail_a, literal.tail_b):
+        assert not specials & set(tail[:-1]) and tail[-1] == TOKENIZER.eos_token_id
+    assert not specials & set(literal.prefix)
+    whole = TOKENIZER.decode(literal.prefix + literal.tail_b[:-1])
+    assert whole == "Is <unk> a word?\nyes</s>"
+    assert (literal.marks, usual.marks) == ((LITERAL,), ())
+
+
+def chat(prompt, chosen, rejected):
+    answers = {"chosen": [assistant(chosen)], "rejected": [assistant(rejected)]}
+    return {"prompt": [user(prompt)], **answers}
+
+
+def test_special_tokens_in_a_chat_are_the_templates_alone():
+    eos, bos = TOKENIZER.eos_token_id, TOKENIZER.bos_token_id
+    both = labels(chat("Say </s>.", "<s>yes</s>", "no"), chat("Say </s>.", "yes", "no"))
+    literal, usual = tokens(*both)
+    assert both[0].prompt == "<|user|>Say </s>.</s><|assistant|>"  # as it is stored
+    assert literal.prefix.count(eos) == literal.tail_a.count(eos) == 1
+    assert bos not in literal.prefix + literal.tail_b
+    assert literal.marks == usual.marks == (LITERAL,)
+    (label,) = labels(chat("Q", "a", "b"))
+    (plain_chat,) = tokens(label)
+    ids = TOKENIZER(label.prompt + "a</s>", add_special_tokens=False)["input_ids"]
+    assert plain_chat.prefix + plain_chat.tail_a == ids
 
 
 @pytest.mark.parametrize("spare", [0, 1, 5])
