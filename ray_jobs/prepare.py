@@ -22,6 +22,7 @@ from inflib.data.pairs_folder import PairsFolder
 from inflib.data.row_schema import USED
 from inflib.data.shard_tables import kept_columns
 from inflib.data.tokenizer import load_tokenizer, max_positions, tokenizer_digest
+from inflib.model.model_check import check_model
 from inflib.storage.folder import Folder
 from ray_jobs.shared.append import append
 from ray_jobs.shared.observe import observe
@@ -44,6 +45,8 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
     """
     stage = Stage("prepare", Folder(recipe.run) / "pairs")
     model = recipe.model
+    for line in check_model(model):
+        print(f"prepare: {line}", flush=True)
     digest = tokenizer_digest(load_tokenizer(model))
     if stage.folder.exists("done.json"):
         return _prepare_again(recipe, stage, digest)

@@ -32,8 +32,19 @@ class ModelConfig(Frozen):
     """Branch, tag or commit of the base model on the hub."""
 
     adapter: str | None = None
-    """Folder of a LoRA reward model written by TRL or PEFT, to audit instead of
-    training one."""
+    """Folder, or hub name, of a LoRA reward model written by TRL or PEFT, to audit
+    instead of training one. Its own tokenizer is used, if it has one."""
+
+    adapter_base: Literal["same", "any"] = "same"
+    """Whether the adapter must name model.base as what it was trained on. any: not
+    checked, for a copy under another name."""
+
+    pad_token: str | None = None
+    """Token to pad with, any of the vocabulary but EOS; default: the tokenizer's, or
+    one that is said."""
+
+    chat_template: str | None = None
+    """Chat template (Jinja), or a file with one; default: the tokenizer's."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format in which the base model and LoRA compute; the score head and all

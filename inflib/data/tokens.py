@@ -65,8 +65,9 @@ def tokenize(
     ids, literal = _encode(tokenizer, texts, doubled, append_eos)
     prompt_ids, _ = _encode(tokenizer, prompts, is_chat, False)
     special = set(tokenizer.all_special_ids)
+    pad = tokenizer.pad_token_id
     packed = [
-        _pack(ids[2 * i], ids[2 * i + 1], prompt_ids[i], special, max_length)
+        _pack(ids[2 * i], ids[2 * i + 1], prompt_ids[i], special, pad, max_length)
         for i in range(len(pairs))
     ]
     return [
@@ -78,12 +79,19 @@ def tokenize(
 
 
 def _pack(
-    a: list[int], b: list[int], prompt: list[int], special: set[int], max_length: int
+    a: list[int],
+    b: list[int],
+    prompt: list[int],
+    special: set[int],
+    pad: int | None,
+    max_length: int,
 ) -> Tokens | str:
     """Tokens of a pair, or why it cannot be used, from the ids of its two sequences and
-    of its prompt. special: ids of special tokens."""
+    of its prompt. special: ids of special tokens; pad: of the pad token."""
     if a == b:
         return "identical responses once tokenised"
+    if pad in (*a[-1:], *b[-1:]):
+        return "a sequence ends with the pad token; set model.pad_token to another one"
     shared = _common(a, b)
     start = 0  # BOS or [CLS] stays in front
     while start < shared and a[start] in special:

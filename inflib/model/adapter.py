@@ -43,6 +43,21 @@ class Adapter:
             name: math.prod(tensor["shape"]) for name, tensor in self._header().items()
         }
 
+    def check_trained(self) -> None:
+        """Raise ValueError for an adapter that is as it was made: all lora_B, or the
+        score head, zero."""
+        weights = safetensors.torch.load(self.weights)
+        for what, pattern in (
+            ("lora_B", r"lora_B"),
+            ("score head", rf"\.({'|'.join(HEADS)})\."),
+        ):
+            found = [w for name, w in weights.items() if re.search(pattern, name)]
+            if found and not any(bool(weight.any()) for weight in found):
+                raise ValueError(
+                    f"{self.url}: every {what} is zero, as before training, so its "
+                    "rewards say nothing; give the adapter that was saved after it"
+                )
+
     def _header(self) -> dict[str, Any]:
         """Shape and dtype of each tensor. A safetensors file begins with them: 8 bytes
         of length, then JSON."""
