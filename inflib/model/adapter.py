@@ -106,6 +106,7 @@ def attach(base: nn.Module, adapter: Adapter) -> PeftModel:
     config = PeftConfig.from_peft_type(**json.loads(adapter.config))
     config.inference_mode = False
     model = get_peft_model(base, config)
+    set_dtypes(model)  # before the weights come: the head's are not to be rounded
     weights = safetensors.torch.load(adapter.weights)
     mismatch = set_peft_model_state_dict(model, weights)
     missing = [
@@ -118,5 +119,4 @@ def attach(base: nn.Module, adapter: Adapter) -> PeftModel:
             f"{adapter.url}: {model.get_base_model().config.model_type} model and "
             f"adapter do not fit: {[*missing, *mismatch.unexpected_keys][:3]}"
         )
-    set_dtypes(model)
     return model.eval()
