@@ -54,6 +54,8 @@ def load_tokenizer(model: ModelConfig) -> Any:
     tokenizer = _load_own(own, model) if own else _load_base(model)
     if own is None and folder is not None and folder.exists(TEMPLATE_FILE):
         tokenizer.chat_template = folder.read_bytes(TEMPLATE_FILE).decode()
+    elif own is not None and tokenizer.chat_template is None:
+        tokenizer.chat_template = _load_base(model).chat_template
     if model.chat_template is not None:
         tokenizer.chat_template = _template(model.chat_template)
     tokenizer.padding_side = "right"
@@ -89,8 +91,8 @@ def tokenizer_notes(model: ModelConfig) -> list[str]:
         ]
         if differ:
             notes.append(
-                f"the adapter's own tokenizer is used; its {' and '.join(differ)} "
-                f"differ from those of {model.base}"
+                "the adapter's own tokenizer is used; not as in "
+                f"{model.base}: {' and '.join(differ)}"
             )
     given = model.pad_token or (tokenizer.init_kwargs or {}).get("pad_token")
     if str(given) != tokenizer.pad_token:
@@ -168,7 +170,10 @@ def tokenizer_digest(tokenizer: Any) -> str:
     """SHA-256 of all that decides token ids: vocabulary, rules, special tokens and chat
     template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab())
+    if backend is None:
+        rules: Any = sorted(tokenizer.get_vocab())
+    else:  # what the last call asked for is saved, too, but decides no ids
+        rules = json.loads(backend.to_str()) | {"padding": None, "truncation": None}
     contents = [rules, sorted(tokenizer.all_special_ids), tokenizer.chat_template]
     return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 

@@ -29,7 +29,7 @@ from inflib.model.reward import load_base
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 
-_SAVED = (".json", ".safetensors", ".txt", ".model")
+_SAVED = (".json", ".safetensors", ".txt", ".model", ".jinja")
 
 
 class ShowProgress(TrainerCallback):
