@@ -1,5 +1,6 @@
 """A tokenizer to its chat template as a function."""
 
+import datetime
 import re
 from typing import Any
 
@@ -10,10 +11,11 @@ from inflib.shapes.special_tokens import guarded, pattern
 from inflib.shapes.split import Render
 
 
-def renderer(tokenizer: Any) -> Render:
+def renderer(tokenizer: Any, date: str | None = None) -> Render:
     """The tokenizer's chat template. Raises ValueError for messages it refuses.
 
-    Special tokens in the messages are guarded, see special_tokens.
+    date: YYYY-MM-DD that templates which print today's date take for today; None: the
+    real one. Special tokens in the messages are guarded, see special_tokens.
     """
 
     special = pattern(tokenizer)
@@ -26,9 +28,15 @@ def renderer(tokenizer: Any) -> Render:
                 [_guarded(message, special) for message in messages],
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
+                chat_template=_of_day(tokenizer, date, arguments.get("tools")),
                 **arguments,
             )
-        except (jinja2.TemplateError, TypeError, AttributeError) as error:
+        except (jinja2.TemplateError, TypeError, AttributeError, ValueError) as error:
+            if tokenizer.chat_template is None:
+                raise ValueError(
+                    "messages, and the tokenizer has no chat template: set "
+                    "model.chat_template to one, or to a file with one"
+                ) from None
             hint = ""
             if any(message["role"] == "system" for message in messages):
                 hint = "; system_turns fold puts system turns into user turns"
@@ -42,3 +50,19 @@ def _guarded(message: Message, special: re.Pattern[str]) -> Message:
     if not isinstance(content, str) or not special.search(content):
         return message
     return message | {"content": guarded(content, special)}
+
+
+_DIRECTIVES = ("%-d", "%-m", *(f"%{letter}" for letter in "dmyYbBaAjeFDHIMSpUuwW"))
+"""What templates may ask of strftime_now; the longer ones first."""
+
+
+def _of_day(tokenizer: Any, date: str | None, tools: Any) -> str | None:
+    """The chat template with strftime_now, the clock of transformers, set to a day;
+    None: the tokenizer's own, which has no clock."""
+    if date is None or "strftime_now" not in str(tokenizer.chat_template):
+        return None
+    day = datetime.datetime.fromisoformat(date)
+    replaced = "".join(f"|replace('{d}', '{day.strftime(d)}')" for d in _DIRECTIVES)
+    body = f"{{{{ format{replaced} }}}}"
+    clock = "{%- macro strftime_now(format) -%}" + body + "{%- endmacro -%}"
+    return clock + tokenizer.get_chat_template(tools=tools)

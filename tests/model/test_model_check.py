@@ -79,7 +79,7 @@ def test_a_hub_name_that_cannot_be_fetched_is_told_in_one_line(folders, monkeypa
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     config = ModelConfig(base=str(folders[0]), adapter="owner/adapter")
     with pytest.raises(
-        ValueError, match="model.adapter owner/adapter: no such"
+        ValueError, match=r"model\.adapter owner/adapter: no such"
     ) as told:
         load_tokenizer(config)
     assert "\n" not in str(told.value)
