@@ -19,7 +19,7 @@ from inflib.data.input_files import (
 )
 from inflib.data.label_index import LabelIndex
 from inflib.data.pairs_folder import PairsFolder
-from inflib.data.row_schema import USED
+from inflib.data.row_schema import SHARED, USED
 from inflib.data.shard_tables import kept_columns
 from inflib.data.tokenizer import load_tokenizer, max_positions, tokenizer_digest
 from inflib.model.model_check import check_model
@@ -65,7 +65,9 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
     indexes = index_labels(rows, [*sources])
     for index in indexes.values():
         index.name_by_labeler()
-    dropped = np.concatenate([index.drop_duplicates() for index in indexes.values()])
+    dropped = [index.drop_duplicates() for index in indexes.values()]
+    if recipe.prepare.shared_with_train == "drop":
+        dropped += _leave_out_shared(indexes)
     by_labeler = frozenset(p for p, index in indexes.items() if index.ids_by_labeler)
     for pairs, index in indexes.items():
         list_unused(recipe, pairs, index, index.unused)
@@ -73,7 +75,7 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
             raise ValueError(f"no usable pair in {pairs}: {index}")
     kept = {pairs: kept_columns(index.kinds) for pairs, index in indexes.items()}
     shards = write_shards(
-        sort_rows(rows, by_labeler, dropped),
+        sort_rows(rows, by_labeler, np.concatenate(dropped)),
         stage.folder,
         kept,
         recipe.prepare.shard_rows,
@@ -109,6 +111,18 @@ def _prepare_again(recipe: Recipe, stage: Stage, digest: str) -> dict[str, Any]:
     if changed:
         return append(recipe, stage, changed, sources)
     return stage.skip()
+
+
+def _leave_out_shared(indexes: dict[str, LabelIndex]) -> list[np.ndarray]:
+    """Places of the query sets' labels on training comparisons, which are left out."""
+    train = indexes["train"].comparisons()
+    places = []
+    for pairs, index in indexes.items():
+        if pairs != "train":
+            shared = np.isin(index.label_keys().comparison, train)
+            problem = "also a training comparison (prepare.shared_with_train)"
+            places.append(index.exclude(shared, problem, SHARED))
+    return places
 
 
 def _report(indexes: dict[str, LabelIndex]) -> dict[str, Any]:
