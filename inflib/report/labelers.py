@@ -3,14 +3,16 @@
 n  labels that count     g  query groups
 """
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from inflib.config.score import ReportConfig
-from inflib.data.output_columns import PARTS
-from inflib.numerics.group_tests import harm, preferences, suspect
+from inflib.data.output_columns import PARTS, is_reserved
+from inflib.numerics.group_tests import harm, suspect
+from inflib.numerics.trait_tests import preferences
 
 _BUCKETS = 10
 """Buckets that a time column is cut into."""
@@ -34,13 +36,50 @@ def group_columns(config: ReportConfig, table: pa.Table) -> dict[str, list[str]]
         if name in table.column_names
     }
     if config.time is not None:
-        if config.time not in table.column_names:
-            raise ValueError(
-                f"report.time {config.time!r} is no column of the data; it has "
-                f"{table.column_names}"
-            )
+        _check_column(table, config.time, "report.time")
         columns[config.time] = time_buckets(table[config.time].to_pylist())
     return columns
+
+
+def missing_groups(config: ReportConfig, table: pa.Table) -> list[str]:
+    """A line for each column of report.groups that was asked for and is not there, and
+    one where no column says who gave a label."""
+    usual = ReportConfig.model_fields["groups"].default
+    notes = [
+        f"report.groups: the data has no column {name!r}; it has {own_columns(table)}"
+        for name in config.groups
+        if name not in table.column_names and name not in usual
+    ]
+    if not notes and not any(name in table.column_names for name in config.groups):
+        notes.append(
+            "No column says who gave a label, so labelers are not compared: name it by "
+            f"report.groups; the data has {own_columns(table)}"
+        )
+    return notes
+
+
+def own_columns(table: pa.Table) -> str:
+    """The user's own columns in the table of scores, at most ten by name."""
+    names = [repr(name) for name in table.column_names if not is_reserved(name)]
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return (", ".join(names[:10]) + more) or "no columns of its own"
+
+
+def small_groups(config: ReportConfig, table: pa.Table) -> dict[str, dict[str, int]]:
+    """{grouping column: {groups, labels}} of those with fewer than report.min_labels
+    labels, which are neither tested nor listed."""
+    small = {}
+    for name, groups in group_columns(config, table).items():
+        counts = [n for n in Counter(groups).values() if n < config.min_labels]
+        small[name] = {"groups": len(counts), "labels": sum(counts)}
+    return small
+
+
+def _check_column(table: pa.Table, name: str, option: str) -> None:
+    if name not in table.column_names:
+        raise ValueError(
+            f"{option} {name!r} is no column of the data; it has {own_columns(table)}"
+        )
 
 
 def time_buckets(times: list[Any]) -> list[str]:
@@ -86,11 +125,7 @@ def traits(
     if (others != 0).any():
         values["others"] = np.where(others == 0, np.nan, others * sign > 0)
     if config.position is not None:
-        if config.position not in table.column_names:
-            raise ValueError(
-                f"report.position {config.position!r} is no column of the data; it has "
-                f"{table.column_names}"
-            )
+        _check_column(table, config.position, "report.position")
         first = table[config.position].cast(pa.float64())
         values["first"] = first.to_numpy(zero_copy_only=False)
     return values
@@ -99,12 +134,12 @@ def traits(
 def audit_preferences(
     config: ReportConfig, table: pa.Table
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """{grouping column: numerics.group_tests.preferences of its groups}.
+    """{grouping column: numerics.trait_tests.preferences of its groups}.
 
     Groups are compared with all other labels but those of groups with an unusual trait,
     which do not count in the majority that labels should agree with, either: beside a
-    few biased labelers, the right ones would look unusual. At most half of the groups
-    are left out so.
+    few biased labelers, the right ones would look unusual. One that no longer looks
+    unusual beside the others is taken back. At most half of the groups are left out so.
     """
     return {
         name: _preferences(config, table, np.array(groups))
@@ -115,23 +150,28 @@ def audit_preferences(
 def _preferences(
     config: ReportConfig, table: pa.Table, groups: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    """Preferences of the groups in one column, once no more groups are left out."""
-    left_out: list[str] = []
+    """Preferences of the groups in one column, once the same groups stay left out."""
+    left_out, seen = set[str](), list[set[str]]()
     while True:
-        reference = ~np.isin(groups, left_out)
+        reference = ~np.isin(groups, sorted(left_out))
         tests = preferences(
-            groups.tolist(), traits(config, table, reference), reference, config.fdr
+            groups.tolist(),
+            traits(config, table, reference),
+            reference,
+            config.fdr,
+            config.min_labels,
         )
         odd = {
             name: min(p_values)
             for name, by_trait in tests.items()
             if (p_values := [t["p_value"] for t in by_trait.values() if t["unusual"]])
-            and name not in left_out
         }
-        oddest = sorted(odd, key=lambda name: odd[name])[: -(-len(odd) // _ONE_IN)]
-        if not oddest or 2 * len(left_out + oddest) > len(tests):
+        seen.append(left_out)
+        new = sorted(odd.keys() - left_out, key=lambda name: odd[name])
+        changed = (left_out & odd.keys()) | {*new[: -(-len(new) // _ONE_IN)]}
+        if changed in seen or 2 * len(changed) > len(tests):
             return tests
-        left_out += oddest
+        left_out = changed
 
 
 def audit_groups(
@@ -150,7 +190,9 @@ def audit_groups(
     values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
     return {
         name: suspect(
-            harm(groups, values, shares, config.fdr), trait_tests[name], config.fdr
+            harm(groups, values, shares, config.fdr, config.min_labels),
+            trait_tests[name],
+            config.fdr,
         )
         for name, groups in group_columns(config, table).items()
     }

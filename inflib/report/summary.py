@@ -9,21 +9,25 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.optimize import minimize_scalar
 
 from inflib.config.recipe import Recipe
 from inflib.data.output_columns import ERROR, FLIP_EFFECT, INFLUENCE, RANK, STATUS
 from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics.ranking import detection
-from inflib.numerics.uncertainty import discoveries
-from inflib.report.labelers import audit_groups, audit_preferences
+from inflib.numerics.uncertainty import discoveries, query_freedom
+from inflib.report.evidence import Judged, evidence
+from inflib.report.labelers import (
+    audit_groups,
+    audit_preferences,
+    missing_groups,
+    small_groups,
+)
+from inflib.report.verdict import judge_query_set
 from inflib.scores.influence_folder import InfluenceFolder, truth_column
-from inflib.scores.sketch_set import SketchSet, accuracy
+from inflib.scores.sketch_set import accuracy
 from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
-
-_FREEDOM_WHEN_KNOWN = 1_000_000
-"""Degrees of freedom of a standard error that is known, not estimated."""
+from inflib.storage.plain_text import shorten
 
 STAGES = {"prepare": "pairs", "train": "reward_model", "sketch": "sketches"}
 """{stage before scoring: its folder in the run}."""
@@ -41,9 +45,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     table, (counted, _) = influence.table, influence.counted()
     statuses = table[STATUS.name].value_counts().to_pylist()
     prepared = (run / "pairs").read_json("report.json")
-    margins = {
-        pairs: SketchSet(run, pairs).margins() for pairs in recipe.prepare.sources
-    }
+    judged = {pairs: Judged.of(run, pairs) for pairs in recipe.prepare.sources}
     summary: dict[str, Any] = {
         "run": run.url,
         "labels": len(counted),
@@ -56,8 +58,11 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             pairs: prepared[pairs]["excluded"] for pairs in recipe.prepare.sources
         },
         "comparisons": len(pc.unique(counted["comparison_id"])),
-        "accuracy": {pairs: round(accuracy(m), 4) for pairs, m in margins.items()},
+        "accuracy": {k: round(accuracy(x.margins), 4) for k, x in judged.items()},
         "curvature": recipe.score.reported,
+        "notes": missing_groups(recipe.report, counted),
+        "min_labels": recipe.report.min_labels,
+        "small_groups": small_groups(recipe.report, counted),
         "preferences": audit_preferences(recipe.report, counted),
         "queries": {},
         "stages": {
@@ -70,11 +75,15 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     for query in recipe.prepare.queries:
         score = f"{recipe.score.reported}_{query}"
         scores = counted[INFLUENCE.of(score)].to_numpy()
-        differ = _discoveries(recipe, table, score)
+        differ = _discoveries(recipe, influence, query)
+        known = evidence(
+            judged[query], judged["train"], counted, score, prepared[query]
+        )
         facts: dict[str, Any] = {
-            "best_scale": round(best_scale(margins[query]), 3),
+            "verdict": judge_query_set(known, recipe),
+            "evidence": known,
             "harmful_share": float(np.mean(scores > 0)),
-            "distinguishable_from_zero": int(differ.sum()),
+            "distinguishable_from_zero": None if differ is None else int(differ.sum()),
             "damping": {
                 kind: asdict(record.queries[query])
                 for kind, record in influence.record.curvatures.items()
@@ -93,22 +102,6 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             facts["detection"] = _detection(recipe, counted, query)
         summary["queries"][query] = facts
     return summary
-
-
-def best_scale(margins: np.ndarray) -> float:
-    """Factor in [0, 10] on all margins for which their mean Bradley-Terry loss, without
-    required margins, is least.
-
-    Above 1, the model is less sure than it is right, and whatever agrees with it helps;
-    below 1, it is too sure, and influence says first of all what shrinks its margins.
-    """
-    return float(
-        minimize_scalar(
-            lambda scale: np.logaddexp(0, -scale * margins).mean(),
-            bounds=(0, 10),
-            method="bounded",
-        ).x
-    )
 
 
 def _detection(
@@ -130,23 +123,33 @@ def _detection(
     return {name: detection(values, wrong) for name, values in detectors.items()}
 
 
-def _discoveries(recipe: Recipe, table: pa.Table, score: str) -> np.ndarray:
-    """Which labels' scores differ from zero at report.fdr."""
-    groups = recipe.score.query_groups
+def _discoveries(
+    recipe: Recipe, influence: InfluenceFolder, query: str
+) -> np.ndarray | None:
+    """Which labels' scores differ from zero at report.fdr; None where that cannot be
+    estimated, since fewer than two query groups hold labels."""
+    freedom = query_freedom(influence.shares(query))
+    if freedom == 0:
+        return None
+    table, score = influence.table, f"{recipe.score.reported}_{query}"
     return discoveries(
         table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False),
         table[ERROR.of(score)].to_numpy(zero_copy_only=False),
         recipe.report.fdr,
-        groups - 1 if groups > 1 else _FREEDOM_WHEN_KNOWN,
+        freedom,
     )
 
 
 def _top(
-    run: Folder, recipe: Recipe, table: pa.Table, score: str, differ: np.ndarray
+    run: Folder,
+    recipe: Recipe,
+    table: pa.Table,
+    score: str,
+    differ: np.ndarray | None,
 ) -> list[dict[str, Any]]:
     """Rows of the most harmful labels, with shortened texts.
 
-    differ: which labels' scores differ from zero.
+    differ: which labels' scores differ from zero, None where that is not known.
     """
     ranks = table[RANK.of(score)].fill_null(0).to_numpy()
     places = [int(np.flatnonzero(ranks == i)[0]) for i in _first(ranks, recipe)]
@@ -165,7 +168,7 @@ def _top(
                 "labeler": label.get(next(iter(recipe.report.groups), "")),
                 "influence": label[INFLUENCE.of(score)],
                 "error": label[ERROR.of(score)],
-                "differs_from_zero": bool(differ[place]),
+                "differs_from_zero": None if differ is None else bool(differ[place]),
                 "flip_effect": label[FLIP_EFFECT.of(score)],
                 "margin": label["margin"],
                 "prompt": shorten(text["prompt"][-200:]),
@@ -179,10 +182,3 @@ def _top(
 def _first(ranks: np.ndarray, recipe: Recipe) -> range:
     """The ranks that are listed, from 1; ranks are 0 where there is no score."""
     return range(1, 1 + min(recipe.report.top, int(ranks.max())))
-
-
-def shorten(text: str, width: int = 60) -> str:
-    """One printable line of at most `width` characters."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    line = " ".join(line.split())
-    return line if len(line) <= width else line[: width - 1] + "…"

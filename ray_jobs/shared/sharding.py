@@ -19,6 +19,7 @@ from inflib.data.row_schema import BAD, Place
 from inflib.data.rows import read_file, used_rows
 from inflib.data.shard_tables import excluded_table, plan_shards, shard_tables
 from inflib.storage.folder import Folder
+from inflib.storage.plain_text import printable
 from inflib.telemetry import Clock, Progress, event
 from ray_jobs.shared.observe import observe, watched
 
@@ -65,7 +66,7 @@ def list_unused(
         message += f"\n  {row['file']} row {row['row']}: {row['problem']}"
     if recipe.prepare.on_bad_rows == "stop" and index.states[BAD]:
         raise ValueError(f"prepare.on_bad_rows is stop. {pairs}: {message}")
-    print(f"prepare: {pairs}: {message}", flush=True)
+    print(f"prepare: {pairs}: {printable(message, lines=True)}", flush=True)
 
 
 def sort_rows(rows: Any, dropped: set[Place], only: set[Place] | None = None) -> Any:

@@ -9,6 +9,9 @@ from inflib.report.labelers import (
     audit_groups,
     audit_preferences,
     group_columns,
+    missing_groups,
+    own_columns,
+    small_groups,
     time_buckets,
     traits,
 )
@@ -41,6 +44,27 @@ def test_biased_labelers_do_not_make_the_others_look_odd():
         assert tests[str(labeler)]["others"] in [pytest.approx(s) for s in shares]
 
 
+def test_a_labeler_that_was_left_out_at_first_is_taken_back():
+    """The largest one looks odd beside four biased ones, and is not."""
+    rng = np.random.default_rng(0)
+    labelers = np.arange(10).repeat([150] * 9 + [3000])
+    longer = rng.random(4350) < np.where(labelers < 4, 0.9, 0.5)
+    table = pa.table(
+        {
+            "comparison_id": [str(i) for i in range(4350)],
+            "sign": pa.array(np.ones(4350), pa.int8()),
+            "length_difference": np.where(longer, 3, -3),
+            "margin": np.zeros(4350),
+            "labeler": [str(i) for i in labelers],
+        }
+    )
+    tests = audit_preferences(ReportConfig(), table)["labeler"]
+    unusual = [name for name, test in tests.items() if test["longer"]["unusual"]]
+    assert unusual == ["0", "1", "2", "3"]
+    right = (labelers >= 4) & (labelers != 5)
+    assert tests["5"]["longer"]["others"] == pytest.approx(longer[right].mean())
+
+
 TABLE = pa.table(
     {
         "comparison_id": ["x", "x", "x", "y", "z"],
@@ -70,7 +94,7 @@ def test_traits_of_labels():
 
 
 def test_columns_that_the_data_lacks_are_left_out_and_a_wrong_time_is_refused():
-    config = ReportConfig(groups=("labeler", "source"))
+    config = ReportConfig(groups=("labeler", "source"), min_labels=1)
     assert group_columns(config, TABLE) == {"labeler": ["a", "b", "-", "a", "a"]}
     preferences = audit_preferences(config, TABLE)
     rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences)
@@ -88,3 +112,25 @@ def test_times_are_cut_into_ten_equal_shares():
         "-"
     ]
     assert time_buckets([None]) == ["-"]
+
+
+def test_small_groups_are_counted_and_not_listed():
+    config = ReportConfig(min_labels=2)
+    assert small_groups(config, TABLE) == {"labeler": {"groups": 2, "labels": 2}}
+    preferences = audit_preferences(config, TABLE)
+    assert set(preferences["labeler"]) == {"a"}
+    rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences)
+    assert [(row["name"], row["labels"]) for row in rows["labeler"]] == [("a", 3)]
+
+
+def test_missing_columns_are_said():
+    (note,) = missing_groups(ReportConfig(groups=("labeler", "annotater")), TABLE)
+    assert note == (
+        "report.groups: the data has no column 'annotater'; it has 'labeler', "
+        "'shown_first'"
+    )
+    assert missing_groups(ReportConfig(), TABLE) == []  # no one asked for `source`
+    (note,) = missing_groups(ReportConfig(), TABLE.drop_columns(["labeler"]))
+    assert note.startswith("No column says who gave a label")
+    many = pa.table({f"c{i}": [1] for i in range(13)})
+    assert own_columns(many).endswith("'c9' and 3 more")

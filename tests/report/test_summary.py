@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inflib.report.summary import best_scale
+from inflib.report.evidence import best_scale
 from inflib.scores.sketch_set import accuracy
 
 
