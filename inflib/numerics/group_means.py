@@ -5,10 +5,10 @@
 Harm of a group is the mean influence of its labels minus that of all other labels, as
 they would be if every labeler had labelled for ever and the query set had no end. An
 estimate of it is a sum over groups, of their means with some weights; its variance has
-two sources. The labels are a sample of what the labeler would decide (variances within
-groups, small groups moderated), and the query set is a sample (jackknife over its query
-groups); noise that is in both is subtracted once, as in Cameron, Gelbach & Miller, J.
-Bus. Econ. Stat. 29, 2011.
+two sources. The labels are a sample of what the labeler would decide (jackknife over
+the group's prompts, small groups moderated), and the query set is a sample (jackknife
+over its query groups); noise that is in both is subtracted once, as in Cameron, Gelbach
+& Miller, J. Bus. Econ. Stat. 29, 2011.
 
 Shrunk means each group's mean is drawn towards that of an average group, the more so
 the less its own labels say: best linear unbiased prediction, averaged over how much
@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 
 from inflib.numerics.between_groups import Spread, spread_of
-from inflib.numerics.group_variances import Variances, moderated_variances
+from inflib.numerics.group_variances import moderated_variances
 from inflib.numerics.uncertainty import query_freedom, query_variance
 
 
@@ -49,36 +49,52 @@ class Groups:
     parts: np.ndarray
     """[l g] mean influence, as shares of the query groups."""
 
-    within: Variances
-    """Variance of a label's influence within the group."""
+    label: np.ndarray
+    """Variance of the mean influence over draws of the group's prompts."""
+
+    freedom: np.ndarray
+    """Degrees of freedom of that variance."""
 
     noise: np.ndarray
-    """Mean over the labels of the variance of their influence over query sets."""
+    """Part of that variance that differs from query group to query group."""
 
     shares: np.ndarray
     """[g] share of the query labels in each query group."""
 
     @staticmethod
-    def of(groups: np.ndarray, influences: np.ndarray, shares: np.ndarray) -> "Groups":
+    def of(
+        groups: np.ndarray,
+        influences: np.ndarray,
+        shares: np.ndarray,
+        prompts: np.ndarray | None = None,
+    ) -> "Groups":
         """groups: [n] number of each label's group, 0 to l - 1, none of them empty;
         influences: [n g] of each label, as shares of the query groups; shares: [g]
-        share of the query labels in each query group."""
-        counts = np.bincount(groups).astype(float)
-        sums = np.stack([np.bincount(groups, x) for x in influences.T], axis=1)
-        totals = influences.sum(1)
-        # About the mean of all labels: squares of large numbers would not cancel.
-        centred = totals - totals.mean()
+        share of the query labels in each query group; prompts: [n] number of each
+        label's prompt, None where no two labels share one.
+
+        Labels that a group has on one prompt are taken as one observation, since they
+        may all say the same.
+        """
+        if prompts is None:
+            prompts = np.arange(len(groups))
+        keys = groups.astype(np.int64) * (int(prompts.max()) + 1) + prompts
+        _, first, cell = np.unique(keys, return_index=True, return_inverse=True)
+        owner, sizes = groups[first], np.bincount(cell).astype(float)
+        sums = np.stack([np.bincount(cell, x) for x in influences.T], axis=1)
+        counts = np.bincount(owner, sizes)
+        of_owner = np.stack([np.bincount(owner, x) for x in sums.T], axis=1)
+        parts = of_owner / counts[:, None]
+        effective = counts**2 / np.bincount(owner, sizes**2)  # Kish's, of observations
+        variance = _jackknife(sums.sum(1), sizes, owner, parts.sum(1), counts)
         within = moderated_variances(
-            counts, np.bincount(groups, centred), np.bincount(groups, centred**2)
+            variance * effective,
+            np.maximum(effective - 1, 0) * (np.bincount(owner) > 1),
+            float((sums.sum(1) / sizes).var(ddof=min(1, len(sizes) - 1))),
         )
-        noise = _query_variance(influences, shares)
-        return Groups(
-            counts,
-            sums / counts[:, None],
-            within,
-            np.bincount(groups, noise) / counts,
-            shares,
-        )
+        noise = np.bincount(owner, _query_variance(sums, shares)) / counts**2
+        label = within.variance / effective
+        return Groups(counts, parts, label, within.freedom, noise, shares)
 
     def estimate(
         self, own: Float[np.ndarray, " l"], pooled: Float[np.ndarray, " l"]
@@ -95,15 +111,14 @@ class Groups:
             + (1 - own)[:, None] * (pooled @ self.parts)
             - (label_sums.sum(0) - label_sums) / others[:, None]
         )
-        label = self.within.variance / self.counts
-        from_labels = self._over_groups(label, own, pooled)
-        twice = self._over_groups(self.noise / self.counts, own, pooled)
+        from_labels = self._over_groups(self.label, own, pooled)
+        twice = self._over_groups(self.noise, own, pooled)
         from_queries = _query_variance(combined, self.shares)
         least = np.maximum(from_labels, from_queries)
         variance = np.maximum(from_labels + from_queries - twice, least)
-        of_own = (own + (1 - own) * pooled) ** 2 * label
+        of_own = (own + (1 - own) * pooled) ** 2 * self.label
         freedoms = (
-            (of_own, self.within.freedom),
+            (of_own, self.freedom),
             (from_labels - of_own, np.maximum(others - len(others) + 1, 1)),
             (from_queries, np.maximum(query_freedom(self.shares), 1)),
         )
@@ -135,10 +150,29 @@ class Groups:
         others = self.counts.sum() - self.counts
         label_sums = self.counts[:, None] * self.parts
         difference = self.parts - (label_sums.sum(0) - label_sums) / others[:, None]
-        twice = self._over_groups(self.noise / self.counts, whole, none)
+        twice = self._over_groups(self.noise, whole, none)
         added = np.maximum(_query_variance(difference, self.shares) - twice, 0)
-        variances = self.within.variance / self.counts + added
+        variances = self.label + added
         return np.maximum(variances, 1e-12 * max(variances.max(), 1e-280))
+
+
+def _jackknife(
+    sums: np.ndarray,
+    sizes: np.ndarray,
+    owner: np.ndarray,
+    means: np.ndarray,
+    counts: np.ndarray,
+) -> np.ndarray:
+    """[l] variance of each group's mean, by leaving out one observation at a time; 0
+    for a group with a single one.
+
+    sums, sizes, owner: sum over the labels of each observation, their number, and its
+    group; means, counts: of the groups' labels.
+    """
+    left = counts[owner] - sizes
+    changes = (sums - sizes * means[owner]) / np.where(left > 0, left, np.inf)
+    number = np.bincount(owner)
+    return np.bincount(owner, changes**2) * (number - 1) / number
 
 
 def _query_variance(influences: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -32,22 +32,23 @@ def harm(
     shares: np.ndarray,
     level: float,
     min_labels: int = 1,
+    prompts: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """One row for each group of at least min_labels labels, those that harm most for
     sure first; none for a single group.
 
-    names: group of each label; influences, shares: as in `Groups.of`. In a row: harm,
-    error: difference of means and its standard error; shrunk, low, high: what is
-    expected of the group, and its 95% interval; p_value: one-sided, of no harm, the
-    larger of the plain and the shrunk difference's; harmful: discovered at FDR `level`
-    among the rows; harmful_share: share of labels
+    names: group of each label; influences, shares, prompts: as in `Groups.of`. In a
+    row: harm, error: difference of means and its standard error; shrunk, low, high:
+    what is expected of the group, and its 95% interval; p_value: one-sided, of no
+    harm, the larger of the plain and the shrunk difference's; harmful: discovered at
+    FDR `level` among the rows; harmful_share: share of labels
     with positive influence. Rows are in the order of `low`. When fewer than two query
     groups hold labels, error, low, high and p_value are None: they cannot be estimated.
     """
     group_names, numbers = np.unique(np.array(names), return_inverse=True)
     if len(group_names) < 2:
         return []
-    groups = Groups.of(numbers, influences, shares)
+    groups = Groups.of(numbers, influences, shares, prompts)
     plain, (shown, _) = differences(groups), shrink(groups)
     half_width = t.ppf(_COVERED, shown.freedom) * np.sqrt(shown.variance)
     p_values = np.maximum(_p_values(plain), _p_values(shown))

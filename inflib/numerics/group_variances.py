@@ -1,6 +1,6 @@
-"""Values of labels to the variance within each group, small groups moderated.
+"""Sample variances within groups to moderated ones, for small groups.
 
-    n  labels     l  groups of labels
+    l  groups of labels
 
 A group of one label shows no variance, one of three shows it badly. Each group's sample
 variance is therefore averaged with that of all groups, which counts as many degrees of
@@ -22,7 +22,7 @@ _LEAST, _MOST = 1e-2, 1e6
 
 
 class Variances(NamedTuple):
-    """Variance of a label's value within each group."""
+    """Variances within each group."""
 
     variance: Float[np.ndarray, " l"]
     freedom: Float[np.ndarray, " l"]
@@ -30,27 +30,21 @@ class Variances(NamedTuple):
 
 
 def moderated_variances(
-    counts: Float[np.ndarray, " l"],
-    sums: Float[np.ndarray, " l"],
-    squares: Float[np.ndarray, " l"],
+    variances: Float[np.ndarray, " l"], freedom: Float[np.ndarray, " l"], whole: float
 ) -> Variances:
-    """Variances by each group's number of values, sum and sum of squares.
-
-    Where no group has two values, they are those of all values together.
-    """
-    freedom = counts - 1
-    spread = np.maximum(squares - sums**2 / counts, 0)
+    """Moderated variances by each group's sample variance and its degrees of freedom, 0
+    for a group that shows none; whole: variance without regard to groups, which stands
+    in where no group shows any."""
     if not freedom.any():
-        n = counts.sum()
-        total = max(squares.sum() - sums.sum() ** 2 / n, 0.0) / max(n - 1, 1)
-        return Variances(np.full(len(counts), total), np.full(len(counts), n - 1))
-    pooled = spread.sum() / freedom.sum()
+        return Variances(np.full(len(freedom), whole), np.full(len(freedom), 1.0))
+    pooled = (variances * freedom).sum() / freedom.sum()
     if pooled == 0:
-        return Variances(np.zeros(len(counts)), np.full(len(counts), freedom.sum()))
+        return Variances(np.zeros(len(freedom)), np.full(len(freedom), freedom.sum()))
     known = freedom > 0
-    prior = _prior_freedom(spread[known] / freedom[known] / pooled, freedom[known])
+    prior = _prior_freedom(variances[known] / pooled, freedom[known])
     together = np.minimum(prior + freedom, freedom.sum())
-    return Variances((prior * pooled + spread) / (prior + freedom), together)
+    moderated = (prior * pooled + freedom * variances) / (prior + freedom)
+    return Variances(moderated, together)
 
 
 def _prior_freedom(ratios: np.ndarray, freedom: np.ndarray) -> float:

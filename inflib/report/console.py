@@ -106,8 +106,8 @@ def _show_groups(
         hidden.append(f"{fewer} (report.min_labels)")
     if rows:
         title = (
-            f"{column}: harm over all others, shrunk towards the average {column} by "
-            "what its labels leave open, 95% interval (*: discovered)"
+            f"{column}: harm over all others, 95% interval (*: discovered); shrunk "
+            f"towards the average {column}, most where labels are few"
         )
         traits = summary["preferences"][column]
         shown = [_group_row(row, traits[row["name"]]) for row in rows[:_GROUPS]]

@@ -13,6 +13,7 @@ from inflib.config.score import ReportConfig
 from inflib.data.output_columns import PARTS, is_reserved
 from inflib.numerics.group_tests import harm, suspect
 from inflib.numerics.trait_tests import preferences
+from inflib.shapes.pairs import prompt_of
 
 _BUCKETS = 10
 """Buckets that a time column is cut into."""
@@ -188,9 +189,11 @@ def audit_groups(
     """
     parts = table[PARTS.of(score)].combine_chunks()
     values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
+    ids = table["comparison_id"].to_pylist()
+    _, prompts = np.unique([prompt_of(x) for x in ids], return_inverse=True)
     return {
         name: suspect(
-            harm(groups, values, shares, config.fdr, config.min_labels),
+            harm(groups, values, shares, config.fdr, config.min_labels, prompts),
             trait_tests[name],
             config.fdr,
         )

@@ -41,7 +41,8 @@ large for labels that the model is unsure of, whatever the query set asks for.""
 
 LEAKED, OWN = 0.05, 0.5
 """Share of query labels that are on training comparisons above which accuracy is
-memory in part (as large as its usual interval), and above which it is nothing else."""
+memory in part (as large as its usual interval), and above which it is nothing else.
+OWN also for labels on training prompts with other answers, which only get a remark."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class _Case:
 def judge_query_set(facts: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """{status, reasons, labels_to_halve} by facts of inflib.report.evidence.
 
-    reasons: one line each, none for a trusted one; labels_to_halve: more query labels,
+    reasons: one line each, for a trusted one only remarks; labels_to_halve: more query labels,
     on prompts of their own, that would halve the interval of the accuracy.
     """
     case, accuracy = _Case(), facts["accuracy"]
@@ -148,8 +149,8 @@ def _judge_leakage(case: _Case, facts: dict[str, Any]) -> None:
     elif near > LEAKED:
         case.add(DOUBTFUL, f"{near:.0%} of it are nearly training comparisons")
     if facts["prompts_in_train"] > OWN >= same:
-        share = f"{facts['prompts_in_train']:.0%}"
-        case.add(DOUBTFUL, f"{share} of its prompts are training prompts")
+        share = f"{facts['prompts_in_train']:.0%} of it is on training prompts"
+        case.add(TRUSTED, f"{share}: on new prompts the model may be right less often")
 
 
 def interval(share: dict[str, Any]) -> str:
@@ -164,7 +165,7 @@ def headline(verdicts: dict[str, dict[str, Any]]) -> str:
     """
     by_status: dict[str, list[str]] = {TRUSTED: [], DOUBTFUL: [], NOT_USABLE: []}
     for query, verdict in verdicts.items():
-        why = f": {verdict['reasons'][0]}" if verdict["reasons"] else ""
+        why = f": {verdict['reasons'][0]}" if verdict["status"] != TRUSTED else ""
         by_status[verdict["status"]].append(f'"{query}"{why}')
     trusted, doubtful, unusable = (", ".join(x) for x in by_status.values())
     parts = [

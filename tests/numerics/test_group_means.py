@@ -95,6 +95,25 @@ def test_intervals_cover_and_the_spread_is_found(sizes_of, trials, query_noise, 
     assert abs(np.mean(spreads) - tau**2) < 4 * np.std(spreads) / trials**0.5
 
 
+def test_labels_on_one_prompt_may_all_say_the_same():
+    """Counted as independent, 70% of the intervals hold."""
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(60):
+        sizes = many(rng)
+        means = rng.normal(0, 0.3, 30)
+        numbers, influences, _ = simulated(rng, sizes, means)
+        of_prompt = np.exp(rng.normal(1.5, 1, len(numbers))).round().clip(1).astype(int)
+        prompts = np.repeat(np.arange(len(numbers)), of_prompt)[: len(numbers)]
+        shared = rng.normal(size=(30, prompts.max() + 1))[numbers, prompts]
+        influences = influences + shared[:, None] * SHARES
+        shown, _ = shrink(Groups.of(numbers, influences, SHARES, prompts))
+        half_width = stats.t.ppf(0.975, shown.freedom) * np.sqrt(shown.variance)
+        missed = np.abs(shown.harm - true_harm(sizes, means))
+        covered.append((missed < half_width).mean())
+    assert 0.90 < np.mean(covered) < 0.98
+
+
 def test_small_groups_are_drawn_to_the_average_group_and_never_to_the_largest():
     rng = np.random.default_rng(0)
     sizes = np.array([5000, *[300] * 10, 1])

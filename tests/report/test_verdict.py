@@ -194,7 +194,9 @@ def test_leakage_is_said():
         "labels_to_halve": 1200,
     }
     assert leaked(400)["status"] == "not usable"
-    assert "of its prompts" in leaked(400, prompts_alone=True)["reasons"][0]
+    remarked = leaked(400, prompts_alone=True)
+    assert remarked["status"] == "trusted"
+    assert remarked["reasons"][0].startswith("100% of it is on training prompts")
     near = verdict(query, report={"near_in_train": 80, "labels": 400})
     assert near["reasons"] == ["20% of it are nearly training comparisons"]
 
