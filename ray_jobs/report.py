@@ -12,7 +12,7 @@ from typing import Any
 
 from inflib.config.recipe import Recipe
 from inflib.report.console import show
-from inflib.report.summary import summarize
+from inflib.report.summary import FORMAT, summarize
 from inflib.report.tables import console
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.storage.folder import Folder
@@ -27,7 +27,8 @@ def report(recipe: Recipe) -> dict[str, Any]:
     run = Folder(recipe.run)
     stage = Stage("report", run / "report")
     scores = InfluenceFolder.current(recipe).record.inputs
-    inputs = digest_of(scores=scores, report=recipe.report.model_dump(mode="json"))
+    settings = recipe.report.model_dump(mode="json")
+    inputs = digest_of(scores=scores, report=settings, format=FORMAT)
     if stage.is_current(inputs):
         summary = stage.folder.read_json("summary.json")
         show(summary, console())

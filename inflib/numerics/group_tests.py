@@ -33,9 +33,9 @@ def harm(
     level: float,
     min_labels: int = 1,
     prompts: np.ndarray | None = None,
-) -> list[dict[str, Any]]:
-    """One row for each group of at least min_labels labels, those that harm most for
-    sure first; none for a single group.
+) -> tuple[list[dict[str, Any]], dict[str, float] | None]:
+    """(one row for each group of at least min_labels labels, those that harm most for
+    sure first; how much all groups differ). No rows and None for a single group.
 
     names: group of each label; influences, shares, prompts: as in `Groups.of`. In a
     row: harm, error: difference of means and its standard error; shrunk, low, high:
@@ -44,12 +44,14 @@ def harm(
     FDR `level` among the rows; harmful_share: share of labels
     with positive influence. Rows are in the order of `low`. When fewer than two query
     groups hold labels, error, low, high and p_value are None: they cannot be estimated.
+    How much groups differ: sd, low, high, the standard deviation of their true means
+    and its 95% interval.
     """
     group_names, numbers = np.unique(np.array(names), return_inverse=True)
     if len(group_names) < 2:
-        return []
+        return [], None
     groups = Groups.of(numbers, influences, shares, prompts)
-    plain, (shown, _) = differences(groups), shrink(groups)
+    plain, (shown, spread) = differences(groups), shrink(groups)
     half_width = t.ppf(_COVERED, shown.freedom) * np.sqrt(shown.variance)
     p_values = np.maximum(_p_values(plain), _p_values(shown))
     listed = np.flatnonzero(groups.counts >= min_labels)
@@ -59,7 +61,7 @@ def harm(
         flagged[listed] = discover(p_values[listed], level)
     positive = np.bincount(numbers, influences.sum(1) > 0) / groups.counts
     means = groups.parts.sum(1)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": str(group_names[i]),
             "labels": int(groups.counts[i]),
@@ -75,7 +77,9 @@ def harm(
         }
         for i in listed
     ]
-    return sorted(rows, key=lambda row: -row["low" if known else "shrunk"])
+    rows.sort(key=lambda row: -row["low" if known else "shrunk"])
+    low, high = spread.quantile(1 - _COVERED), spread.quantile(_COVERED)
+    return rows, {"sd": spread.reml, "low": low, "high": high}
 
 
 def _p_values(estimate: Estimate) -> np.ndarray:

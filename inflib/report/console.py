@@ -85,8 +85,8 @@ def _show_query_set(
         console.print(table(rows, title))
     title = "most harmful labels (*: differs from zero)"
     console.print(table([_top_row(row) for row in facts["top"]], title))
-    for column, rows in facts["groups"].items():
-        _show_groups(column, rows, summary, console)
+    for column in facts["groups"]:
+        _show_groups(column, facts, summary, console)
     if "detection" in facts:
         rows = [
             {"detector": name, **(metrics or {})}
@@ -96,9 +96,10 @@ def _show_query_set(
 
 
 def _show_groups(
-    column: str, rows: list[dict[str, Any]], summary: dict[str, Any], console: Console
+    column: str, facts: dict[str, Any], summary: dict[str, Any], console: Console
 ) -> None:
     """The groups that surely harm most, and how many are not listed, and why."""
+    rows, spread = facts["groups"][column], facts["spread"][column]
     few, least = summary["small_groups"][column], summary["min_labels"]
     hidden = [f"{len(rows) - _GROUPS:,} more"] if len(rows) > _GROUPS else []
     if few["groups"]:
@@ -114,6 +115,8 @@ def _show_groups(
         console.print(table(shown, title))
         if hidden:
             say(console, f"and {', and '.join(hidden)}")
+        differ = with_interval(spread["sd"], spread["low"], spread["high"])
+        say(console, f"true harm differs from {column} to {column} by {differ}, s.d.")
     elif hidden:
         say(console, f"{column}: none is listed; {hidden[0]}")
     else:

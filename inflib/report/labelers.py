@@ -181,8 +181,9 @@ def audit_groups(
     score: str,
     shares: np.ndarray,
     trait_tests: dict[str, dict[str, dict[str, Any]]],
-) -> dict[str, list[dict[str, Any]]]:
-    """{grouping column: rows of numerics.group_tests.suspect, by one score}.
+) -> dict[str, dict[str, Any]]:
+    """{"groups": {grouping column: rows of numerics.group_tests.suspect, by one score},
+    "spread": {grouping column: how much its groups differ, see group_tests.harm}}.
 
     score: e.g. gauss_newton_expert; shares: [g] of the query labels in each query
     group; trait_tests: `audit_preferences` of the same table.
@@ -191,11 +192,10 @@ def audit_groups(
     values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
     ids = table["comparison_id"].to_pylist()
     _, prompts = np.unique([prompt_of(x) for x in ids], return_inverse=True)
-    return {
-        name: suspect(
-            harm(groups, values, shares, config.fdr, config.min_labels, prompts),
-            trait_tests[name],
-            config.fdr,
+    facts: dict[str, dict[str, Any]] = {"groups": {}, "spread": {}}
+    for name, groups in group_columns(config, table).items():
+        rows, facts["spread"][name] = harm(
+            groups, values, shares, config.fdr, config.min_labels, prompts
         )
-        for name, groups in group_columns(config, table).items()
-    }
+        facts["groups"][name] = suspect(rows, trait_tests[name], config.fdr)
+    return facts

@@ -29,6 +29,9 @@ from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
 from inflib.storage.plain_text import shorten
 
+FORMAT = 2
+"""Version of the facts in summary.json; one of another version is written anew."""
+
 STAGES = {"prepare": "pairs", "train": "reward_model", "sketch": "sketches"}
 """{stage before scoring: its folder in the run}."""
 
@@ -91,7 +94,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             },
             "top": _top(run, recipe, table, score, differ),
         }
-        facts["groups"] = audit_groups(
+        facts |= audit_groups(
             recipe.report,
             counted,
             score,

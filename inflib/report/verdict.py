@@ -61,8 +61,8 @@ class _Case:
 def judge_query_set(facts: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """{status, reasons, labels_to_halve} by facts of inflib.report.evidence.
 
-    reasons: one line each, for a trusted one only remarks; labels_to_halve: more query labels,
-    on prompts of their own, that would halve the interval of the accuracy.
+    reasons: one line each, for a trusted one only remarks; labels_to_halve: more query
+    labels, on prompts of their own, that would halve the interval of the accuracy.
     """
     case, accuracy = _Case(), facts["accuracy"]
     if accuracy is None or accuracy["labels"] < LABELS or accuracy["prompts"] < PROMPTS:

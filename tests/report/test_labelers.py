@@ -98,8 +98,10 @@ def test_columns_that_the_data_lacks_are_left_out_and_a_wrong_time_is_refused():
     assert group_columns(config, TABLE) == {"labeler": ["a", "b", "-", "a", "a"]}
     preferences = audit_preferences(config, TABLE)
     rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences)
-    assert set(rows) == set(preferences) == {"labeler"}
-    assert {row["name"] for row in rows["labeler"]} == {"a", "b", "-"}
+    assert set(rows["groups"]) == set(preferences) == {"labeler"}
+    assert {row["name"] for row in rows["groups"]["labeler"]} == {"a", "b", "-"}
+    spread = rows["spread"]["labeler"]
+    assert 0 <= spread["low"] < spread["high"]
     with pytest.raises(ValueError, match=r"report\.time 'when' is no column"):
         group_columns(ReportConfig(time="when"), TABLE)
 
@@ -120,7 +122,9 @@ def test_small_groups_are_counted_and_not_listed():
     preferences = audit_preferences(config, TABLE)
     assert set(preferences["labeler"]) == {"a"}
     rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences)
-    assert [(row["name"], row["labels"]) for row in rows["labeler"]] == [("a", 3)]
+    assert [(row["name"], row["labels"]) for row in rows["groups"]["labeler"]] == [
+        ("a", 3)
+    ]
 
 
 def test_missing_columns_are_said():

@@ -64,6 +64,7 @@ def summary(rows, differ=3, few=0, notes=()):
         "damping": {},
         "top": [],
         "groups": {"labeler": rows},
+        "spread": {"labeler": {"sd": 0.2, "low": 0.1, "high": 0.3}},
     }
     return {
         "labels": 9,
@@ -102,6 +103,7 @@ def test_groups_of_few_labels_are_counted_behind_the_table():
     text = report(rows=[group(EVIL)] * 22, few=3512)
     assert "and 2 more, and 3,512 with fewer than 10 labels (report.min_labels)" in text
     assert "0.100 (0.050 to 0.150) *" in text and "shrunk" in text
+    assert "from labeler to labeler by 0.20 (0.10 to 0.30), s.d." in text
     assert not {"\x1b", "\x9b", "\u202e"} & set(text)
     assert "none is listed; 64 with fewer than 10 labels" in report(rows=[], few=64)
     assert "all labels have the same" in report(rows=[])

@@ -5,6 +5,7 @@ import pytest
 
 from inflib.benchmarks.fake_store import Generated
 from inflib.data.label_edits import Edit, read_edits
+from inflib.storage.plain_text import csv_text
 from tests.support.known_store import TRAIN, build_store, column, score_config, scored
 
 KINDS = ("gauss_newton", "datainf", "datainf_layer", "empirical_fisher", "identity")
@@ -23,6 +24,12 @@ def test_edits_are_read_from_csv(tmp_path):
         "b": Edit("drop", 0.0),
         "c": Edit("reweight", 0.5),
     }
+
+
+def test_ids_that_our_csv_files_guard_against_spreadsheets_are_read_back(tmp_path):
+    text = csv_text(["pair_id", "action"], [["@SUM(1)", "flip"], ["'-5", "drop"]])
+    assert "'@SUM(1)" in text
+    assert list(read_edits(written(tmp_path, text))) == ["@SUM(1)", "'-5"]
 
 
 @pytest.mark.parametrize(
