@@ -11,8 +11,6 @@ metrics.csv, ablations.json, examples.html and figures/. Rerun to resume.
 After "Understanding Impact of Human Feedback via Influence Functions", section 5.1.
 """
 
-import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,10 +23,11 @@ from inflib.data.ratings import read_choices
 from inflib.detection import detector_plots, detector_table, layer_choice
 from inflib.detection.examples import examples_page
 from inflib.numerics.ranking import METRICS
-from inflib.report.console import show_bias
+from inflib.report.study_console import show_bias
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.sketch_set import SketchSet
 from inflib.storage.folder import Folder
+from inflib.storage.plain_text import csv_text
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
 from ray_jobs.shared.stage import Stage
@@ -131,14 +130,13 @@ def _scores(
 def _csv(metrics: dict[str, dict[str, dict[str, Any]]]) -> str:
     """{query set: {detector: metrics}} as CSV, one row per query set and detector."""
     names = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["query", "detector", *names, "p_below_reference"])
-    for query, rows in metrics.items():
-        for detector, row in rows.items():
+    header = ["query", "detector", *names, "p_below_reference"]
+    rows = []
+    for query, by_detector in metrics.items():
+        for detector, row in by_detector.items():
             p = row.get("below_reference", {}).get("p", "")
-            writer.writerow([query, detector, *(row[name] for name in names), p])
-    return text.getvalue()
+            rows.append([query, detector, *(row[name] for name in names), p])
+    return csv_text(header, rows)
 
 
 def activations(recipe: Recipe) -> None:

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
-from inflib.report.console import console, show_explanation
+from inflib.report.study_console import show_explanation
+from inflib.report.tables import console
 from inflib.scores.explain import find_labels, read_ids, read_query_labels
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.passes import Passes

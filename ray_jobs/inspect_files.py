@@ -71,17 +71,17 @@ def command(
 
 
 def _show(found: dict[str, Any]) -> None:
-    from inflib.report.console import printable
+    from inflib.storage.plain_text import printable
 
     for file, read_as in found["read_as"].items():
         click.echo(printable(f"{file}: {read_as}"))
     for number, label in enumerate(found["first"], start=1):
         click.echo(f"\nlabel {number}, row {label['row']}")
         for name in ("prompt", "chosen", "rejected"):
-            text = printable(label[name], 600).replace("\n", "\n    ")
+            text = _text(label[name], 600)
             click.echo(f"  {name}: {text}")
         facts = f"target {label['target']:g}, weight {label['weight']:g}"
-        click.echo(printable(f"  {facts}; kept: {label['kept']}", 400))
+        click.echo(_text(f"  {facts}; kept: {label['kept']}", 400))
     click.echo(f"\n{found['labels']} labels; responses have on average")
     click.echo(
         f"  {found['mean_length_chosen']:.1f} {found['unit']} (chosen) and "
@@ -98,6 +98,15 @@ def _show(found: dict[str, Any]) -> None:
     for kind, rows in found["bad_rows"].items():
         places = ", ".join(rows["first"])
         click.echo(printable(f"bad rows: {kind}: {rows['count']}, first {places}"))
+
+
+def _text(text: str, width: int) -> str:
+    """Printable text of at most `width` characters, its lines indented."""
+    from inflib.storage.plain_text import printable
+
+    shown = printable(text, lines=True)
+    shown = shown if len(shown) <= width else shown[: width - 1] + "…"
+    return shown.replace("\n", "\n    ")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from inflib.config.oversight import OversightConfig
 from inflib.config.recipe import Recipe
 from inflib.oversight.ablation_plots import draw
 from inflib.oversight.experiment import means_over_labelers
-from inflib.report.console import show_oversight
+from inflib.report.study_console import show_oversight
 from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score

@@ -3,15 +3,17 @@
     inflib report --run runs/demo
     inflib report --run runs/demo --report.top 50
 
-Shows the labels that harm each query set most, and the labelers whose labels do, and
-writes report/summary.json. Rerun with other report options; no score is computed again.
+Says for which query sets the scores can be acted on, shows the labels that harm each of
+them most, and the labelers whose labels do, and writes report/summary.json. Rerun with
+other report options; no score is computed again.
 """
 
 from typing import Any
 
 from inflib.config.recipe import Recipe
-from inflib.report.console import console, show
-from inflib.report.summary import summarize
+from inflib.report.console import show
+from inflib.report.summary import FORMAT, summarize
+from inflib.report.tables import console
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.storage.folder import Folder
 from ray_jobs.shared.stage import Stage
@@ -25,7 +27,8 @@ def report(recipe: Recipe) -> dict[str, Any]:
     run = Folder(recipe.run)
     stage = Stage("report", run / "report")
     scores = InfluenceFolder.current(recipe).record.inputs
-    inputs = digest_of(scores=scores, report=recipe.report.model_dump(mode="json"))
+    settings = recipe.report.model_dump(mode="json")
+    inputs = digest_of(scores=scores, report=settings, format=FORMAT)
     if stage.is_current(inputs):
         summary = stage.folder.read_json("summary.json")
         show(summary, console())
@@ -35,7 +38,9 @@ def report(recipe: Recipe) -> dict[str, Any]:
     show(summary, console())
     stage.folder.write_json("summary.json", summary)
     stage.done({}, {"inputs": inputs, "scores": scores})
-    print(f"report: labels {run.url}/influence/influence.parquet")
+    print(f"report: labels {run.url}/influence/influence.parquet", end="")
+    many = len(recipe.score.curvatures) > 1
+    print(" (magnitudes of different curvatures cannot be compared)" if many else "")
     print(f"report: summary {stage.folder.url}/summary.json", flush=True)
     return summary
 

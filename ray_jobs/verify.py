@@ -14,7 +14,8 @@ from typing import Any
 
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import Edits
-from inflib.report.console import console, show_verification
+from inflib.report.study_console import show_verification
+from inflib.report.tables import console
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.retraining import effects_of_trials, plan_trials
 from inflib.scores.what_if import predict
@@ -41,7 +42,7 @@ def verify(recipe: Recipe) -> dict[str, Any]:
         return stage.folder.read_json("verify.json")
     score = f"{recipe.score.reported}_{query}"
     trials = plan_trials(recipe.verify, influence.table, score)
-    print(f"verify: {len(trials)} trainings", flush=True)
+    print(f"verify: {len(trials)} trainings{_time_of_one(run)}", flush=True)
     start_ray(recipe)
     target = stage.folder / trained
     trainings = [trial_training(recipe, target, trial) for trial in trials]
@@ -61,6 +62,14 @@ def verify(recipe: Recipe) -> dict[str, Any]:
     show_verification(summary, console())
     stage.done({"trainings": len(trials)}, {"inputs": key})
     return summary
+
+
+def _time_of_one(run: Folder) -> str:
+    """How long the run's own training took, where it was trained here."""
+    if not run.exists("reward_model/done.json"):
+        return ""
+    seconds = run.read_json("reward_model/done.json")["seconds"]
+    return f"; the run's own took {seconds:.0f} s"
 
 
 def _scored_loss(recipe: Recipe, metrics: dict[str, float]) -> dict[str, float]:

@@ -15,7 +15,8 @@ from typing import Any
 
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import read_edits
-from inflib.report.console import console, show_predictions
+from inflib.report.study_console import show_predictions
+from inflib.report.tables import console
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder

@@ -16,6 +16,7 @@ from inflib.data.ratings import read_choices, read_ratings
 from inflib.files.raw_rows import RawRow
 from inflib.files.readers import read_rows
 from inflib.judging.agreement import choice_agreement, rating_agreement
+from inflib.storage.plain_text import printable
 
 
 def compared(first: str, second: str) -> dict[str, float | None]:
@@ -65,4 +66,4 @@ if __name__ == "__main__":
     try:
         print(table(compared(*sys.argv[1:])))
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(str(error))}")

@@ -19,6 +19,7 @@ from inflib.config.loading import read_recipe
 from inflib.config.options import NAME, FieldOption, field_options
 from inflib.config.recipe import Recipe
 from inflib.storage.folder import Folder
+from inflib.storage.plain_text import printable
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
@@ -213,7 +214,7 @@ def run_command(
         message = str(getattr(error, "cause", None) or error)
     except click.Abort:
         sys.exit(1)
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message, lines=True)}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -175,11 +175,11 @@ class ReportConfig(Frozen):
 
     groups: tuple[str, ...] = ("labeler", "source")
     """Columns of the data whose values divide the labels into groups to compare, the
-    labeler's first. Columns that the data lacks are ignored."""
+    labeler's first. The report says which of them the data lacks."""
 
     min_labels: PositiveInt = 10
-    """Labels that a labeler, or another group, must have to be tested and listed. The
-    others are counted."""
+    """Labels that a group must have to be tested and listed. Those of smaller groups
+    still count among all other labels, and say how much groups differ."""
 
     time: str | None = None
     """Column of the data with the time of each label (a number, or text that sorts by

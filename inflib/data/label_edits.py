@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inflib.storage.folder import open_filesystem
+from inflib.storage.plain_text import csv_cell
 
 FLIP, DROP = "flip", "drop"
 
@@ -53,7 +54,7 @@ def read_edits(path: str) -> Edits:
         )
     edits: Edits = {}
     for number, row in enumerate(rows, start=2):
-        pair_id, action = row["pair_id"], (row["action"] or "").strip()
+        pair_id, action = csv_cell(row["pair_id"] or ""), (row["action"] or "").strip()
         if pair_id in edits:
             raise ValueError(f"{path} row {number}: {pair_id!r} is edited twice")
         edits[pair_id] = _edit(action, f"{path} row {number}")

@@ -1,13 +1,12 @@
 """Scored labels to an HTML page: the most harmful and most helpful ones, with texts."""
 
-import html
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from inflib.data.pairs_folder import PairsFolder, TextsById
-from inflib.report.html import document, label_table
+from inflib.report.html import document, escaped, label_table
 from inflib.storage.folder import Folder
 
 
@@ -32,7 +31,7 @@ def examples_page(
             ("Most harmful", order[:most]),
             ("Most helpful", order[::-1][:most]),
         ):
-            sections.append(f"<h2>{title}, query set {html.escape(query)}</h2>")
+            sections.append(f"<h2>{title}, query set {escaped(query)}</h2>")
             for place in places:
                 label = table.slice(int(place), 1).to_pylist()[0]
                 text = texts[label["comparison_id"]]

@@ -50,34 +50,36 @@ def query_variance(
     aligned: Float[Tensor, "n g"], shares: Float[Tensor, " g"]
 ) -> Float[Tensor, " n"]:
     """Variance of each row's sum over draws of the query set: delete-one-group
-    jackknife.
+    jackknife (Tukey, Ann. Math. Stat. 29, 1958).
 
     aligned: a quantity such as s . H^-1 v of each label (or of an edit, or a mean over
     a group of labels), as shares of the query groups, which add up to it; shares: share
-    of the query labels in each query group. With query groups of unequal size, the
-    linearised form (Kish & Frankel, 1974); its factor is 1 / (1 - sum of squared
-    shares), which is G / (G - 1) for G equal groups, and right for unequal ones whose
-    variance grows with their size. Zero when fewer than two query groups hold labels.
+    of the query labels in each query group. Zero when fewer than two query groups hold
+    labels: see `query_freedom`.
     """
-    effective = float(shares.square().sum())
-    if effective >= 1 - 1e-12:
+    filled = int((shares > 0).sum())
+    if filled < 2:
         return torch.zeros(len(aligned), dtype=torch.float64)
-    deviations = aligned - shares * aligned.sum(1, keepdim=True)
-    return deviations.square().sum(1) / (1 - effective)
+    # Without group g the sum, scaled to a whole query set, is (sum - a_g) / (1 - s_g).
+    changes = (aligned - shares * aligned.sum(1, keepdim=True)) / (1 - shares)
+    return changes.square().sum(1) * (filled - 1) / filled
 
 
-def query_freedom(shares: Float[Tensor, " g"]) -> float:
-    """Degrees of freedom of query_variance: effective number of query groups, less 1.
+def query_freedom(shares: np.ndarray) -> float:
+    """Degrees of freedom of `query_variance`; 0 when it cannot be estimated.
 
-    The effective number is 1 / sum of squared shares (Kish, 1965): that of the groups
-    which hold labels where these are of one size, and less where they are not. 0:
-    nothing can be estimated.
+    With equal query groups, the filled ones less one. With unequal ones fewer, since a
+    few of them say most (Satterthwaite, for independent labels: the variance is then a
+    quadratic form with covariance diag(s) - s s').
     """
-    return max(0.0, 1 / float(shares.square().sum()) - 1) if len(shares) else 0.0
+    if (shares > 0).sum() < 2:
+        return 0.0
+    second, third = (shares**2).sum(), (shares**3).sum()
+    return float((1 - second) ** 2 / (second - 2 * third + second**2))
 
 
 def discoveries(
-    scores: np.ndarray, errors: np.ndarray, level: float, freedom: float | int
+    scores: np.ndarray, errors: np.ndarray, level: float, freedom: float
 ) -> np.ndarray:
     """Whether each score differs from zero, at false discovery rate `level`.
 

@@ -1,12 +1,11 @@
 """Weights and decisions of a labeler to the HTML page that the labeler is shown."""
 
-import html
 from typing import Any
 
 import pyarrow as pa
 
 from inflib.oversight.guidance import in_words
-from inflib.report.html import document, label_table, rows_table
+from inflib.report.html import document, escaped, label_table, rows_table
 
 
 def labeler_page(
@@ -53,5 +52,5 @@ def labeler_page(
         )
         sections.append(label_table(heading, text, signs[row["place"]], False))
         if differences:
-            sections.append(f"<p>chosen - rejected: {html.escape(differences)}</p>")
+            sections.append(f"<p>chosen - rejected: {escaped(differences)}</p>")
     return document(f"Labeler {labeler}", sections)

@@ -2,6 +2,8 @@
 
 import html
 
+from inflib.storage.plain_text import printable
+
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem }
 table { border-collapse: collapse; width: 100%; margin-bottom: 2rem }
@@ -13,6 +15,11 @@ h3 { margin: 0 }
 """
 
 
+def escaped(text: str) -> str:
+    """The text as HTML, without control characters and bidirectional overrides."""
+    return html.escape(printable(text, lines=True))
+
+
 def document(title: str, sections: list[str]) -> str:
     """A whole page.
 
@@ -20,8 +27,8 @@ def document(title: str, sections: list[str]) -> str:
     """
     return "\n".join(
         [
-            f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title>"
-            f"<style>{_STYLE}</style><h1>{html.escape(title)}</h1>",
+            f"<!doctype html><meta charset='utf-8'><title>{escaped(title)}</title>"
+            f"<style>{_STYLE}</style><h1>{escaped(title)}</h1>",
             *sections,
         ]
     )
@@ -38,9 +45,9 @@ def label_table(heading: str, text: dict[str, str], sign: int, marked: bool) -> 
     mark = " class='marked'" if marked else ""
     return (
         "<table class='label'><tr><td colspan=2 class='prompt'>"
-        f"<h3>{html.escape(heading)}</h3><p>{html.escape(text['prompt'])}</p></td></tr>"
-        f"<tr{mark}><td><b>chosen</b><p>{html.escape(chosen)}</p></td>"
-        f"<td><b>rejected</b><p>{html.escape(rejected)}</p></td></tr></table>"
+        f"<h3>{escaped(heading)}</h3><p>{escaped(text['prompt'])}</p></td></tr>"
+        f"<tr{mark}><td><b>chosen</b><p>{escaped(chosen)}</p></td>"
+        f"<td><b>rejected</b><p>{escaped(rejected)}</p></td></tr></table>"
     )
 
 
@@ -49,9 +56,9 @@ def rows_table(rows: list[dict[str, str]]) -> str:
     no rows."""
     if not rows:
         return ""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
+    head = "".join(f"<th>{escaped(name)}</th>" for name in rows[0])
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(v)}</td>" for v in row.values()) + "</tr>"
+        "<tr>" + "".join(f"<td>{escaped(v)}</td>" for v in row.values()) + "</tr>"
         for row in rows
     )
     return f"<table><tr>{head}</tr>{body}</table>"

@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from inflib.config.score import ReportConfig
-from inflib.data.output_columns import PARTS
-from inflib.numerics.group_tests import harm, preferences, suspect
+from inflib.data.output_columns import PARTS, is_reserved
+from inflib.numerics.group_tests import harm, suspect
+from inflib.numerics.trait_tests import preferences
+from inflib.shapes.pairs import prompt_of
 
 _BUCKETS = 10
 """Buckets that a time column is cut into."""
@@ -35,13 +37,50 @@ def group_columns(config: ReportConfig, table: pa.Table) -> dict[str, list[str]]
         if name in table.column_names
     }
     if config.time is not None:
-        if config.time not in table.column_names:
-            raise ValueError(
-                f"report.time {config.time!r} is no column of the data; it has "
-                f"{table.column_names}"
-            )
+        _check_column(table, config.time, "report.time")
         columns[config.time] = time_buckets(table[config.time].to_pylist())
     return columns
+
+
+def missing_groups(config: ReportConfig, table: pa.Table) -> list[str]:
+    """A line for each column of report.groups that was asked for and is not there, and
+    one where no column says who gave a label."""
+    usual = ReportConfig.model_fields["groups"].default
+    notes = [
+        f"report.groups: the data has no column {name!r}; it has {own_columns(table)}"
+        for name in config.groups
+        if name not in table.column_names and name not in usual
+    ]
+    if not notes and not any(name in table.column_names for name in config.groups):
+        notes.append(
+            "No column says who gave a label, so labelers are not compared: name it by "
+            f"report.groups; the data has {own_columns(table)}"
+        )
+    return notes
+
+
+def own_columns(table: pa.Table) -> str:
+    """The user's own columns in the table of scores, at most ten by name."""
+    names = [repr(name) for name in table.column_names if not is_reserved(name)]
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return (", ".join(names[:10]) + more) or "no columns of its own"
+
+
+def small_groups(config: ReportConfig, table: pa.Table) -> dict[str, dict[str, int]]:
+    """{grouping column: {groups, labels}} of those with fewer than report.min_labels
+    labels, which are neither tested nor listed."""
+    small = {}
+    for name, groups in group_columns(config, table).items():
+        counts = [n for n in Counter(groups).values() if n < config.min_labels]
+        small[name] = {"groups": len(counts), "labels": sum(counts)}
+    return small
+
+
+def _check_column(table: pa.Table, name: str, option: str) -> None:
+    if name not in table.column_names:
+        raise ValueError(
+            f"{option} {name!r} is no column of the data; it has {own_columns(table)}"
+        )
 
 
 def time_buckets(times: list[Any]) -> list[str]:
@@ -87,11 +126,7 @@ def traits(
     if (others != 0).any():
         values["others"] = np.where(others == 0, np.nan, others * sign > 0)
     if config.position is not None:
-        if config.position not in table.column_names:
-            raise ValueError(
-                f"report.position {config.position!r} is no column of the data; it has "
-                f"{table.column_names}"
-            )
+        _check_column(table, config.position, "report.position")
         first = table[config.position].cast(pa.float64())
         values["first"] = first.to_numpy(zero_copy_only=False)
     return values
@@ -100,12 +135,12 @@ def traits(
 def audit_preferences(
     config: ReportConfig, table: pa.Table
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """{grouping column: numerics.group_tests.preferences of its groups}.
+    """{grouping column: numerics.trait_tests.preferences of its groups}.
 
     Groups are compared with all other labels but those of groups with an unusual trait,
     which do not count in the majority that labels should agree with, either: beside a
-    few biased labelers, the right ones would look unusual. At most half of the groups
-    are left out so.
+    few biased labelers, the right ones would look unusual. One that no longer looks
+    unusual beside the others is taken back. At most half of the groups are left out so.
     """
     return {
         name: _preferences(config, table, np.array(groups))
@@ -116,56 +151,28 @@ def audit_preferences(
 def _preferences(
     config: ReportConfig, table: pa.Table, groups: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    """Preferences of the groups in one column, once no more groups are left out, and
-    those are back that are not unusual beside the others after all."""
-    left_out: list[str] = []
+    """Preferences of the groups in one column, once the same groups stay left out."""
+    left_out, seen = set[str](), list[set[str]]()
     while True:
-        tests = _tests(config, table, groups, left_out)
+        reference = ~np.isin(groups, sorted(left_out))
+        tests = preferences(
+            groups.tolist(),
+            traits(config, table, reference),
+            reference,
+            config.fdr,
+            config.min_labels,
+        )
         odd = {
-            name: p_value
-            for name, p_value in _unusual(tests).items()
-            if name not in left_out
+            name: min(p_values)
+            for name, by_trait in tests.items()
+            if (p_values := [t["p_value"] for t in by_trait.values() if t["unusual"]])
         }
-        oddest = sorted(odd, key=lambda name: odd[name])[: -(-len(odd) // _ONE_IN)]
-        if not oddest or 2 * len(left_out + oddest) > len(tests):
-            break
-        left_out += oddest
-    while back := set(left_out) - _unusual(tests).keys():
-        left_out = [name for name in left_out if name not in back]
-        tests = _tests(config, table, groups, left_out)
-    return tests
-
-
-def _tests(
-    config: ReportConfig, table: pa.Table, groups: np.ndarray, left_out: list[str]
-) -> dict[str, dict[str, Any]]:
-    """Preferences of the groups beside labels of others than those left out."""
-    reference = ~np.isin(groups, left_out)
-    return preferences(
-        groups.tolist(),
-        traits(config, table, reference),
-        reference,
-        config.fdr,
-        config.min_labels,
-    )
-
-
-def _unusual(tests: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """{group with an unusual trait: its smallest p-value of one}."""
-    p_values = {
-        name: [test["p_value"] for test in by_trait.values() if test["unusual"]]
-        for name, by_trait in tests.items()
-    }
-    return {name: min(values) for name, values in p_values.items() if values}
-
-
-def small_groups(config: ReportConfig, table: pa.Table) -> dict[str, int]:
-    """{grouping column: number of its groups with fewer labels than
-    report.min_labels}."""
-    return {
-        name: sum(count < config.min_labels for count in Counter(groups).values())
-        for name, groups in group_columns(config, table).items()
-    }
+        seen.append(left_out)
+        new = sorted(odd.keys() - left_out, key=lambda name: odd[name])
+        changed = (left_out & odd.keys()) | {*new[: -(-len(new) // _ONE_IN)]}
+        if changed in seen or 2 * len(changed) > len(tests):
+            return tests
+        left_out = changed
 
 
 def audit_groups(
@@ -174,19 +181,21 @@ def audit_groups(
     score: str,
     shares: np.ndarray,
     trait_tests: dict[str, dict[str, dict[str, Any]]],
-) -> dict[str, list[dict[str, Any]]]:
-    """{grouping column: rows of numerics.group_tests.suspect, by one score}.
+) -> dict[str, dict[str, Any]]:
+    """{"groups": {grouping column: rows of numerics.group_tests.suspect, by one score},
+    "spread": {grouping column: how much its groups differ, see group_tests.harm}}.
 
     score: e.g. gauss_newton_expert; shares: [g] of the query labels in each query
     group; trait_tests: `audit_preferences` of the same table.
     """
     parts = table[PARTS.of(score)].combine_chunks()
     values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
-    return {
-        name: suspect(
-            harm(groups, values, shares, config.fdr, config.min_labels),
-            trait_tests[name],
-            config.fdr,
+    ids = table["comparison_id"].to_pylist()
+    _, prompts = np.unique([prompt_of(x) for x in ids], return_inverse=True)
+    facts: dict[str, dict[str, Any]] = {"groups": {}, "spread": {}}
+    for name, groups in group_columns(config, table).items():
+        rows, facts["spread"][name] = harm(
+            groups, values, shares, config.fdr, config.min_labels, prompts
         )
-        for name, groups in group_columns(config, table).items()
-    }
+        facts["groups"][name] = suspect(rows, trait_tests[name], config.fdr)
+    return facts

@@ -9,37 +9,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
-from scipy.optimize import minimize_scalar
 
 from inflib.config.recipe import Recipe
-from inflib.config.score import ReportConfig
-from inflib.data.output_columns import (
-    ERROR,
-    FLIP_EFFECT,
-    GRADIENT_NORM,
-    INFLUENCE,
-    RANK,
-    STATUS,
-)
+from inflib.data.output_columns import ERROR, FLIP_EFFECT, INFLUENCE, RANK, STATUS
 from inflib.data.pairs_folder import PairsFolder
-from inflib.numerics.label_means import LabelMargins
 from inflib.numerics.ranking import detection
 from inflib.numerics.uncertainty import discoveries, query_freedom
-from inflib.report.labelers import audit_groups, audit_preferences, small_groups
-from inflib.report.trust import Accuracy, accuracy, norm_share, verdict
+from inflib.report.evidence import Judged, evidence
+from inflib.report.labelers import (
+    audit_groups,
+    audit_preferences,
+    missing_groups,
+    small_groups,
+)
+from inflib.report.verdict import judge_query_set
 from inflib.scores.influence_folder import InfluenceFolder, truth_column
-from inflib.scores.sketch_set import SketchSet
-from inflib.shapes.pairs import prompt_of
 from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
+from inflib.storage.plain_text import shorten
 
-_FREEDOM_WHEN_KNOWN = 1_000_000
-"""Degrees of freedom of a standard error that is known, not estimated."""
-
-_LEAST_FREEDOM = 0.01
-"""Degrees of freedom below which the query set's error cannot be estimated: all but one
-of its groups hold next to no label."""
+FORMAT = 2
+"""Version of the facts in summary.json; one of another version is written anew."""
 
 STAGES = {"prepare": "pairs", "train": "reward_model", "sketch": "sketches"}
 """{stage before scoring: its folder in the run}."""
@@ -57,13 +47,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     table, (counted, _) = influence.table, influence.counted()
     statuses = table[STATUS.name].value_counts().to_pylist()
     prepared = (run / "pairs").read_json("report.json")
-    margins = {
-        pairs: SketchSet(run, pairs).chosen_margins()
-        for pairs in recipe.prepare.sources
-    }
-    accuracies = {
-        pairs: _accuracy(SketchSet(run, pairs)) for pairs in recipe.prepare.sources
-    }
+    judged = {pairs: Judged.of(run, pairs) for pairs in recipe.prepare.sources}
     summary: dict[str, Any] = {
         "run": run.url,
         "labels": len(counted),
@@ -76,11 +60,12 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             pairs: prepared[pairs]["excluded"] for pairs in recipe.prepare.sources
         },
         "comparisons": len(pc.unique(counted["comparison_id"])),
-        "accuracy": {pairs: round(m.accuracy, 4) for pairs, m in margins.items()},
+        "accuracy": {k: round(x.means.accuracy, 4) for k, x in judged.items()},
         "curvature": recipe.score.reported,
-        "preferences": audit_preferences(recipe.report, counted),
+        "notes": missing_groups(recipe.report, counted),
+        "min_labels": recipe.report.min_labels,
         "small_groups": small_groups(recipe.report, counted),
-        "no_such_column": _missing(recipe, table),
+        "preferences": audit_preferences(recipe.report, counted),
         "queries": {},
         "stages": {
             stage: (run / folder).read_json("done.json")
@@ -92,10 +77,13 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     for query in recipe.prepare.queries:
         score = f"{recipe.score.reported}_{query}"
         scores = counted[INFLUENCE.of(score)].to_numpy()
-        shares = influence.shares(query)
-        differ = _discoveries(recipe, table, score, shares)
+        differ = _discoveries(recipe, influence, query)
+        known = evidence(
+            judged[query], judged["train"], counted, score, prepared[query]
+        )
         facts: dict[str, Any] = {
-            "best_scale": round(best_scale(margins[query]), 3),
+            "verdict": judge_query_set(known, recipe),
+            "evidence": known,
             "harmful_share": float(np.mean(scores > 0)),
             "distinguishable_from_zero": None if differ is None else int(differ.sum()),
             "damping": {
@@ -105,67 +93,17 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             },
             "top": _top(run, recipe, table, score, differ),
         }
-        facts["groups"] = audit_groups(
+        facts |= audit_groups(
             recipe.report,
             counted,
             score,
-            shares,
+            influence.shares(query),
             summary["preferences"],
-        )
-        reported = influence.record.curvatures[recipe.score.reported].queries
-        leaked = prepared[query].get("also_in_train", 0)
-        facts["accuracy"] = asdict(accuracies[query])
-        facts["verdict"] = verdict(
-            accuracies[query],
-            accuracies["train"],
-            facts["best_scale"],
-            not reported or reported[query].reliable,
-            norm_share(scores, counted[GRADIENT_NORM.name].to_numpy()),
-            leaked / max(1, prepared[query]["comparisons"]),
         )
         if recipe.report.truth is not None:
             facts["detection"] = _detection(recipe, counted, query)
         summary["queries"][query] = facts
     return summary
-
-
-def best_scale(margins: LabelMargins) -> float:
-    """Factor in [0, 10] on all margins for which their mean Bradley-Terry loss, with
-    targets and weights but without required margins, is least.
-
-    Above 1, the model is less sure than it is right, and whatever agrees with it helps;
-    below 1, it is too sure, and influence says first of all what shrinks its margins.
-    """
-    return float(
-        minimize_scalar(margins.scaled_loss, bounds=(0, 10), method="bounded").x
-    )
-
-
-def _missing(recipe: Recipe, table: pa.Table) -> list[str]:
-    """Columns of report.groups that the data lacks: those that the recipe names, and
-    the first, the labeler's, in any case."""
-    usual = ReportConfig().groups
-    return [
-        name
-        for name in recipe.report.groups
-        if name not in table.column_names
-        and (recipe.report.groups != usual or name == usual[0])
-    ]
-
-
-def _accuracy(sketches: SketchSet) -> Accuracy:
-    """Accuracy on the labels of a pair set that count, ties left out."""
-    rights: list[np.ndarray] = []
-    prompts: list[str] = []
-    for shard in sketches.plan():
-        labels = sketches.labels(shard)
-        sides = (2 * labels.targets - 1).sign()
-        picked = labels.counted & (sides != 0) & (labels.importance > 0)
-        margins = labels.chosen_margins.margins
-        rights.append((((margins.sign() * sides) + 1) / 2)[picked].numpy())
-        ids = labels.table["comparison_id"].filter(pa.array(picked.numpy()))
-        prompts += map(prompt_of, ids.to_pylist())
-    return accuracy(np.concatenate(rights), np.array(prompts))
 
 
 def _detection(
@@ -188,18 +126,14 @@ def _detection(
 
 
 def _discoveries(
-    recipe: Recipe, table: pa.Table, score: str, shares: np.ndarray
+    recipe: Recipe, influence: InfluenceFolder, query: str
 ) -> np.ndarray | None:
-    """Which labels' scores differ from zero at report.fdr; None where the query set is
-    too small to tell: its labels are in one query group.
-
-    shares: of the query labels in each query group.
-    """
-    freedom: float = _FREEDOM_WHEN_KNOWN
-    if recipe.score.query_groups > 1:
-        freedom = query_freedom(torch.from_numpy(shares))
-    if freedom < _LEAST_FREEDOM:
+    """Which labels' scores differ from zero at report.fdr; None where that cannot be
+    estimated, since fewer than two query groups hold labels."""
+    freedom = query_freedom(influence.shares(query))
+    if freedom == 0:
         return None
+    table, score = influence.table, f"{recipe.score.reported}_{query}"
     return discoveries(
         table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False),
         table[ERROR.of(score)].to_numpy(zero_copy_only=False),
@@ -209,11 +143,15 @@ def _discoveries(
 
 
 def _top(
-    run: Folder, recipe: Recipe, table: pa.Table, score: str, differ: np.ndarray | None
+    run: Folder,
+    recipe: Recipe,
+    table: pa.Table,
+    score: str,
+    differ: np.ndarray | None,
 ) -> list[dict[str, Any]]:
     """Rows of the most harmful labels, with shortened texts.
 
-    differ: which labels' scores differ from zero; None: not known.
+    differ: which labels' scores differ from zero, None where that is not known.
     """
     ranks = table[RANK.of(score)].fill_null(0).to_numpy()
     places = [int(np.flatnonzero(ranks == i)[0]) for i in _first(ranks, recipe)]
@@ -232,7 +170,7 @@ def _top(
                 "labeler": label.get(next(iter(recipe.report.groups), "")),
                 "influence": label[INFLUENCE.of(score)],
                 "error": label[ERROR.of(score)],
-                "differs_from_zero": differ is not None and bool(differ[place]),
+                "differs_from_zero": None if differ is None else bool(differ[place]),
                 "flip_effect": label[FLIP_EFFECT.of(score)],
                 "margin": label["margin"],
                 "prompt": shorten(text["prompt"][-200:]),
@@ -246,10 +184,3 @@ def _top(
 def _first(ranks: np.ndarray, recipe: Recipe) -> range:
     """The ranks that are listed, from 1; ranks are 0 where there is no score."""
     return range(1, 1 + min(recipe.report.top, int(ranks.max())))
-
-
-def shorten(text: str, width: int = 60) -> str:
-    """One printable line of at most `width` characters."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    line = " ".join(line.split())
-    return line if len(line) <= width else line[: width - 1] + "…"

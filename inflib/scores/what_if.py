@@ -18,7 +18,7 @@ import torch
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import FLIP, Edit, Edits
 from inflib.data.output_columns import FLIP_PARTS, PARTS
-from inflib.numerics.uncertainty import query_variance
+from inflib.numerics.uncertainty import query_freedom, query_variance
 from inflib.scores.influence_folder import InfluenceFolder
 
 
@@ -29,8 +29,9 @@ def predict(
     edits together.
 
     By the reported curvature's scores. change_of_query_loss: > 0 means that the loss
-    rises; error: its standard error over draws of the query set. Raises ValueError
-    naming a label that the run does not have.
+    rises; error: its standard error over draws of the query set, None when fewer than
+    two query groups hold labels. Raises ValueError naming a label that the run does not
+    have.
     """
     table, rows = influence.edited(edits), []
     for query in recipe.prepare.queries:
@@ -50,7 +51,7 @@ def predict(
                     "edits": action,
                     "labels": sum(chosen),
                     "change_of_query_loss": float(change.sum()),
-                    "error": float(variance.sqrt()),
+                    "error": float(variance.sqrt()) if query_freedom(shares) else None,
                 }
             )
     return rows

@@ -17,9 +17,9 @@ from inflib.files.raw_rows import BadRow, RawRow
 from inflib.shapes.cells import id_text, parsed
 from inflib.shapes.chats import split_chat
 from inflib.shapes.formats import read
+from inflib.shapes.joined_texts import split_text
 from inflib.shapes.judged import TIE, Judged, Vote
 from inflib.shapes.messages import Dialogue, dialogue, is_texts, paired_turns
-from inflib.shapes.plain_text import split_text
 from inflib.shapes.row_facts import context_of, kept_of
 from inflib.shapes.shape import Shape
 from inflib.shapes.special_tokens import unguarded

@@ -22,6 +22,7 @@ from typing import IO, Any
 import ray
 from ray.util.metrics import Counter
 
+from inflib.storage.plain_text import printable
 from inflib.telemetry import COUNTED, LOGGER, warning
 
 
@@ -84,7 +85,8 @@ class Observer(logging.Handler):
             if seconds > 0:
                 self._seconds.inc(seconds, {"stage": self.stage, "phase": phase})
         if record.levelno >= logging.WARNING:
-            print(f"{self.stage}: {record.getMessage()}", file=sys.stderr, flush=True)
+            message = printable(record.getMessage(), lines=True)
+            print(f"{self.stage}: {message}", file=sys.stderr, flush=True)
         if record.levelno >= logging.INFO:
             self._write(record, facts)
 

@@ -26,6 +26,7 @@ from inflib.files.readers import options_of
 from inflib.shapes.gathering import GATHERED
 from inflib.shapes.shape import Shape
 from inflib.storage.folder import Folder
+from inflib.storage.plain_text import printable
 from inflib.telemetry import Clock, Progress, event
 from ray_jobs.shared.observe import observe, watched
 
@@ -84,7 +85,7 @@ def list_unused(
         message += f"\n  {row['file']} row {row['row']}: {row['problem']}"
     if recipe.prepare.on_bad_rows == "stop" and index.states[BAD]:
         raise ValueError(f"prepare.on_bad_rows is stop. {pairs}: {message}")
-    print(f"prepare: {pairs}: {message}", flush=True)
+    print(f"prepare: {pairs}: {printable(message, lines=True)}", flush=True)
 
 
 def sort_rows(

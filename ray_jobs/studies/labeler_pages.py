@@ -1,7 +1,5 @@
 """Scored labels to guidance: for each labeler a page, and rows of two CSV files."""
 
-import csv
-import io
 import re
 from typing import Any
 
@@ -17,6 +15,7 @@ from inflib.oversight.labeling import score_differences
 from inflib.oversight.page import labeler_page
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.storage.folder import Folder
+from inflib.storage.plain_text import csv_text
 from ray_jobs.shared.observe import observe
 from ray_jobs.shared.session import start_ray
 from ray_jobs.shared.stage import Stage
@@ -110,9 +109,4 @@ def _plain(name: str) -> str:
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(list(rows[0]), [list(row.values()) for row in rows]) if rows else ""

@@ -18,6 +18,13 @@ def test_text_is_escaped_everywhere():
     assert "&lt;p&gt; &amp; co" in page
 
 
+def test_control_characters_and_overrides_do_not_reach_a_page():
+    evil = {"prompt": "a\x1b[2J\nb", "response_a": "\u202ec", "response_b": "\x9b1m"}
+    page = document("t\x07", [label_table("l\x85", evil, 1, False)])
+    assert not {"\x1b", "\u202e", "\x9b", "\x07", "\x85"} & set(page)
+    assert "<p>a\nb</p>" in page
+
+
 def test_no_rows_make_no_table():
     assert rows_table([]) == ""
 

@@ -9,6 +9,9 @@ from inflib.report.labelers import (
     audit_groups,
     audit_preferences,
     group_columns,
+    missing_groups,
+    own_columns,
+    small_groups,
     time_buckets,
     traits,
 )
@@ -39,6 +42,27 @@ def test_biased_labelers_do_not_make_the_others_look_odd():
         # At most half of the ten are left out: the four, and maybe one right one.
         shares = [longer[right & (labelers != out)].mean() for out in range(3, 10)]
         assert tests[str(labeler)]["others"] in [pytest.approx(s) for s in shares]
+
+
+def test_a_labeler_that_was_left_out_at_first_is_taken_back():
+    """The largest one looks odd beside four biased ones, and is not."""
+    rng = np.random.default_rng(0)
+    labelers = np.arange(10).repeat([150] * 9 + [3000])
+    longer = rng.random(4350) < np.where(labelers < 4, 0.9, 0.5)
+    table = pa.table(
+        {
+            "comparison_id": [str(i) for i in range(4350)],
+            "sign": pa.array(np.ones(4350), pa.int8()),
+            "length_difference": np.where(longer, 3, -3),
+            "margin": np.zeros(4350),
+            "labeler": [str(i) for i in labelers],
+        }
+    )
+    tests = audit_preferences(ReportConfig(), table)["labeler"]
+    unusual = [name for name, test in tests.items() if test["longer"]["unusual"]]
+    assert unusual == ["0", "1", "2", "3"]
+    right = (labelers >= 4) & (labelers != 5)
+    assert tests["5"]["longer"]["others"] == pytest.approx(longer[right].mean())
 
 
 TABLE = pa.table(
@@ -74,8 +98,10 @@ def test_columns_that_the_data_lacks_are_left_out_and_a_wrong_time_is_refused():
     assert group_columns(config, TABLE) == {"labeler": ["a", "b", "-", "a", "a"]}
     preferences = audit_preferences(config, TABLE)
     rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences)
-    assert set(rows) == set(preferences) == {"labeler"}
-    assert {row["name"] for row in rows["labeler"]} == {"a", "b", "-"}
+    assert set(rows["groups"]) == set(preferences) == {"labeler"}
+    assert {row["name"] for row in rows["groups"]["labeler"]} == {"a", "b", "-"}
+    spread = rows["spread"]["labeler"]
+    assert 0 <= spread["low"] < spread["high"]
     with pytest.raises(ValueError, match=r"report\.time 'when' is no column"):
         group_columns(ReportConfig(time="when"), TABLE)
 
@@ -88,3 +114,27 @@ def test_times_are_cut_into_ten_equal_shares():
         "-"
     ]
     assert time_buckets([None]) == ["-"]
+
+
+def test_small_groups_are_counted_and_not_listed():
+    config = ReportConfig(min_labels=2)
+    assert small_groups(config, TABLE) == {"labeler": {"groups": 2, "labels": 2}}
+    preferences = audit_preferences(config, TABLE)
+    assert set(preferences["labeler"]) == {"a"}
+    rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences)
+    assert [(row["name"], row["labels"]) for row in rows["groups"]["labeler"]] == [
+        ("a", 3)
+    ]
+
+
+def test_missing_columns_are_said():
+    (note,) = missing_groups(ReportConfig(groups=("labeler", "annotater")), TABLE)
+    assert note == (
+        "report.groups: the data has no column 'annotater'; it has 'labeler', "
+        "'shown_first'"
+    )
+    assert missing_groups(ReportConfig(), TABLE) == []  # no one asked for `source`
+    (note,) = missing_groups(ReportConfig(), TABLE.drop_columns(["labeler"]))
+    assert note.startswith("No column says who gave a label")
+    many = pa.table({f"c{i}": [1] for i in range(13)})
+    assert own_columns(many).endswith("'c9' and 3 more")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from inflib.numerics.label_means import LabelMargins
-from inflib.report.summary import best_scale
+from inflib.report.evidence import best_scale
 
 
 def sure(margins):

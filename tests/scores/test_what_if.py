@@ -13,6 +13,7 @@ from inflib.scores.solver import Solver
 from inflib.scores.what_if import predict
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
+from inflib.storage.plain_text import csv_text
 from tests.support.audits import tiny_recipe
 from tests.support.known_store import (
     LAYERS,
@@ -40,6 +41,12 @@ def test_edits_are_read_from_csv(tmp_path):
         "b": Edit("drop", 0.0),
         "c": Edit("reweight", 0.5),
     }
+
+
+def test_ids_that_our_csv_files_guard_against_spreadsheets_are_read_back(tmp_path):
+    text = csv_text(["pair_id", "action"], [["@SUM(1)", "flip"], ["'-5", "drop"]])
+    assert "'@SUM(1)" in text
+    assert list(read_edits(written(tmp_path, text))) == ["@SUM(1)", "'-5"]
 
 
 @pytest.mark.parametrize(

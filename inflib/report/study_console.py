@@ -1,0 +1,119 @@
+"""Results of explaining, retraining and the studies to tables in the terminal."""
+
+from typing import Any
+
+from rich.console import Console
+
+from inflib.report.tables import say, table, with_interval
+from inflib.storage.plain_text import shorten
+
+
+def show_predictions(rows: list[dict[str, Any]], console: Console) -> None:
+    """Print what edits of labels would do.
+
+    rows: of inflib.scores.what_if.predict.
+    """
+    title = "predicted change of the mean query loss (negative: better)"
+    console.print(table(rows, title))
+
+
+def show_explanation(
+    pair_id: str,
+    rows: list[dict[str, Any]],
+    texts: dict[str, dict[str, str]],
+    console: Console,
+) -> None:
+    """Print the training labels behind one query label.
+
+    rows: the query label's, as in inflib.scores.explain.ROWS; texts: {comparison_id:
+    prompt and responses}.
+    """
+    shown = [
+        {
+            "role": f"{row['role']} {row['rank']}",
+            "pair_id": shorten(row["pair_id"], 30),
+            "influence": row["influence"],
+            "cosine": row["cosine"],
+            **{k: shorten(v, 30) for k, v in texts[row["comparison_id"]].items()},
+        }
+        for row in rows
+    ]
+    console.print(table(shown, f"training labels behind {shorten(pair_id)}"))
+
+
+def show_verification(summary: dict[str, Any], console: Console) -> None:
+    """Print what retraining with changed labels did, beside what was predicted.
+
+    summary: verify.json.
+    """
+    for name, facts in summary["sets"].items():
+        rows = [
+            {
+                "training labels": row["arm"],
+                "changed": row["labels"],
+                **{
+                    metric.replace("_", " "): with_interval(**row[metric])
+                    for metric in ("accuracy", "change_of_accuracy", "change_of_loss")
+                },
+                "predicted": row["predicted_change_of_loss"],
+            }
+            for row in facts["arms"]
+        ]
+        console.print(table(rows, f"query set {name}: mean (95% over seeds)"))
+        for test in ("leave_group_out", "lds"):
+            if facts[test]:
+                say(
+                    console,
+                    f"{name}: rank correlation of predicted and actual change of loss, "
+                    f"{test.replace('_', ' ')}: {facts[test]['spearman']:.2f}",
+                )
+
+
+def show_bias(
+    about: dict[str, Any], metrics: dict[str, dict[str, Any]], console: Console
+) -> None:
+    """Print the bias study's table of each query set, the best detector first.
+
+    about, metrics: about.json and metrics.json of bias/.
+    """
+    accuracies = ", ".join(
+        f"{name} {value:.3f}" for name, value in about["accuracy"].items()
+    )
+    say(
+        console,
+        f"\n{about['planted_wrong']} of {about['labels']} labels were planted wrong; "
+        f"reward-model accuracy {accuracies}",
+    )
+    for query, detectors in metrics.items():
+        rows = [
+            {
+                "detector": name.replace("_", " "),
+                "auc": row["auc"],
+                "95%": f"{row['auc_low']:.3f} to {row['auc_high']:.3f}",
+                "ap": row["ap"],
+                "tnr80": row["tnr80"],
+                "p": row.get("below_reference", {}).get("p", ""),
+            }
+            for name, row in detectors.items()
+        ]
+        rows.sort(key=lambda row: -row["auc"])
+        title = f"query set {query} (p: AUC differs from {about['reference']}'s)"
+        console.print(table(rows, title))
+
+
+def show_oversight(metrics: dict[str, dict[str, Any]], console: Console) -> None:
+    """Print metrics before and after the update by each method, means over labelers.
+
+    metrics: metrics.json of oversight/.
+    """
+    rows = []
+    for method, means in metrics.items():
+        row: dict[str, Any] = {"method": method.replace("_", " ")}
+        for metric in ("label_accuracy", "rm_accuracy", "cosine"):
+            for when in ("before", "after"):
+                value = means.get(f"{metric}_{when}")
+                header = f"{metric.replace('_', ' ')} {when}"
+                row[header] = "-" if value is None else f"{value:.3f}"
+        rows.append(row)
+    labelers = len(next(iter(metrics.values()))["labelers"])
+    console.print(table(rows, f"updates of labelers, means over {labelers}"))
