@@ -1,6 +1,9 @@
-"""A tokenizer to its chat template as a function."""
+"""A tokenizer to its chat template as a function, which gives the same text on any
+day."""
 
-import re
+import contextlib
+import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
@@ -8,25 +11,55 @@ import jinja2
 from inflib.shapes.messages import Message
 from inflib.shapes.special_tokens import guarded, pattern
 from inflib.shapes.split import Render
+from inflib.storage.folder import Folder
+
+_CLOCK = "strftime_now"
+"""The one function by which transformers lets a chat template see the clock."""
+
+_FORMATS = [f"%{c}" for c in "aAbBcCdDeFGgHhIjklmMnpPrRsStTuUVwWxXyYzZ"] + ["%%"]
+_UNPADDED = [f"%-{c}" for c in "dmyjHIMS"]
+
+_DATE = "template_date.json"
+
+NO_TEMPLATE = (
+    "the tokenizer has no chat template: name one in model.chat_template, a file "
+    "(.jinja) or the template itself"
+)
 
 
-def renderer(tokenizer: Any) -> Render:
+def renderer(tokenizer: Any, run: Folder | None = None) -> Render:
     """The tokenizer's chat template. Raises ValueError for messages it refuses.
 
-    Special tokens in the messages are guarded, see special_tokens.
+    run: its folder, for a template that prints the date (see run_date); None: today.
+    Special tokens in the messages and the arguments are guarded, see special_tokens.
     """
-
     special = pattern(tokenizer)
+    clock = ""
+    if run is not None and is_dated(tokenizer.chat_template):
+        clock = _clock(run_date(run))
+
+    def guard(value: Any) -> Any:
+        if isinstance(value, str):
+            return guarded(value, special) if special.search(value) else value
+        if isinstance(value, list):
+            return [guard(item) for item in value]
+        if isinstance(value, dict):
+            return {key: guard(item) for key, item in value.items()}
+        return value
 
     def render(
         messages: list[Message], add_generation_prompt: bool, **arguments: Any
     ) -> str:
+        if not tokenizer.chat_template:
+            raise ValueError(NO_TEMPLATE)
         try:
+            template = tokenizer.get_chat_template(tools=arguments.get("tools"))
             return tokenizer.apply_chat_template(
-                [_guarded(message, special) for message in messages],
+                guard(messages),
+                chat_template=clock + template,
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
-                **arguments,
+                **guard(arguments),
             )
         except (jinja2.TemplateError, TypeError, AttributeError) as error:
             hint = ""
@@ -37,8 +70,37 @@ def renderer(tokenizer: Any) -> Render:
     return render
 
 
-def _guarded(message: Message, special: re.Pattern[str]) -> Message:
-    content = message["content"]
-    if not isinstance(content, str) or not special.search(content):
-        return message
-    return message | {"content": guarded(content, special)}
+def is_dated(template: str | Mapping[str, str] | None) -> bool:
+    """Whether a chat template, or one of several by name, prints the date of the day.
+
+    One that prints `date_string` and has a default for it (Llama 3.1) does not: the
+    variable is only there where the data or the recipe give it, as in TRL.
+    """
+    if isinstance(template, Mapping):
+        return any(map(is_dated, template.values()))
+    return _CLOCK in (template or "")
+
+
+def run_date(run: Folder) -> datetime.date:
+    """The date that chat templates print in a run: that of the first call, kept in
+    pairs/template_date.json."""
+    pairs = run / "pairs"
+    if not pairs.exists(_DATE):
+        today = datetime.date.today().isoformat()
+        with contextlib.suppress(ValueError):  # another one was first, before midnight
+            pairs.create(_DATE, f'"{today}"\n'.encode())
+    return datetime.date.fromisoformat(pairs.read_json(_DATE))
+
+
+def _clock(date: datetime.date) -> str:
+    """Start of a chat template in which the clock has stopped at midnight of a date.
+
+    A macro, because transformers takes no functions as arguments of a template. The
+    line break at its end belongs to the block, and is not printed.
+    """
+    now = datetime.datetime.combine(date, datetime.time())
+    replaced = "".join(
+        f" | replace({code!r}, {now.strftime(code)!r})"
+        for code in (*_UNPADDED, *_FORMATS)
+    )
+    return f"{{% macro {_CLOCK}(format) %}}{{{{ format{replaced} }}}}{{% endmacro %}}\n"

@@ -31,6 +31,7 @@ from inflib.shapes.judged import TIE
 from inflib.shapes.pairs import TIED, Pair, to_pairs
 from inflib.shapes.shape import Shape
 from inflib.shapes.split import Render
+from inflib.storage.folder import Folder
 
 
 def read_file(
@@ -50,7 +51,9 @@ def read_file(
     source = recipe.prepare.sources[pairs]
     tokenizer = _tokenizer(recipe.model)
     shape = shape or shape_of(source, option_of(pairs), file)
-    labels = read_labels(file, shape, source, renderer(tokenizer), part)
+    labels = read_labels(
+        file, shape, source, renderer(tokenizer, Folder(recipe.run)), part
+    )
     while chunk := list(islice(labels, 512)):
         rows = [_unused(item, first) for item, first in chunk if not _is_pair(item)]
         usable = [(item, first) for item, first in chunk if isinstance(item, Pair)]

@@ -1,14 +1,24 @@
-"""A base model to its tokenizer, configuration and folder."""
+"""A model to its tokenizer, and its base to configuration and folder."""
 
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig
 
 from inflib.config.recipe import ModelConfig
+from inflib.data.adapter_files import (
+    adapter_at,
+    own_chat_template,
+    saved_embedding_rows,
+    tokenizer_folder,
+)
+from inflib.data.pad_tokens import choose_pad
+from inflib.storage.folder import open_filesystem
 
 PACKAGE = "package:"
 """Prefix of a base model that an installed Python package ships."""
@@ -36,26 +46,63 @@ def resolve_base(base: str) -> str:
 
 
 def load_tokenizer(model: ModelConfig) -> Any:
-    """The base model's tokenizer, padding on the right with a token that is not EOS.
+    """The model's tokenizer: the adapter's own where it has one, else the base's.
 
-    Raises ValueError when it has no such token.
+    It pads on the right with a token that ends no text (see pad_tokens), and has the
+    chat template of the recipe or the adapter, where they have one. Raises ValueError
+    when there is no such token.
     """
-    tokenizer = AutoTokenizer.from_pretrained(
-        resolve_base(model.base), **loading_options(model)
+    folder = tokenizer_folder(model)
+    tokenizer = saved_tokenizer(model, folder)
+    template = _chat_template(model) or (own_chat_template(model) if not folder else "")
+    if template:
+        tokenizer.chat_template = template
+    tokenizer.pad_token, _ = choose_pad(
+        tokenizer, model.pad_token, embedding_rows(model)
     )
-    tokenizer.padding_side = "right"
-    if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
-        # transformers reads the reward at the last token that is not the pad token:
-        # with pad == EOS that is the token before EOS, in training alone.
-        candidates = (tokenizer.unk_token, tokenizer.bos_token)
-        usable = [t for t in candidates if t and t != tokenizer.eos_token]
-        if not usable:
-            raise ValueError(
-                f"{model.base}: its tokenizer has no pad token apart from EOS, and "
-                "neither an unk nor a bos token to pad with: add a pad token, save it"
-            )
-        tokenizer.pad_token = usable[0]
     return tokenizer
+
+
+def saved_tokenizer(model: ModelConfig, folder: str | None) -> Any:
+    """The tokenizer in a folder (None: the base's) as it was saved, but for truncation
+    and padding, which decide nothing here. Raises ValueError where there is none."""
+    options = loading_options(model)
+    if folder is not None:
+        options["revision"] = None  # that is the base's
+    with _in_one_line(folder or model.base, "tokenizer"):
+        place = folder or resolve_base(model.base)
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+    tokenizer.padding_side = "right"
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    return tokenizer
+
+
+def embedding_rows(model: ModelConfig) -> int:
+    """Tokens that there are embeddings for, in the adapter where it brings its own, or
+    else in the base; 0 when the base does not say."""
+    folder = adapter_at(model)
+    resized = 0 if folder is None else saved_embedding_rows(folder)
+    config = load_config(model).get_text_config()
+    return resized or getattr(config, "vocab_size", 0) or 0
+
+
+def _chat_template(model: ModelConfig) -> str | None:
+    """The template of `model.chat_template`. Raises ValueError for a file that is not
+    there."""
+    setting = model.chat_template
+    if setting is None or "{" in setting:
+        return setting
+    fs, path = open_filesystem(setting)
+    try:
+        return fs.cat_file(path).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"model.chat_template {setting}: no template (text with {{{{ }}}}) and no "
+            f"file that can be read: {error}"
+        ) from None
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
@@ -74,10 +121,23 @@ def max_positions(model: ModelConfig) -> int:
 
 
 def load_config(model: ModelConfig) -> PretrainedConfig:
-    """The base model's configuration, without its weights."""
-    return AutoConfig.from_pretrained(
-        resolve_base(model.base), **loading_options(model)
-    )
+    """The base model's configuration, without its weights. Raises ValueError where it
+    cannot be read."""
+    with _in_one_line(model.base, "configuration"):
+        return AutoConfig.from_pretrained(
+            resolve_base(model.base), **loading_options(model)
+        )
+
+
+@contextmanager
+def _in_one_line(place: str, what: str) -> Iterator[None]:
+    """Make errors of transformers ValueErrors of one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        prefix = f"{place}: its {what} cannot be loaded: "
+        raise ValueError(said if place in said else prefix + said) from None
 
 
 def loading_options(model: ModelConfig) -> dict[str, Any]:
