@@ -22,6 +22,7 @@ from inflib.data.pairs_folder import PairsFolder
 from inflib.data.row_schema import USED
 from inflib.data.shard_tables import kept_columns
 from inflib.data.tokenizer import load_tokenizer, max_positions, tokenizer_digest
+from inflib.model.model_check import check_model
 from inflib.storage.folder import Folder
 from ray_jobs.shared.append import append
 from ray_jobs.shared.observe import observe
@@ -44,6 +45,7 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
     """
     stage = Stage("prepare", Folder(recipe.run) / "pairs")
     model = recipe.model
+    lines = check_model(model)
     digest = tokenizer_digest(load_tokenizer(model))
     if stage.folder.exists("done.json"):
         return _prepare_again(recipe, stage, digest)
@@ -54,7 +56,7 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
             f"{longest} positions of {model.base}"
         )
     sources = find_sources(recipe)
-    for line in describe_sources(sources):
+    for line in (*lines, *describe_sources(sources)):
         print(f"prepare: {line}", flush=True)
     start_ray(recipe)
     observe("prepare")

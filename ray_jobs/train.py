@@ -37,9 +37,9 @@ def train(recipe: Recipe) -> dict[str, Any]:
     """
     stage = Stage("train", Folder(recipe.run) / "reward_model")
     if recipe.model.adapter is not None:
-        from inflib.model.adapter import read_adapter  # see train_worker
+        from inflib.model.model_check import check_model  # see train_worker
 
-        read_adapter(Folder(recipe.model.adapter))
+        check_model(recipe.model)
         return stage.skip(f"skipped, the adapter is {recipe.model.adapter}")
     if stage.folder.exists("done.json"):
         return stage.skip()
@@ -163,7 +163,7 @@ def _train_one(training: Training) -> None:
     event("trained", pairs=len(trainer.train_dataset), seconds=clock.laps)
     if is_first:
         final = str(Path(scratch) / "final")
-        save_reward_model(trainer, final, target)
+        save_reward_model(trainer, recipe.model, final, target)
         target.write_json("log.json", trainer.state.log_history)
         target.write_json(
             "metrics.json",

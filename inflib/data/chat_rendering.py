@@ -16,7 +16,8 @@ from inflib.storage.folder import Folder
 _CLOCK = "strftime_now"
 """The one function by which transformers lets a chat template see the clock."""
 
-_FORMATS = [f"%{c}" for c in "aAbBcCdDeFGgHhIjklmMnpPrRsStTuUVwWxXyYzZ"] + ["%%"]
+_FORMATS = [f"%{c}" for c in "aAbBcCdDeFGgHhIjklmMnpPrRsStTuUVwWxXyYzZ"]
+_PERCENT = "\ufdd4"
 _UNPADDED = [f"%-{c}" for c in "dmyjHIMS"]
 
 _DATE = "template_date.json"
@@ -99,8 +100,7 @@ def _clock(date: datetime.date) -> str:
     line break at its end belongs to the block, and is not printed.
     """
     now = datetime.datetime.combine(date, datetime.time())
-    replaced = "".join(
-        f" | replace({code!r}, {now.strftime(code)!r})"
-        for code in (*_UNPADDED, *_FORMATS)
-    )
+    codes = {code: now.strftime(code) for code in (*_UNPADDED, *_FORMATS)}
+    codes = {"%%": _PERCENT, **codes, _PERCENT: "%"}
+    replaced = "".join(f" | replace({k!r}, {v!r})" for k, v in codes.items())
     return f"{{% macro {_CLOCK}(format) %}}{{{{ format{replaced} }}}}{{% endmacro %}}\n"

@@ -68,7 +68,8 @@ def saved_tokenizer(model: ModelConfig, folder: str | None) -> Any:
     and padding, which decide nothing here. Raises ValueError where there is none."""
     options = loading_options(model)
     if folder is not None:
-        options["revision"] = None  # that is the base's
+        # The revision is the base's. Its configuration chooses the tokenizer's class.
+        options |= {"revision": None, "config": load_config(model)}
     with _in_one_line(folder or model.base, "tokenizer"):
         place = folder or resolve_base(model.base)
         tokenizer = AutoTokenizer.from_pretrained(place, **options)

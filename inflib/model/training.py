@@ -12,7 +12,8 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import TrainerCallback
 
-from inflib.config.recipe import Recipe
+from inflib.config.recipe import ModelConfig, Recipe
+from inflib.data.base_match import BASE, describe_base
 from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_tokenizer
@@ -132,9 +133,13 @@ def labels_of(recipe: Recipe, pairs: str, edits: Edits | None = None) -> pa.Tabl
     return labelled_ids(folder, edits)
 
 
-def save_reward_model(trainer: Any, scratch: str, target: Folder) -> None:
-    """Copy adapter, score head and tokenizer into the run's reward_model/."""
+def save_reward_model(
+    trainer: Any, model: ModelConfig, scratch: str, target: Folder
+) -> None:
+    """Copy adapter, score head, tokenizer and the base's digest into the run's
+    reward_model/."""
     trainer.save_model(scratch)
+    target.write_json(BASE, describe_base(model))
     config = Path(scratch) / ADAPTER_CONFIG
     config.write_text(_ordered(config.read_text()))
     for path in sorted(Path(scratch).iterdir()):

@@ -160,7 +160,7 @@ def test_no_special_token_comes_from_a_users_text(kind, tokenizers, data):
     ((chat_ids, plain_ids), literal) = encode(
         tokenizer, [rendered, text], [True, False], append_eos=True
     )
-    assert literal == [True, True]
+    assert literal == [True, True] and chat_ids and plain_ids
     none = [{"role": message["role"], "content": "ab"} for message in messages]
     usual = by_itself(tokenizer, renderer(tokenizer)(none, False), True)
     unknown = {tokenizer.unk_token_id}  # of characters, in tokenizers without bytes
