@@ -46,6 +46,7 @@ _EDITS = click.Argument(["edits"], type=click.Path(), metavar="EDITS.csv")
 _SEED = click.Option(["--seed"], type=int, default=0, help="Seed of the made-up data.")
 
 ENTRIES = {
+    "inspect": Entry("inspect_files", is_command=True),
     "audit": Entry("audit"),
     "prepare": Entry("prepare", "prepare"),
     "train": Entry("train", "train"),

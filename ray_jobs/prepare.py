@@ -19,7 +19,7 @@ from inflib.data.input_files import (
 )
 from inflib.data.label_index import LabelIndex
 from inflib.data.pairs_folder import PairsFolder
-from inflib.data.row_schema import USED
+from inflib.data.row_schema import SHARED, USED
 from inflib.data.shard_tables import kept_columns
 from inflib.data.tokenizer import load_tokenizer, max_positions, tokenizer_digest
 from inflib.model.model_check import check_model
@@ -45,7 +45,8 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
     """
     stage = Stage("prepare", Folder(recipe.run) / "pairs")
     model = recipe.model
-    lines = check_model(model)
+    for line in check_model(model):
+        print(f"prepare: {line}", flush=True)
     digest = tokenizer_digest(load_tokenizer(model))
     if stage.folder.exists("done.json"):
         return _prepare_again(recipe, stage, digest)
@@ -56,7 +57,7 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
             f"{longest} positions of {model.base}"
         )
     sources = find_sources(recipe)
-    for line in (*lines, *describe_sources(sources)):
+    for line in describe_sources(sources):
         print(f"prepare: {line}", flush=True)
     start_ray(recipe)
     observe("prepare")
@@ -64,7 +65,9 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
     indexes = index_labels(rows, [*sources])
     for index in indexes.values():
         index.name_by_labeler()
-    dropped = np.concatenate([index.drop_duplicates() for index in indexes.values()])
+    dropped = [index.drop_duplicates() for index in indexes.values()]
+    if recipe.prepare.shared_with_train == "drop":
+        dropped += _leave_out_shared(indexes)
     by_labeler = frozenset(p for p, index in indexes.items() if index.ids_by_labeler)
     for pairs, index in indexes.items():
         list_unused(recipe, pairs, index, index.unused)
@@ -72,7 +75,7 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
             raise ValueError(f"no usable pair in {pairs}: {index}")
     kept = {pairs: kept_columns(index.kinds) for pairs, index in indexes.items()}
     shards = write_shards(
-        sort_rows(rows, by_labeler, dropped),
+        sort_rows(rows, by_labeler, np.concatenate(dropped)),
         stage.folder,
         kept,
         recipe.prepare.shard_rows,
@@ -108,6 +111,18 @@ def _prepare_again(recipe: Recipe, stage: Stage, digest: str) -> dict[str, Any]:
     if changed:
         return append(recipe, stage, changed, sources)
     return stage.skip()
+
+
+def _leave_out_shared(indexes: dict[str, LabelIndex]) -> list[np.ndarray]:
+    """Places of the query sets' labels on training comparisons, which are left out."""
+    train = indexes["train"].comparisons()
+    places = []
+    for pairs, index in indexes.items():
+        if pairs != "train":
+            shared = np.isin(index.label_keys().comparison, train)
+            problem = "also a training comparison (prepare.shared_with_train)"
+            places.append(index.exclude(shared, problem, SHARED))
+    return places
 
 
 def _report(indexes: dict[str, LabelIndex]) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def _train_one(training: Training) -> None:
     event("trained", pairs=len(trainer.train_dataset), seconds=clock.laps)
     if is_first:
         final = str(Path(scratch) / "final")
-        save_reward_model(trainer, recipe.model, final, target)
+        save_reward_model(trainer, final, target, recipe.model)
         target.write_json("log.json", trainer.state.log_history)
         target.write_json(
             "metrics.json",

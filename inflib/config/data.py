@@ -123,6 +123,11 @@ class PrepareConfig(Frozen):
     column margin does: -log sigmoid(r(chosen) - r(rejected) - c). Every pair set needs
     it then. null: c = 0."""
 
+    shared_with_train: Literal["drop", "keep"] = "drop"
+    """Labels of a query set on comparisons that are training ones, too: the model has
+    learned them by heart, and a label would be scored by itself. drop: left out and
+    listed. keep: counted in the data report and in the verdict."""
+
     shard_rows: PositiveInt = 1024
     """Maximum number of comparisons in a shard, which is what is computed, stored and
     resumed as one. Shards have about equal token counts."""

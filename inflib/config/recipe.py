@@ -243,6 +243,23 @@ class Recipe(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Recipe":
+        """A curvature and a query set name a column together: datainf of layer_expert
+        would be datainf_layer of expert."""
+        made: dict[str, tuple[str, str]] = {}
+        for query in self.prepare.queries:
+            for score in self.score.score_names:
+                name = f"{score}_{query}"
+                if name in made:
+                    raise ValueError(
+                        f"prepare.queries.{query}: scores of {score} on it and of "
+                        f"{made[name][0]} on {made[name][1]} would both be called "
+                        f"{name}; give the query set another name"
+                    )
+                made[name] = score, query
+        return self
+
     def query_set(self, name: str | None, option: str) -> str:
         """The query set called `name`, or the first one for None.
 

@@ -16,7 +16,7 @@ from inflib.data.adapter_files import CONFIG
 from inflib.data.tokenizer import resolve_base
 from inflib.storage.folder import Folder
 
-BASE = "base.json"
+BASE = "base_model.json"
 """File beside an adapter: its base's name and weights_sha256."""
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")

@@ -1,7 +1,6 @@
 """A tokenizer to its chat template as a function, which gives the same text on any
 day."""
 
-import contextlib
 import datetime
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +10,6 @@ import jinja2
 from inflib.shapes.messages import Message
 from inflib.shapes.special_tokens import guarded, pattern
 from inflib.shapes.split import Render
-from inflib.storage.folder import Folder
 
 _CLOCK = "strftime_now"
 """The one function by which transformers lets a chat template see the clock."""
@@ -20,24 +18,22 @@ _FORMATS = [f"%{c}" for c in "aAbBcCdDeFGgHhIjklmMnpPrRsStTuUVwWxXyYzZ"]
 _PERCENT = "\ufdd4"
 _UNPADDED = [f"%-{c}" for c in "dmyjHIMS"]
 
-_DATE = "template_date.json"
-
 NO_TEMPLATE = (
     "the tokenizer has no chat template: name one in model.chat_template, a file "
     "(.jinja) or the template itself"
 )
 
 
-def renderer(tokenizer: Any, run: Folder | None = None) -> Render:
+def renderer(tokenizer: Any, date: str | None = None) -> Render:
     """The tokenizer's chat template. Raises ValueError for messages it refuses.
 
-    run: its folder, for a template that prints the date (see run_date); None: today.
+    date: YYYY-MM-DD, what templates that print the date take for today; None: today.
     Special tokens in the messages and the arguments are guarded, see special_tokens.
     """
     special = pattern(tokenizer)
     clock = ""
-    if run is not None and is_dated(tokenizer.chat_template):
-        clock = _clock(run_date(run))
+    if date is not None and is_dated(tokenizer.chat_template):
+        clock = _clock(date)
 
     def guard(value: Any) -> Any:
         if isinstance(value, str):
@@ -82,24 +78,13 @@ def is_dated(template: str | Mapping[str, str] | None) -> bool:
     return _CLOCK in (template or "")
 
 
-def run_date(run: Folder) -> datetime.date:
-    """The date that chat templates print in a run: that of the first call, kept in
-    pairs/template_date.json."""
-    pairs = run / "pairs"
-    if not pairs.exists(_DATE):
-        today = datetime.date.today().isoformat()
-        with contextlib.suppress(ValueError):  # another one was first, before midnight
-            pairs.create(_DATE, f'"{today}"\n'.encode())
-    return datetime.date.fromisoformat(pairs.read_json(_DATE))
-
-
-def _clock(date: datetime.date) -> str:
+def _clock(date: str) -> str:
     """Start of a chat template in which the clock has stopped at midnight of a date.
 
     A macro, because transformers takes no functions as arguments of a template. The
     line break at its end belongs to the block, and is not printed.
     """
-    now = datetime.datetime.combine(date, datetime.time())
+    now = datetime.datetime.fromisoformat(date)
     codes = {code: now.strftime(code) for code in (*_UNPADDED, *_FORMATS)}
     codes = {"%%": _PERCENT, **codes, _PERCENT: "%"}
     replaced = "".join(f" | replace({k!r}, {v!r})" for k, v in codes.items())

@@ -4,6 +4,7 @@ A row without a pair_id gets one that starts with its file's name, so a name sta
 it was when the run was prepared. The fingerprint tells whether the file has changed.
 """
 
+import datetime
 import json
 import os.path
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +21,9 @@ from inflib.shapes.recognition import recognise
 from inflib.shapes.shape import Shape, describe
 
 Sources = dict[str, dict[str, dict[str, Any]]]
-"""{pair set: {file: {"name": ..., "fingerprint": ..., "shape": ...}}}; stored as
-sources.json."""
+"""{pair set: {file: {"name": ..., "fingerprint": ..., "shape": ..., "date": ...}}};
+stored as sources.json. date: the day on which the run was prepared first, which chat
+templates that print the date go on with."""
 
 _FIRST_ROWS = 200
 """Rows that the shape of a file is told from."""
@@ -37,6 +39,10 @@ def find_sources(recipe: Recipe, stored: Sources | None = None) -> Sources:
     Raises FileNotFoundError naming a path that matches nothing, and ValueError naming a
     file whose rows have no known shape.
     """
+    dates = [
+        e["date"] for f in (stored or {}).values() for e in f.values() if "date" in e
+    ]
+    date = dates[0] if dates else datetime.date.today().isoformat()
     sources: Sources = {}
     for pairs, source in recipe.prepare.sources.items():
         stored_files = (stored or {}).get(pairs, {})
@@ -62,6 +68,7 @@ def find_sources(recipe: Recipe, stored: Sources | None = None) -> Sources:
                     fingerprint(each, source.split) for each in [file, *ratings]
                 ),
                 "shape": shapes[file],
+                "date": date,
             }
             for file in files
         }

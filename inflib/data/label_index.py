@@ -162,8 +162,8 @@ class LabelIndex:
         repeats[order[1:]] = pair[1:] == pair[:-1]
         return self.exclude(repeats, "duplicate pair_id")
 
-    def exclude(self, mask: np.ndarray, problem: str) -> np.ndarray:
-        """Count labels as bad rows; returns their places, uint64.
+    def exclude(self, mask: np.ndarray, problem: str, state: str = BAD) -> np.ndarray:
+        """Count labels as rows of a state, bad ones; returns their places, uint64.
 
         mask: bool, one per label; problem: what is wrong with them.
         """
@@ -171,7 +171,7 @@ class LabelIndex:
         files = [self._files[i] for i in records["file"]]
         rows = sorted(zip(files, records["row"].tolist(), strict=True))
         self.unused += [_unused(file, row, problem) for file, row in rows]
-        self.states[BAD] += len(records)
+        self.states[state] += len(records)
         self.keep(~mask)
         return records["place"]
 

@@ -8,7 +8,9 @@ import pyarrow as pa
 from inflib.data.pairs_folder import COMPARISONS
 
 USED, BAD, TOO_LONG, TIED, OUTSIDE = "used", "bad", "too long", "tie", "outside"
-"""States of a row. Only USED rows become labels. TIED: a tie, where prepare.*.ties is
+SHARED = "shared"
+"""States of a row. Only USED rows become labels. SHARED: a query label on a training
+comparison. TIED: a tie, where prepare.*.ties is
 drop; OUTSIDE: the recipe leaves the row out (part, select)."""
 
 

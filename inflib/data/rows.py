@@ -31,7 +31,6 @@ from inflib.shapes.judged import TIE
 from inflib.shapes.pairs import TIED, Pair, to_pairs
 from inflib.shapes.shape import Shape
 from inflib.shapes.split import Render
-from inflib.storage.folder import Folder
 
 
 def read_file(
@@ -41,19 +40,19 @@ def read_file(
     recipe: Recipe,
     shape: Shape | None = None,
     part: Part | None = None,
+    date: str | None = None,
 ) -> Iterator[pa.Table]:
     """Tables of ROWS with the labels of one file, some 512 in each, and with its rows
     that give none; `pairs` names its pair set.
 
     file_name: start of the pair_id of rows that have none; shape: of the file's rows;
-    None: told from the first ones; part: of the file; None: all of it.
+    None: told from the first ones; part: of the file; None: all of it;
+    date: that chat templates print, see chat_rendering.
     """
     source = recipe.prepare.sources[pairs]
     tokenizer = _tokenizer(recipe.model)
     shape = shape or shape_of(source, option_of(pairs), file)
-    labels = read_labels(
-        file, shape, source, renderer(tokenizer, Folder(recipe.run)), part
-    )
+    labels = read_labels(file, shape, source, renderer(tokenizer, date), part)
     while chunk := list(islice(labels, 512)):
         rows = [_unused(item, first) for item, first in chunk if not _is_pair(item)]
         usable = [(item, first) for item, first in chunk if isinstance(item, Pair)]

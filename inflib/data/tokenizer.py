@@ -54,9 +54,12 @@ def load_tokenizer(model: ModelConfig) -> Any:
     """
     folder = tokenizer_folder(model)
     tokenizer = saved_tokenizer(model, folder)
-    template = _chat_template(model) or (own_chat_template(model) if not folder else "")
-    if template:
+    if template := _chat_template(model):
         tokenizer.chat_template = template
+    elif folder is None:
+        tokenizer.chat_template = own_chat_template(model) or tokenizer.chat_template
+    elif not tokenizer.chat_template:
+        tokenizer.chat_template = saved_tokenizer(model, None).chat_template
     tokenizer.pad_token, _ = choose_pad(
         tokenizer, model.pad_token, embedding_rows(model)
     )
@@ -64,8 +67,8 @@ def load_tokenizer(model: ModelConfig) -> Any:
 
 
 def saved_tokenizer(model: ModelConfig, folder: str | None) -> Any:
-    """The tokenizer in a folder (None: the base's) as it was saved, but for truncation
-    and padding, which decide nothing here. Raises ValueError where there is none."""
+    """The tokenizer in a folder (None: the base's) as it was saved, but padding on the
+    right. Raises ValueError where there is none."""
     options = loading_options(model)
     if folder is not None:
         # The revision is the base's. Its configuration chooses the tokenizer's class.
@@ -74,10 +77,6 @@ def saved_tokenizer(model: ModelConfig, folder: str | None) -> Any:
         place = folder or resolve_base(model.base)
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
     tokenizer.padding_side = "right"
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        backend.no_truncation()
-        backend.no_padding()
     return tokenizer
 
 
@@ -98,7 +97,7 @@ def _chat_template(model: ModelConfig) -> str | None:
         return setting
     fs, path = open_filesystem(setting)
     try:
-        return fs.cat_file(path).decode()
+        return fs.cat_file(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"model.chat_template {setting}: no template (text with {{{{ }}}}) and no "
@@ -110,7 +109,10 @@ def tokenizer_digest(tokenizer: Any) -> str:
     """SHA-256 of all that decides token ids: vocabulary, rules, special tokens and chat
     template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab())
+    if backend is None:
+        rules: Any = sorted(tokenizer.get_vocab())
+    else:  # what the last call asked for is saved, too, but decides no ids
+        rules = json.loads(backend.to_str()) | {"padding": None, "truncation": None}
     contents = [rules, sorted(tokenizer.all_special_ids), tokenizer.chat_template]
     return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 

@@ -60,8 +60,9 @@ def tokenize(
     ids, literal = encode(tokenizer, texts, doubled, append_eos)
     prompt_ids, _ = encode(tokenizer, prompts, is_chat)
     special = set(tokenizer.all_special_ids)
+    pad = tokenizer.pad_token_id
     packed = [
-        _pack(ids[2 * i], ids[2 * i + 1], prompt_ids[i], special, max_length)
+        _pack(ids[2 * i], ids[2 * i + 1], prompt_ids[i], special, pad, max_length)
         for i in range(len(pairs))
     ]
     return [
@@ -77,14 +78,17 @@ def _pack(
     b: list[int] | None,
     prompt: list[int] | None,
     special: set[int],
+    pad: int | None,
     max_length: int,
 ) -> Tokens | str:
     """Tokens of a pair, or why it cannot be used, from the ids of its two sequences and
-    of its prompt. special: ids of special tokens."""
+    of its prompt. special: ids of special tokens; pad: of the pad token."""
     if a is None or b is None or prompt is None:
         return NOT_AS_TEXT
     if a == b:
         return "identical responses once tokenised"
+    if pad in (*a[-1:], *b[-1:]):
+        return "a sequence ends with the pad token; set model.pad_token to another one"
     shared = _common(a, b)
     start = 0  # BOS or [CLS] stays in front
     while start < shared and a[start] in special:

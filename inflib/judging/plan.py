@@ -171,8 +171,7 @@ def _renderer(recipe: Recipe) -> Render:
     def render(*arguments: Any, **options: Any) -> str:
         from inflib.data.tokenizer import load_tokenizer
 
-        tokenizer = load_tokenizer(recipe.model)
-        return renderer(tokenizer, Folder(recipe.run))(*arguments, **options)
+        return renderer(load_tokenizer(recipe.model))(*arguments, **options)
 
     return render
 

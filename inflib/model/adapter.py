@@ -140,16 +140,14 @@ def weights_problem(adapter: Adapter) -> str | None:
         if not weight.isfinite().all():
             return f"{name} is not finite: the training diverged"
     heads = [w for name, w in weights.items() if _HEAD.search(name) and w.ndim > 1]
-    if not any(weight.any() for weight in heads):
-        return "its score head is all zeros, so all rewards are equal"
+    updates = [w for name, w in weights.items() if "lora_B" in name]
+    for what, found in (("score head", heads), ("lora_B", updates)):
+        if found and not any(weight.any() for weight in found):
+            return (
+                f"every {what} is zero, as before training, so its rewards say "
+                "nothing; give the adapter that was saved after it"
+            )
     return None
-
-
-def is_untrained(adapter: Adapter) -> bool:
-    """Whether all of lora_B is zero, as before training: rewards are the base's, with
-    the head."""
-    weights = safetensors.torch.load(adapter.weights)
-    return not any(w.any() for name, w in weights.items() if "lora_B" in name)
 
 
 def attach(base: nn.Module, adapter: Adapter) -> PeftModel:
@@ -162,6 +160,7 @@ def attach(base: nn.Module, adapter: Adapter) -> PeftModel:
     config.inference_mode = False
     resize(base, adapter)
     model = get_peft_model(base, config)
+    set_dtypes(model)  # before the weights come: the head's are not to be rounded
     weights = safetensors.torch.load(adapter.weights)
     mismatch = set_peft_model_state_dict(model, weights)
     missing = [
@@ -174,7 +173,6 @@ def attach(base: nn.Module, adapter: Adapter) -> PeftModel:
             f"{adapter.url}: {model.get_base_model().config.model_type} model and "
             f"adapter do not fit: {[*missing, *mismatch.unexpected_keys][:3]}"
         )
-    set_dtypes(model)
     return model.eval()
 
 

@@ -24,7 +24,6 @@ from inflib.data.tokenizer import (
 from inflib.data.tokenizer_match import differences
 from inflib.model.adapter import (
     Adapter,
-    is_untrained,
     read_adapter,
     resize,
     weights_problem,
@@ -47,11 +46,6 @@ def check_model(model: ModelConfig) -> list[str]:
     adapter = read_adapter(folder)
     if problem := weights_problem(adapter):
         raise ValueError(f"{adapter.url}: {problem}")
-    if is_untrained(adapter):
-        lines.append(
-            f"{adapter.url} looks untrained: all of lora_B is zero, so rewards are the "
-            "base model's with the adapter's head"
-        )
     if model.adapter_base == "same" and (other := base_mismatch(model, folder)):
         raise ValueError(f"{adapter.url} was trained on {other}; {_ANY}")
     _check_fit(model, adapter)

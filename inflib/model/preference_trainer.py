@@ -3,7 +3,8 @@ accuracy and margin counted over labels.
 
     n  labels
 
-Loss of a step: the mean over its labels of weight times numerics.preference_loss. Where
+Loss of a step: the mean over its labels of their weights, over the mean weight of the
+training set, times numerics.preference_loss. Where
 all targets and weights are 1 it is TRL's own, to the bit.
 """
 
@@ -59,9 +60,16 @@ def reward_trainer(**arguments: Any) -> Any:
 
 def training_rows(table: pa.Table) -> Any:
     """`datasets.Dataset` of label_ids.labelled_ids, without columns that say nothing:
-    margins that are all 0, targets and weights that are all 1."""
+    margins that are all 0, targets and weights that are all 1.
+
+    Weights are divided by their mean, so that their scale is not one of the learning
+    rate: a label of weight 2 among labels of weight 2 trains as one of weight 1.
+    """
     import datasets
 
+    weight = table["weight"].to_numpy()
+    index = table.column_names.index("weight")
+    table = table.set_column(index, "weight", pa.array(weight / weight.mean()))
     columns = {name: table[name].to_numpy() for name in ("margin", *_OWN)}
     gone = ["margin"] if not columns["margin"].any() else []
     if all((columns[name] == 1).all() for name in _OWN):

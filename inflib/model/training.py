@@ -29,7 +29,7 @@ from inflib.model.reward import load_base
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 
-_SAVED = (".json", ".safetensors", ".txt", ".model")
+_SAVED = (".json", ".safetensors", ".txt", ".model", ".jinja")
 
 
 class ShowProgress(TrainerCallback):
@@ -134,7 +134,7 @@ def labels_of(recipe: Recipe, pairs: str, edits: Edits | None = None) -> pa.Tabl
 
 
 def save_reward_model(
-    trainer: Any, model: ModelConfig, scratch: str, target: Folder
+    trainer: Any, scratch: str, target: Folder, model: ModelConfig
 ) -> None:
     """Copy adapter, score head, tokenizer and the base's digest into the run's
     reward_model/."""

@@ -25,6 +25,13 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 160)
 
 
+def printable(text: str, width: int = 2000) -> str:
+    """Text from data without characters that a terminal would act on (escape sequences,
+    changes of direction), with its line ends; at most `width` characters."""
+    kept = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+    return kept if len(kept) <= width else kept[: width - 1] + "…"
+
+
 def show(summary: dict[str, Any], console: Console) -> None:
     """Print the report.
 

@@ -41,6 +41,7 @@ def read_files(
             "name": sources[name][file]["name"],
             "shape": json.dumps(sources[name][file]["shape"]),
             "part": json.dumps(part and vars(part)),
+            "date": sources[name][file]["date"],
         }
         for name, paths in pairs.items()
         for file in paths
@@ -186,7 +187,8 @@ def _read(batch: dict[str, Any], recipe: Recipe) -> Iterator[pa.Table]:
         pairs, name = batch["pairs"][0], batch["name"][0]
         fields = json.loads(batch["part"][0])
         part = Part(**fields) if fields else None
-        for table in read_file(pairs, file, name, recipe, shape, part):
+        date = batch["date"][0]
+        for table in read_file(pairs, file, name, recipe, shape, part, date):
             num_rows += len(table)
             yield table
     clock.lap("read")

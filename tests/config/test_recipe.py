@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from inflib.config.loading import read_recipe
+from inflib.config.recipe import Recipe
 
 RECIPE = {
     "run": "r",
@@ -97,3 +98,18 @@ def test_a_key_that_stands_twice_is_refused():
 def test_a_loss_that_is_not_supported_is_named(name):
     with pytest.raises(ValueError, match=f"{name} is not supported: the loss is"):
         read({f"train.{name}": "0.01"})
+
+
+def test_query_sets_whose_columns_would_be_called_alike_are_refused():
+    fields = {
+        "run": "x",
+        "model": {"base": "b"},
+        "prepare": {
+            "train": {"path": "t"},
+            "queries": {"layer_expert": {"path": "q"}, "expert": {"path": "q"}},
+        },
+        "sketch": {"by_layer": True},
+        "score": {"curvatures": ["datainf", "datainf_layer"]},
+    }
+    with pytest.raises(ValueError, match="would both be called datainf_layer_expert"):
+        Recipe.model_validate(fields)

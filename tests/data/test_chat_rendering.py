@@ -1,12 +1,11 @@
 """Chats are rendered alike on any day; a missing template says what to set."""
 
 import datetime
-import json
 
 import pytest
 
 from inflib.config.recipe import ModelConfig
-from inflib.data.chat_rendering import is_dated, renderer, run_date
+from inflib.data.chat_rendering import is_dated, renderer
 from inflib.data.tokenizer import load_tokenizer
 from inflib.storage.folder import Folder
 from tests.support.models import TEMPLATE, build_tokenizer
@@ -31,60 +30,45 @@ KEPT = {
     "mistral": "2024-02-29",
     "macro": "29.02.2024 00:00",
 }
+DATE = "2024-02-29"
 CHAT = [{"role": "user", "content": "Q"}]
 
 
-def prepared(folder, date="2024-02-29"):
-    (folder / "pairs").mkdir(exist_ok=True)
-    (folder / "pairs" / "template_date.json").write_text(json.dumps(date))
-    return Folder(str(folder))
-
-
-def rendered(template, run=None, **arguments):
+def rendered(template, date=None, **arguments):
     tokenizer = build_tokenizer()
     tokenizer.chat_template = template
-    return renderer(tokenizer, run)(CHAT, True, **arguments)
+    return renderer(tokenizer, date)(CHAT, True, **arguments)
 
 
 @pytest.mark.parametrize("name", DATED)
-def test_a_template_prints_the_date_of_the_run(name, tmp_path):
+def test_a_template_prints_the_date_of_the_run(name):
     assert is_dated(DATED[name])
-    text = rendered(DATED[name], prepared(tmp_path))
+    text = rendered(DATED[name], DATE)
     assert text.startswith(KEPT[name])
-    assert rendered(DATED[name]) != text  # without a run: today's date
+    assert rendered(DATED[name]) != text  # without one: today's date
 
 
-def test_all_but_the_date_is_printed_as_ever(tmp_path):
+def test_all_but_the_date_is_printed_as_ever():
     template = "\n  {% if true %}\n a {% endif %}\n{{ strftime_now('%%d %-d') }}\n"
     today = datetime.date.today()
-    assert rendered(template, prepared(tmp_path, str(today))) == rendered(template)
+    assert rendered(template, str(today)) == rendered(template)
 
 
-def test_the_first_date_of_a_run_is_kept(tmp_path):
-    run = Folder(str(tmp_path))
-    first = rendered(MISTRAL, run)
-    today = datetime.date.today()
-    assert first.startswith(str(run_date(run)))
-    assert today - run_date(run) <= datetime.timedelta(days=1)
-    prepared(tmp_path, "2020-01-02")  # as on a later day
-    assert rendered(MISTRAL, run).startswith("2020-01-02")
-
-
-def test_a_template_that_does_not_look_at_the_clock_keeps_no_date(tmp_path):
-    run = Folder(str(tmp_path))
+def test_a_template_that_does_not_look_at_the_clock_prints_its_own_date():
     for template in (TEMPLATE, LLAMA_3_1, {"default": TEMPLATE}, None):
         assert not is_dated(template)
     # As TRL renders it: the template's own date, unless the data give one.
-    assert rendered(LLAMA_3_1, run).startswith("Today Date: 26 Jul 2024")
-    assert rendered(LLAMA_3_1, run, date_string="1 May").startswith("Today Date: 1 May")
-    assert not run.exists("pairs/template_date.json")
+    assert rendered(LLAMA_3_1, DATE).startswith("Today Date: 26 Jul 2024")
+    assert rendered(LLAMA_3_1, DATE, date_string="1 May").startswith(
+        "Today Date: 1 May"
+    )
 
 
-def test_one_of_several_templates_may_print_the_date(tmp_path):
+def test_one_of_several_templates_may_print_the_date():
     several = {"default": TEMPLATE, "tool_use": MISTRAL}
     assert is_dated(several)
     tools = [{"type": "function", "function": {"name": "f"}}]
-    text = rendered(several, prepared(tmp_path), tools=tools)
+    text = rendered(several, DATE, tools=tools)
     assert text.startswith("2024-02-29")
 
 

@@ -20,7 +20,7 @@ from inflib.model.reward import load_base
 from inflib.numerics.layer_bins import lay_out
 from inflib.sketches.gradients import block_sizes
 from inflib.storage.folder import Folder
-from tests.support.models import build_model, build_tokenizer, with_lora
+from tests.support.models import TEMPLATE, build_model, build_tokenizer, with_lora
 
 pytestmark = pytest.mark.filterwarnings("ignore:`lora_bias=True` was passed")
 TEXT = "Weigh the flour. Oil the chain."
@@ -390,15 +390,15 @@ def test_an_adapter_that_was_trained_with_eos_as_pad_is_told_of_append_eos(
 # 7 Weights that say nothing
 
 
-def test_an_untrained_adapter_is_said(base, adapter):
-    change_weights(adapter, lambda name, w: w * 0 if "lora_B" in name else w)
-    (line,) = check_model(model(base, adapter))
-    assert "looks untrained: all of lora_B is zero" in line
+@pytest.mark.parametrize("part", ["lora_B", "score"])
+def test_an_untrained_adapter_is_refused(base, adapter, part):
+    change_weights(adapter, lambda name, w: w * 0 if part in name else w)
+    assert "is zero, as before training" in refusal(model(base, adapter))
 
 
-def test_a_score_head_of_zeros_is_refused(base, adapter):
-    change_weights(adapter, lambda name, w: w * 0 if "score" in name else w)
-    assert "its score head is all zeros" in refusal(model(base, adapter))
+def test_a_tokenizer_without_a_template_of_its_own_has_the_bases(base, adapter):
+    with_tokenizer(adapter, chat_template=None)
+    assert load_tokenizer(model(base, adapter)).chat_template == TEMPLATE
 
 
 def test_weights_that_are_not_finite_are_refused(base, adapter):

@@ -1,5 +1,7 @@
 """Token ids of rows in TRL's formats: those that TRL's reward trainer makes of them."""
 
+from typing import Any
+
 import datasets
 import pytest
 from trl import RewardConfig, RewardTrainer
@@ -13,13 +15,20 @@ pytestmark = pytest.mark.filterwarnings(
 )
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
 Q, A, B = "How do I boil an egg?", "Boil it for eight minutes.", "Eggs are nice."
-CHAT = {"prompt": [user(Q)], "chosen": [assistant(A)], "rejected": [assistant(B)]}
-WHOLE = {"chosen": [user(Q), assistant(A)], "rejected": [user(Q), assistant(B)]}
+CHAT: dict[str, Any] = {
+    "prompt": [user(Q)],
+    "chosen": [assistant(A)],
+    "rejected": [assistant(B)],
+}
+WHOLE: dict[str, Any] = {
+    "chosen": [user(Q), assistant(A)],
+    "rejected": [user(Q), assistant(B)],
+}
 LONGER = {
     "chosen": [user(Q), assistant(A), user("More?"), assistant(B)],
     "rejected": [user(Q), assistant(B)],
 }
-ROWS = {
+ROWS: dict[str, Any] = {
     "text": {"prompt": Q + " ", "chosen": A, "rejected": B},
     "text without a prompt": {"chosen": f"{Q} {A}", "rejected": f"{Q} {B}"},
     "chat": CHAT,
@@ -61,6 +70,7 @@ def test_ids_are_those_of_trl(name, tmp_path):
     tokenizer.chat_template = TEMPLATE
     row = ROWS[name]
     (label,) = labels(row, tokenizer=tokenizer)
+    tokens: Any
     (tokens,) = tokenize([label], tokenizer, 1000, append_eos=True)
     tails = tokens.tail_a, tokens.tail_b
     chosen, rejected = tails if label.sign > 0 else tails[::-1]

@@ -74,7 +74,8 @@ def test_bad_rows_are_listed_by_file_and_row_and_the_rest_goes_on(
     bad_recipe, tmp_path, capsys
 ):
     recipe = bad_recipe(
-        prepare__queries={"q": {"path": str(tmp_path / "expert.jsonl")}}
+        prepare__queries={"q": {"path": str(tmp_path / "expert.jsonl")}},
+        prepare__shared_with_train="keep",
     )
     run_stages(recipe, [prepare])
     excluded = train_table(recipe.run, "excluded.parquet").to_pylist()
@@ -95,6 +96,11 @@ def test_bad_rows_are_listed_by_file_and_row_and_the_rest_goes_on(
     assert report["train"]["labels"] == 2
     assert report["q"]["also_in_train"] == 1
     assert sum(report["train"]["excluded"].values()) == 7
+
+
+def test_a_query_set_that_is_training_data_is_refused(bad_recipe):
+    with pytest.raises(ValueError, match="no usable pair in expert"):
+        run_stages(bad_recipe(), [prepare])
 
 
 def test_on_bad_rows_stop_lists_them_and_stops(bad_recipe):
@@ -142,6 +148,7 @@ def test_formats_agree_and_parts_of_the_prompts_are_disjoint(
             "low": {"path": str(tmp_path / "train.parquet"), "part": [0, 0.5]},
             "high": {"path": str(tmp_path / "train.parquet"), "part": [0.5, 1]},
         },
+        prepare__shared_with_train="keep",
     )
     run_stages(recipe, [prepare])
 

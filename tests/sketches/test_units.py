@@ -92,10 +92,10 @@ def test_norms_of_nearly_equal_responses_are_those_of_their_difference(apart):
     plan = Plan([], 2 * places, 2 * places + 1)
     _, sq_norms, _ = units.comparisons(plan)
     np.testing.assert_allclose(sq_norms[:, 0].numpy(), 1, atol=6 * (2 / k) ** 0.5)
-    equal = UnitSketches(
-        units.values, sketches[[0, 0]], [products[0][:, :1, :1]] * 2, [slice(0, k)], 1
-    )
-    _, zero, _ = equal.comparisons(Plan([], torch.tensor([0]), torch.tensor([1])))
+    same = sketches[[0, 0]]
+    values, apart_products = torch.zeros(2).double(), [products[0][:, :1, :1]] * 2
+    check_equal = UnitSketches(values, same, apart_products, [slice(0, k)], 1)
+    _, zero, _ = check_equal.comparisons(Plan([], torch.tensor([0]), torch.tensor([1])))
     assert float(zero) == 0
 
 
