@@ -14,6 +14,7 @@ import ray
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder
+from inflib.model.model_check import check_model
 from inflib.sketches import store
 from inflib.sketches.binding import bind_sketches
 from inflib.sketches.shard_sketcher import Receipt, ShardSketcher
@@ -35,6 +36,7 @@ def sketch(recipe: Recipe) -> dict[str, Any]:
         pairs: PairsFolder(run / "pairs" / pairs).plan()
         for pairs in recipe.prepare.sources
     }
+    check_model(recipe.model)
     bind_sketches(recipe)
     for pairs in plans:
         folder = stage.folder / pairs

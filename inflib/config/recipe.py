@@ -32,19 +32,24 @@ class ModelConfig(Frozen):
     """Branch, tag or commit of the base model on the hub."""
 
     adapter: str | None = None
-    """Folder, or hub name, of a LoRA reward model written by TRL or PEFT, to audit
-    instead of training one. Its own tokenizer is used, if it has one."""
+    """LoRA reward model written by TRL or PEFT, to audit instead of training one: a
+    folder, s3://, or a name on the hub (owner/name, or hub:owner/name). Its own
+    tokenizer and chat template are used where it has them."""
+
+    adapter_revision: str | None = None
+    """Branch, tag or commit of an adapter on the hub."""
 
     adapter_base: Literal["same", "any"] = "same"
-    """Whether the adapter must name model.base as what it was trained on. any: not
-    checked, for a copy under another name."""
+    """What the adapter's record of its base must say. same: model.base, by the digest
+    of its weights or the last part of its name. any: it is not looked at."""
 
     pad_token: str | None = None
-    """Token to pad with, any of the vocabulary but EOS; default: the tokenizer's, or
-    one that is said."""
+    """Token to pad with, one that the tokenizer has; not EOS. null: the tokenizer's
+    own, or another one that ends no text."""
 
     chat_template: str | None = None
-    """Chat template (Jinja), or a file with one; default: the tokenizer's."""
+    """Chat template in place of the tokenizer's: a file (.jinja), or the template
+    itself."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format in which the base model and LoRA compute; the score head and all

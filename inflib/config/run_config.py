@@ -16,6 +16,7 @@ FREE = {
     "judge",
     "oversight",
     "cluster",
+    "model.adapter_base",
     "prepare.on_bad_rows",
     "train.max_failures",
     "train.cpus_per_worker",

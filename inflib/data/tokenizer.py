@@ -1,21 +1,24 @@
-"""The model settings to tokenizer, configuration and folder of the base model."""
+"""A model to its tokenizer, and its base to configuration and folder."""
 
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig
 
 from inflib.config.recipe import ModelConfig
-from inflib.data.adapter_source import (
-    TEMPLATE_FILE,
-    adapter_source,
-    adapter_tokenizer,
-    tokenizer_files,
+from inflib.data.adapter_files import (
+    adapter_at,
+    own_chat_template,
+    saved_embedding_rows,
+    tokenizer_folder,
 )
+from inflib.data.pad_tokens import choose_pad
+from inflib.storage.folder import open_filesystem
 
 PACKAGE = "package:"
 """Prefix of a base model that an installed Python package ships."""
@@ -43,127 +46,63 @@ def resolve_base(base: str) -> str:
 
 
 def load_tokenizer(model: ModelConfig) -> Any:
-    """The tokenizer, padding on the right with a token that is not EOS.
+    """The model's tokenizer: the adapter's own where it has one, else the base's.
 
-    An adapter's own one, if its folder holds one, as at its training; otherwise the
-    base model's. model.chat_template and model.pad_token come before theirs. Raises
-    ValueError where it is not the base model's, or a setting is wrong.
+    It pads on the right with a token that ends no text (see pad_tokens), and has the
+    chat template of the recipe or the adapter, where they have one. Raises ValueError
+    when there is no such token.
     """
-    folder = adapter_source(model)
-    own = None if folder is None else adapter_tokenizer(folder)
-    tokenizer = _load_own(own, model) if own else _load_base(model)
-    if own is None and folder is not None and folder.exists(TEMPLATE_FILE):
-        tokenizer.chat_template = folder.read_bytes(TEMPLATE_FILE).decode()
-    elif own is not None and tokenizer.chat_template is None:
-        tokenizer.chat_template = _load_base(model).chat_template
-    if model.chat_template is not None:
-        tokenizer.chat_template = _template(model.chat_template)
-    tokenizer.padding_side = "right"
-    set_pad_token(tokenizer, model)
-    _check_size(tokenizer, model)
+    folder = tokenizer_folder(model)
+    tokenizer = saved_tokenizer(model, folder)
+    if template := _chat_template(model):
+        tokenizer.chat_template = template
+    elif folder is None:
+        tokenizer.chat_template = own_chat_template(model) or tokenizer.chat_template
+    elif not tokenizer.chat_template:
+        tokenizer.chat_template = saved_tokenizer(model, None).chat_template
+    tokenizer.pad_token, _ = choose_pad(
+        tokenizer, model.pad_token, embedding_rows(model)
+    )
     return tokenizer
 
 
-def _load_base(model: ModelConfig) -> Any:
-    return AutoTokenizer.from_pretrained(
-        resolve_base(model.base), **loading_options(model)
-    )
+def saved_tokenizer(model: ModelConfig, folder: str | None) -> Any:
+    """The tokenizer in a folder (None: the base's) as it was saved, but padding on the
+    right. Raises ValueError where there is none."""
+    options = loading_options(model)
+    if folder is not None:
+        # The revision is the base's. Its configuration chooses the tokenizer's class.
+        options |= {"revision": None, "config": load_config(model)}
+    with _in_one_line(folder or model.base, "tokenizer"):
+        place = folder or resolve_base(model.base)
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+    tokenizer.padding_side = "right"
+    return tokenizer
 
 
-def _load_own(folder: str, model: ModelConfig) -> Any:
-    return AutoTokenizer.from_pretrained(
-        folder, trust_remote_code=model.trust_remote_code
-    )
+def embedding_rows(model: ModelConfig) -> int:
+    """Tokens that there are embeddings for, in the adapter where it brings its own, or
+    else in the base; 0 when the base does not say."""
+    folder = adapter_at(model)
+    resized = 0 if folder is None else saved_embedding_rows(folder)
+    config = load_config(model).get_text_config()
+    return resized or getattr(config, "vocab_size", 0) or 0
 
 
-def tokenizer_notes(model: ModelConfig) -> list[str]:
-    """What is worth saying of the tokenizer, a line each."""
-    tokenizer, notes = load_tokenizer(model), []
-    folder = adapter_source(model)
-    if folder is not None and tokenizer_files(folder):
-        base = _load_base(model)
-        set_pad_token(base, model)
-        differ = [
-            what
-            for what, read in _PARTS.items()
-            if read(base) != read(tokenizer)
-            and not (what == _TEMPLATE and model.chat_template)
-        ]
-        if differ:
-            notes.append(
-                "the adapter's own tokenizer is used; not as in "
-                f"{model.base}: {' and '.join(differ)}"
-            )
-    given = model.pad_token or (tokenizer.init_kwargs or {}).get("pad_token")
-    if str(given) != tokenizer.pad_token:
-        notes.append(
-            f"no pad token apart from EOS: padding with {tokenizer.pad_token!r} "
-            "(model.pad_token changes it)"
-        )
-    return notes
-
-
-_TEMPLATE = "chat template"
-_PARTS: dict[str, Callable[[Any], Any]] = {
-    "vocabulary": lambda tokenizer: tokenizer.get_vocab(),
-    "special tokens": lambda tokenizer: tokenizer.special_tokens_map,
-    _TEMPLATE: lambda tokenizer: tokenizer.chat_template,
-}
-"""What tokenizers are compared by."""
-
-_PADS = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>")
-"""Pad tokens that vocabularies hold without naming them."""
-
-
-def set_pad_token(tokenizer: Any, model: ModelConfig) -> None:
-    """Give the tokenizer a pad token that is not EOS.
-
-    transformers reads the reward at the last token that is not the pad token: with
-    pad == EOS that is the token before EOS, in training alone. So: model.pad_token, the
-    tokenizer's own, unk or bos, a known pad token in the vocabulary, or else its last
-    ordinary token: any that no sequence ends with is right (data.tokens checks it).
-    Raises ValueError for a model.pad_token that is EOS or not in the vocabulary.
-    """
-    vocabulary, eos = tokenizer.get_vocab(), tokenizer.eos_token
-    if model.pad_token is not None:
-        if model.pad_token not in vocabulary or model.pad_token == eos:
-            raise ValueError(
-                f"model.pad_token {model.pad_token!r}: it must be a token of the "
-                f"vocabulary other than EOS ({eos!r})"
-            )
-        tokenizer.pad_token = model.pad_token
-        return
-    candidates = [tokenizer.pad_token, tokenizer.unk_token, tokenizer.bos_token]
-    candidates += [token for token in _PADS if token in vocabulary]
-    special = set(tokenizer.all_special_tokens)
-    ordinary = max(
-        (token for token in vocabulary if token not in special), key=vocabulary.get
-    )
-    usable = [token for token in [*candidates, ordinary] if token and token != eos]
-    if tokenizer.pad_token != usable[0]:
-        tokenizer.pad_token = usable[0]
-
-
-def _template(setting: str) -> str:
-    """A chat template: the text itself, or that in a file."""
-    if "{" in setting:
+def _chat_template(model: ModelConfig) -> str | None:
+    """The template of `model.chat_template`. Raises ValueError for a file that is not
+    there."""
+    setting = model.chat_template
+    if setting is None or "{" in setting:
         return setting
-    path = Path(setting)
-    if not path.is_file():
-        raise ValueError(f"model.chat_template {setting}: no such file")
-    return path.read_text("utf-8-sig")
-
-
-def _check_size(tokenizer: Any, model: ModelConfig) -> None:
-    """Raise ValueError for token ids that the base model has no embedding for."""
-    size = getattr(load_config(model).get_text_config(), "vocab_size", None)
-    largest = max(tokenizer.get_vocab().values())
-    if size is not None and largest >= size:
+    fs, path = open_filesystem(setting)
+    try:
+        return fs.cat_file(path).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"model.base {model.base}: its tokenizer has ids up to {largest}, and the "
-            f"model embeddings of {size}: the tokenizer is of another model, or the "
-            "embeddings were resized and not saved"
-        )
+            f"model.chat_template {setting}: no template (text with {{{{ }}}}) and no "
+            f"file that can be read: {error}"
+        ) from None
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
@@ -185,10 +124,23 @@ def max_positions(model: ModelConfig) -> int:
 
 
 def load_config(model: ModelConfig) -> PretrainedConfig:
-    """The base model's configuration, without its weights."""
-    return AutoConfig.from_pretrained(
-        resolve_base(model.base), **loading_options(model)
-    )
+    """The base model's configuration, without its weights. Raises ValueError where it
+    cannot be read."""
+    with _in_one_line(model.base, "configuration"):
+        return AutoConfig.from_pretrained(
+            resolve_base(model.base), **loading_options(model)
+        )
+
+
+@contextmanager
+def _in_one_line(place: str, what: str) -> Iterator[None]:
+    """Make errors of transformers ValueErrors of one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        prefix = f"{place}: its {what} cannot be loaded: "
+        raise ValueError(said if place in said else prefix + said) from None
 
 
 def loading_options(model: ModelConfig) -> dict[str, Any]:

@@ -9,13 +9,8 @@ prompt (after BOS or [CLS]), never of a response.
 from dataclasses import dataclass, replace
 from typing import Any
 
+from inflib.data.text_encoder import NOT_AS_TEXT, encode
 from inflib.shapes.pairs import Pair
-from inflib.shapes.special_tokens import (
-    encode_guarded,
-    encode_plain,
-    is_guarded,
-    pattern,
-)
 
 LITERAL = "special tokens in a text, kept as text"
 """Mark of a label with some."""
@@ -62,8 +57,8 @@ def tokenize(
     # A chat template writes BOS and EOS itself; text gets the tokenizer's own.
     is_chat = [pair.is_chat for pair in pairs]
     doubled = [chat for chat in is_chat for _ in range(2)]
-    ids, literal = _encode(tokenizer, texts, doubled, append_eos)
-    prompt_ids, _ = _encode(tokenizer, prompts, is_chat, False)
+    ids, literal = encode(tokenizer, texts, doubled, append_eos)
+    prompt_ids, _ = encode(tokenizer, prompts, is_chat)
     special = set(tokenizer.all_special_ids)
     pad = tokenizer.pad_token_id
     packed = [
@@ -79,15 +74,17 @@ def tokenize(
 
 
 def _pack(
-    a: list[int],
-    b: list[int],
-    prompt: list[int],
+    a: list[int] | None,
+    b: list[int] | None,
+    prompt: list[int] | None,
     special: set[int],
     pad: int | None,
     max_length: int,
 ) -> Tokens | str:
     """Tokens of a pair, or why it cannot be used, from the ids of its two sequences and
     of its prompt. special: ids of special tokens; pad: of the pad token."""
+    if a is None or b is None or prompt is None:
+        return NOT_AS_TEXT
     if a == b:
         return "identical responses once tokenised"
     if pad in (*a[-1:], *b[-1:]):
@@ -114,42 +111,3 @@ def _common(a: list[int], b: list[int]) -> int:
         if a[i] != b[i]:
             return i
     return limit
-
-
-def _encode(
-    tokenizer: Any, texts: list[str], is_chat: list[bool], append_eos: bool
-) -> tuple[list[list[int]], list[bool]]:
-    """(token ids of each text, whether it holds special tokens that are kept as text).
-
-    Special tokens are added to texts that are not chat, and with append_eos EOS.
-    """
-    special = pattern(tokenizer)
-    eos = (tokenizer.eos_token or "") if append_eos else ""
-    encoded: list[list[int]] = [[] for _ in texts]
-    literal = [
-        is_guarded(text) if chat else bool(special.search(text))
-        for text, chat in zip(texts, is_chat, strict=True)
-    ]
-    for chat in (False, True):
-        places = [
-            i
-            for i, this_chat in enumerate(is_chat)
-            if this_chat == chat and not literal[i]
-        ]
-        if places:
-            batch = tokenizer(
-                [texts[i] if chat else texts[i] + eos for i in places],
-                add_special_tokens=not chat,
-                truncation=False,
-                verbose=False,
-                return_attention_mask=False,
-            )["input_ids"]
-            for i, ids in zip(places, batch, strict=True):
-                encoded[i] = ids
-    for i, text in enumerate(texts):
-        if literal[i] and is_chat[i]:
-            encoded[i] = encode_guarded(tokenizer, text, special)
-        elif literal[i]:
-            encoded[i] = encode_plain(tokenizer, text, with_special=True)
-            encoded[i] += [tokenizer.eos_token_id] if eos else []
-    return encoded, literal

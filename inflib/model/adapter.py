@@ -17,10 +17,26 @@ import safetensors.torch
 from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from torch import nn
 
+from inflib.data.adapter_files import CONFIG, EMBEDDING, WEIGHTS
 from inflib.model.reward import HEADS, set_dtypes
 from inflib.storage.folder import Folder
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_UNSUPPORTED = {
+    "alora_invocation_tokens": "activated LoRA acts after some tokens alone",
+    "arrow_config": "Arrow mixes several adapters",
+    "layer_replication": "its layers are repeated",
+    "megatron_config": "it is for Megatron's layers",
+    "monteclora_config": "its weights are drawn at random",
+    "use_bdlora": "its matrices are in blocks",
+    "use_qalora": "it is for quantised bases",
+}
+"""{setting of PEFT: why gradients of it are not computed}."""
+
+_INITIAL = ("gaussian", "eva", "olora", "orthogonal", "pissa")
+"""Values of init_lora_weights, beside true and false, after which the same base weights
+come back on loading; others changed them in ways that are not in the file."""
+
+_HEAD = re.compile(rf"\.({'|'.join(HEADS)})\.")
 
 
 @dataclass(frozen=True)
@@ -38,25 +54,29 @@ class Adapter:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Number of entries of each tensor, by its name in the file."""
+        """Number of entries of each trained tensor, by its name in the file."""
+        fields = json.loads(self.config)
+        saved = fields.get("modules_to_save") or []
         return {
-            name: math.prod(tensor["shape"]) for name, tensor in self._header().items()
+            name: math.prod(tensor["shape"])
+            for name, tensor in self._header().items()
+            # Embeddings that were resized, or get LoRA, are saved with it, and frozen.
+            if not EMBEDDING.search(name)
+            or any(f".{module}." in name for module in saved)
         }
 
-    def check_trained(self) -> None:
-        """Raise ValueError for an adapter that is as it was made: all lora_B, or the
-        score head, zero."""
-        weights = safetensors.torch.load(self.weights)
-        for what, pattern in (
-            ("lora_B", r"lora_B"),
-            ("score head", rf"\.({'|'.join(HEADS)})\."),
-        ):
-            found = [w for name, w in weights.items() if re.search(pattern, name)]
-            if found and not any(bool(weight.any()) for weight in found):
-                raise ValueError(
-                    f"{self.url}: every {what} is zero, as before training, so its "
-                    "rewards say nothing; give the adapter that was saved after it"
-                )
+    @property
+    def shapes(self) -> dict[str, list[int]]:
+        """Shape of each tensor, by its name in the file."""
+        return {name: tensor["shape"] for name, tensor in self._header().items()}
+
+    @property
+    def embedding_rows(self) -> int:
+        """Rows of the token embeddings in the file; 0 where they are the base's."""
+        for name, tensor in self._header().items():
+            if EMBEDDING.search(name):
+                return tensor["shape"][0]
+        return 0
 
     def _header(self) -> dict[str, Any]:
         """Shape and dtype of each tensor. A safetensors file begins with them: 8 bytes
@@ -84,17 +104,50 @@ def read_adapter(folder: Folder) -> Adapter:
             f"{folder.url}: peft_type {fields.get('peft_type')}, task_type "
             f"{fields.get('task_type')}; a LoRA reward model is LORA and SEQ_CLS"
         )
+    check_settings(folder.url, fields)
     try:
         adapter = Adapter(folder.url, config, folder.read_bytes(WEIGHTS))
     except FileNotFoundError:
         raise ValueError(f"{folder.url}: no {WEIGHTS} (pickles are refused)") from None
     names = adapter._header()
-    if not any(re.search(rf"\.({'|'.join(HEADS)})\.", name) for name in names):
+    if not any(map(_HEAD.search, names)):
         raise ValueError(
             f"{folder.url}: it holds no score head, so its rewards would be random; "
             f"save it with modules_to_save naming the head ({' or '.join(HEADS)})"
         )
     return adapter
+
+
+def check_settings(url: str, fields: dict[str, Any]) -> None:
+    """Raise ValueError naming a setting of PEFT whose gradients are not computed."""
+    for name, why in _UNSUPPORTED.items():
+        if fields.get(name):
+            raise ValueError(f"{url}: {name} is not supported: {why}")
+    initial = fields.get("init_lora_weights", True)
+    if isinstance(initial, str) and initial.lower() not in _INITIAL:
+        raise ValueError(
+            f"{url}: init_lora_weights {initial!r} changed the base's weights, and the "
+            "adapter does not say how: save it as plain LoRA (PEFT: "
+            "path_initial_model_for_weight_conversion)"
+        )
+
+
+def weights_problem(adapter: Adapter) -> str | None:
+    """What is wrong with the values of an adapter: all rewards would be equal, or not
+    finite. None where nothing is."""
+    weights = safetensors.torch.load(adapter.weights)
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            return f"{name} is not finite: the training diverged"
+    heads = [w for name, w in weights.items() if _HEAD.search(name) and w.ndim > 1]
+    updates = [w for name, w in weights.items() if "lora_B" in name]
+    for what, found in (("score head", heads), ("lora_B", updates)):
+        if found and not any(weight.any() for weight in found):
+            return (
+                f"every {what} is zero, as before training, so its rewards say "
+                "nothing; give the adapter that was saved after it"
+            )
+    return None
 
 
 def attach(base: nn.Module, adapter: Adapter) -> PeftModel:
@@ -105,6 +158,7 @@ def attach(base: nn.Module, adapter: Adapter) -> PeftModel:
     """
     config = PeftConfig.from_peft_type(**json.loads(adapter.config))
     config.inference_mode = False
+    resize(base, adapter)
     model = get_peft_model(base, config)
     set_dtypes(model)  # before the weights come: the head's are not to be rounded
     weights = safetensors.torch.load(adapter.weights)
@@ -120,3 +174,10 @@ def attach(base: nn.Module, adapter: Adapter) -> PeftModel:
             f"adapter do not fit: {[*missing, *mismatch.unexpected_keys][:3]}"
         )
     return model.eval()
+
+
+def resize(base: Any, adapter: Adapter) -> None:
+    """Give the base as many token embeddings as the adapter's file brings."""
+    rows = adapter.embedding_rows
+    if rows and rows != base.get_input_embeddings().num_embeddings:
+        base.resize_token_embeddings(rows, mean_resizing=False)

@@ -1,65 +1,148 @@
-"""Does an adapter fit its base model and tokenizer? Asked before all else."""
+"""Do base, adapter and tokenizer fit? Looked at before anything is computed, from
+configurations, the adapter's file and a model without weights."""
 
 import json
-from pathlib import Path
+import warnings
+from collections.abc import Iterator
+
+import torch
+from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
+from torch import nn
+from transformers import AutoModelForSequenceClassification
 
 from inflib.config.recipe import ModelConfig
-from inflib.data.adapter_source import adapter_source
-from inflib.data.tokenizer import PACKAGE, resolve_base, tokenizer_notes
-from inflib.model.adapter import CONFIG, read_adapter
-from inflib.model.reward import digest_folder
-from inflib.storage.folder import Folder
+from inflib.data.adapter_files import adapter_at, tokenizer_folder
+from inflib.data.base_match import base_mismatch
+from inflib.data.chat_rendering import is_dated
+from inflib.data.pad_tokens import choose_pad
+from inflib.data.tokenizer import (
+    embedding_rows,
+    load_config,
+    load_tokenizer,
+    saved_tokenizer,
+)
+from inflib.data.tokenizer_match import differences
+from inflib.model.adapter import (
+    Adapter,
+    read_adapter,
+    resize,
+    weights_problem,
+)
 
-BASE_RECORD = "base_model.json"
-"""File beside an adapter of ours with the digest of the base model's files."""
+_ANY = "set model.adapter_base to any if it is the same model all the same"
 
 
 def check_model(model: ModelConfig) -> list[str]:
-    """What is worth saying of the model, a line each.
+    """What is unusual about a recipe's model, a line for each.
 
-    Raises ValueError, in one line, for an adapter that was trained on another base, or
-    was not trained, or has no score head, and for a tokenizer of another model.
+    Raises ValueError, in one line, where rewards or gradients would be wrong or could
+    not be computed.
     """
-    folder = adapter_source(model)
+    lines = [*_tokenizer_lines(model)]
+    folder = adapter_at(model)
+    if folder is None:
+        load_without_weights(model)
+        return lines
+    adapter = read_adapter(folder)
+    if problem := weights_problem(adapter):
+        raise ValueError(f"{adapter.url}: {problem}")
+    if model.adapter_base == "same" and (other := base_mismatch(model, folder)):
+        raise ValueError(f"{adapter.url} was trained on {other}; {_ANY}")
+    _check_fit(model, adapter)
+    return lines
+
+
+def _tokenizer_lines(model: ModelConfig) -> Iterator[str]:
+    """What is unusual about the tokenizer. Raises ValueError where it is not one of the
+    model."""
+    folder = tokenizer_folder(model)
+    saved, tokenizer = saved_tokenizer(model, folder), load_tokenizer(model)
     if folder is not None:
-        read_adapter(folder).check_trained()
-        if model.adapter_base == "same":
-            _check_base(folder, model)
-    return tokenizer_notes(model)
-
-
-def base_record(model: ModelConfig) -> dict[str, str]:
-    """Contents of BASE_RECORD: the digest of a local base model; {} of another."""
-    base = resolve_base(model.base)
-    return {"base_sha256": digest_folder(base)} if Path(base).is_dir() else {}
-
-
-def _check_base(folder: Folder, model: ModelConfig) -> None:
-    """Raise ValueError where the adapter says that its base was another one.
-
-    By digest where the adapter is ours; otherwise by the last part of the recorded
-    name, since a copy of a hub model lies in a folder of its name.
-    """
-    if folder.exists(BASE_RECORD):
-        recorded, own = folder.read_json(BASE_RECORD), base_record(model)
-        if recorded and own and recorded != own:
-            raise ValueError(
-                f"model.adapter {model.adapter} was trained on a base model with other "
-                f"files than {model.base}: set model.base to that one, or "
-                "model.adapter_base any"
+        try:
+            base = saved_tokenizer(model, None)
+            found = differences(saved, base)
+        except ValueError as error:
+            if model.adapter_base == "same" and "another model" in str(error):
+                raise ValueError(f"{model.adapter}: {error}; {_ANY}") from None
+            found = [str(error)]
+        if found:
+            yield (
+                f"the adapter's own tokenizer is used; it differs from the base's in "
+                f"{', '.join(found)}"
             )
-        return
-    named = json.loads(folder.read_bytes(CONFIG)).get("base_model_name_or_path")
-    if named and _last(str(named)) != _last(model.base.removeprefix(PACKAGE)):
+    rows = embedding_rows(model)
+    beyond = [token for token, i in saved.get_vocab().items() if rows and i >= rows]
+    if set(beyond) - {saved.pad_token}:
         raise ValueError(
-            f"model.adapter {model.adapter} was trained on {named}, not on "
-            f"{model.base}: set model.base {named}, or model.adapter_base any if that "
-            "is the same model under another name"
+            f"{model.adapter or model.base}: its tokenizer has {len(beyond)} tokens "
+            f"({min(beyond)!r}, ...) beyond the {rows} that there are embeddings for: "
+            "it is of another model, or of one whose embeddings were resized"
         )
+    _, why = choose_pad(saved, model.pad_token, rows)
+    if why:
+        yield why
+    if folder is not None and saved.pad_token and saved.pad_token == saved.eos_token:
+        yield (
+            "the adapter's tokenizer pads with EOS, so it was trained to give the "
+            "reward before EOS: audit it with prepare.append_eos false"
+        )
+    if is_dated(tokenizer.chat_template):
+        yield "the chat template prints the date; that of the first prepare is kept"
 
 
-def _last(name: str) -> str:
-    """Last part of a path or name, without case; of a hub cache's, the model's name."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part]
-    cached = [part for part in parts if part.startswith("models--")]
-    return (cached[-1].split("--")[-1] if cached else parts[-1]).casefold()
+def load_without_weights(model: ModelConfig) -> nn.Module:
+    """The base with a score head, on torch's device "meta". Raises ValueError for a
+    model that transformers has no such class of."""
+    config = load_config(model)
+    config.num_labels = 1
+    try:
+        with torch.device("meta"):
+            return AutoModelForSequenceClassification.from_config(
+                config, trust_remote_code=model.trust_remote_code
+            )
+    except (ValueError, ImportError) as error:
+        raise ValueError(
+            f"model.base {model.base}: no reward model can be made of it: "
+            f"{_first_line(error)}"
+        ) from None
+
+
+def _check_fit(model: ModelConfig, adapter: Adapter) -> None:
+    """Raise ValueError naming a tensor of the adapter that the base does not take, or
+    that it lacks."""
+    fields = json.loads(adapter.config)
+    fields["init_lora_weights"] = False  # values do not matter here
+    base = load_without_weights(model)
+    try:
+        resize(base, adapter)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            config = PeftConfig.from_peft_type(**fields)
+            peft = get_peft_model(base, config, low_cpu_mem_usage=True)
+            expected = {
+                name: list(tensor.shape)
+                for name, tensor in get_peft_model_state_dict(
+                    peft, save_embedding_layers=False
+                ).items()
+            }
+    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{adapter.url}: cannot be put onto {model.base}: {_first_line(error)}"
+        ) from None
+    found = adapter.shapes
+    wrong = [
+        f"{name} is {found[name]}, not {shape}"
+        if name in found
+        else f"{name} is not in it"
+        for name, shape in expected.items()
+        if found.get(name) != shape
+    ]
+    trained = {n for n in found if n in adapter.sizes}
+    wrong += [f"{n} is not in the model" for n in sorted(trained - expected.keys())]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise ValueError(f"{adapter.url} and {model.base} do not fit: {wrong[0]}{more}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from inflib.config.recipe import Recipe
-from inflib.data.adapter_source import adapter_source
+from inflib.data.adapter_files import adapter_at
 from inflib.data.tokenizer import load_tokenizer, resolve_base
 from inflib.model.adapter import attach, read_adapter
 from inflib.model.reward import digest_folder, load_base
@@ -17,7 +17,7 @@ from inflib.storage.folder import Folder
 
 def adapter_folder(recipe: Recipe) -> Folder:
     """Folder of the adapter: `model.adapter`, or the one that `train` wrote."""
-    return adapter_source(recipe.model) or Folder(recipe.run) / "reward_model"
+    return adapter_at(recipe.model) or Folder(recipe.run) / "reward_model"
 
 
 def load_reward_model(recipe: Recipe, device: torch.device) -> tuple[nn.Module, Any]:

@@ -13,12 +13,12 @@ from peft import LoraConfig, TaskType, get_peft_model
 from transformers import TrainerCallback
 
 from inflib.config.recipe import ModelConfig, Recipe
+from inflib.data.base_match import BASE, describe_base
 from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_tokenizer
 from inflib.model.adapter import CONFIG as ADAPTER_CONFIG
 from inflib.model.label_ids import labelled_ids
-from inflib.model.model_check import BASE_RECORD, base_record
 from inflib.model.preference_trainer import (
     check_float32,
     reward_trainer,
@@ -136,14 +136,15 @@ def labels_of(recipe: Recipe, pairs: str, edits: Edits | None = None) -> pa.Tabl
 def save_reward_model(
     trainer: Any, scratch: str, target: Folder, model: ModelConfig
 ) -> None:
-    """Copy adapter, score head and tokenizer into the run's reward_model/."""
+    """Copy adapter, score head, tokenizer and the base's digest into the run's
+    reward_model/."""
     trainer.save_model(scratch)
+    target.write_json(BASE, describe_base(model))
     config = Path(scratch) / ADAPTER_CONFIG
     config.write_text(_ordered(config.read_text()))
     for path in sorted(Path(scratch).iterdir()):
         if path.is_file() and path.suffix in _SAVED:
             target.write(path.name, path.read_bytes())
-    target.write_json(BASE_RECORD, base_record(model))
 
 
 def _ordered(adapter_config: str) -> str:

@@ -6,6 +6,7 @@ by two characters that no text has, before it is rendered.
 """
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _START, _STOP = "\ufdd0", "\ufdd1"
@@ -14,10 +15,26 @@ _START, _STOP = "\ufdd0", "\ufdd1"
 _GUARDS = re.compile(f"[{_START}{_STOP}]")
 
 
+def special_ids(tokenizer: Any) -> dict[str, int]:
+    """{special token: its id} of the tokens that the tokenizer looks for in a text:
+    those with a role (EOS, ...), and those that are just special, as the marks of turns
+    in chats."""
+    roles = set(tokenizer.all_special_tokens)
+    return {
+        str(token): i
+        for i, token in tokenizer.added_tokens_decoder.items()
+        if token.special or str(token) in roles
+    }
+
+
 def pattern(tokenizer: Any) -> re.Pattern[str]:
     """What matches the tokenizer's special tokens; nothing where it has none."""
-    tokens = sorted(set(tokenizer.all_special_tokens), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, tokens)) if tokens else r"(?!)")
+    return _any_of(special_ids(tokenizer))
+
+
+def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(tokens, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def guarded(text: str, special: re.Pattern[str]) -> str:
@@ -35,36 +52,17 @@ def is_guarded(text: str) -> bool:
     return _START in text
 
 
-def encode_guarded(tokenizer: Any, text: str, special: re.Pattern[str]) -> list[int]:
-    """Token ids of a rendered chat in which the guarded special tokens are text.
-
-    What stands between special tokens is encoded by itself, which may differ from the
-    whole by a leading space.
-    """
-    either = re.compile(f"{_START}.*?{_STOP}|{special.pattern}", re.DOTALL)
-    ids: list[int] = []
-    waiting, place = "", 0
-    for found in either.finditer(text):
-        waiting += text[place : found.start()]
-        place = found.end()
-        if found[0].startswith(_START):
-            waiting += found[0]
-        else:
-            ids += encode_plain(tokenizer, waiting)
-            ids.append(tokenizer.convert_tokens_to_ids(found[0]))
-            waiting = ""
-    return ids + encode_plain(tokenizer, waiting + text[place:])
-
-
-def encode_plain(tokenizer: Any, text: str, with_special: bool = False) -> list[int]:
-    """Token ids of text without special tokens in it. with_special: what the tokenizer
-    adds to each text (BOS, [CLS], ...) is added."""
-    if not text and not with_special:
-        return []
-    return tokenizer(
-        unguarded(text),
-        add_special_tokens=with_special,
-        split_special_tokens=True,
-        truncation=False,
-        verbose=False,
-    )["input_ids"]
+def template_tokens(
+    text: str, tokens: Iterable[str], spelling: Callable[[str], str]
+) -> str:
+    """A rendered chat without its guards, in which the template's special tokens, which
+    are not guarded, are spelt otherwise."""
+    either = re.compile(
+        f"{_START}.*?(?:{_STOP}|$)|{_any_of(tokens).pattern}", re.DOTALL
+    )
+    return either.sub(
+        lambda found: (
+            unguarded(found[0]) if found[0].startswith(_START) else spelling(found[0])
+        ),
+        text,
+    ).replace(_STOP, "")

@@ -1,120 +1,411 @@
-"""What is asked of an adapter, its base and its tokenizer before all else."""
+"""A base, an adapter and a tokenizer that do not fit are refused before anything is
+computed, in one line that says what to do; what is unusual is said."""
 
 import json
 import shutil
+import warnings
 
 import pytest
-import safetensors.torch
 import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AddedToken, GPT2Config
 
 from inflib.config.recipe import ModelConfig
-from inflib.data.tokenizer import load_tokenizer, tokenizer_digest, tokenizer_notes
-from inflib.model.model_check import BASE_RECORD, check_model
+from inflib.data.base_match import BASE, describe_base
+from inflib.data.tokenizer import load_tokenizer, tokenizer_digest
+from inflib.model.adapter import attach, read_adapter
+from inflib.model.model_check import check_model
+from inflib.model.reward import load_base
+from inflib.numerics.layer_bins import lay_out
+from inflib.sketches.gradients import block_sizes
+from inflib.storage.folder import Folder
 from tests.support.models import TEMPLATE, build_model, build_tokenizer, with_lora
+
+pytestmark = pytest.mark.filterwarnings("ignore:`lora_bias=True` was passed")
+TEXT = "Weigh the flour. Oil the chain."
 
 
 @pytest.fixture
-def folders(tmp_path):
-    """(base, adapter): a small model with its tokenizer, and a trained adapter."""
-    base, adapter = tmp_path / "tiny-llama", tmp_path / "adapter"
-    build_model("llama").save_pretrained(base)
-    build_tokenizer().save_pretrained(base)
-    with_lora(build_model("llama")).save_pretrained(adapter)
-    write(adapter, base_model_name_or_path="org/tiny-llama")
-    return base, adapter
+def base(tmp_path):
+    build_model("qwen").save_pretrained(tmp_path / "base")
+    build_tokenizer().save_pretrained(tmp_path / "base")
+    return tmp_path / "base"
 
 
-def write(adapter, **fields):
+@pytest.fixture
+def adapter(tmp_path):
+    with_lora(build_model("qwen")).save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def model(base, adapter=None, **fields):
+    return ModelConfig(base=str(base), adapter=adapter and str(adapter), **fields)
+
+
+def refusal(config):
+    with pytest.raises(ValueError, match=r"\A[^\n]*\Z") as error:
+        check_model(config)
+    return str(error.value)
+
+
+def change(adapter, **fields):
+    """Change fields of adapter_config.json."""
     path = adapter / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
-def model(folders, **fields):
-    base, adapter = folders
-    return ModelConfig(base=str(base), adapter=str(adapter), **fields)
+def change_weights(adapter, make):
+    path = adapter / "adapter_model.safetensors"
+    save_file({name: make(name, w) for name, w in load_file(path).items()}, path)
 
 
-def test_an_adapter_of_another_base_is_refused_unless_told(folders):
-    assert check_model(model(folders)) == []  # a copy of org/tiny-llama
-    write(folders[1], base_model_name_or_path="org/other")
-    with pytest.raises(ValueError, match="was trained on org/other, not on"):
-        check_model(model(folders))
-    assert check_model(model(folders, adapter_base="any")) == []
+def test_what_fits_is_let_through_in_silence(base, adapter):
+    assert check_model(model(base, adapter)) == check_model(model(base)) == []
 
 
-def test_our_own_adapters_know_their_base_by_its_files(folders):
-    (folders[1] / BASE_RECORD).write_text(json.dumps({"base_sha256": "0"}))
-    with pytest.raises(ValueError, match="base model with other files"):
-        check_model(model(folders))
+# 1 The adapter's own tokenizer
+
+
+def with_tokenizer(adapter, **fields):
+    tokenizer = build_tokenizer()
+    for name, value in fields.items():
+        setattr(tokenizer, name, value)
+    tokenizer.save_pretrained(adapter)
+    return tokenizer
+
+
+def test_an_adapters_own_tokenizer_and_template_are_used_and_said(base, adapter):
+    before = tokenizer_digest(load_tokenizer(model(base, adapter)))
+    with_tokenizer(adapter, chat_template="{{ messages }}", bos_token="<unk>")
+    used = load_tokenizer(model(base, adapter))
+    assert used.chat_template == "{{ messages }}" and used.bos_token == "<unk>"
+    assert tokenizer_digest(used) != before
+    (line,) = check_model(model(base, adapter))
+    assert "adapter's own tokenizer is used" in line
+    assert "chat template" in line and "bos_token '<unk>' (base: '<s>')" in line
+
+
+def test_a_template_alone_is_used_with_the_bases_tokenizer(base, adapter):
+    (adapter / "chat_template.jinja").write_text("{{ messages[0].content }}!")
+    used = load_tokenizer(model(base, adapter))
+    assert used.chat_template == "{{ messages[0].content }}!"
+    assert used.get_vocab() == build_tokenizer().get_vocab()
+
+
+def test_a_tokenizer_equal_to_the_bases_changes_nothing(base, adapter):
+    before = tokenizer_digest(load_tokenizer(model(base, adapter)))
+    tokenizer = build_tokenizer()
+    tokenizer(TEXT, truncation=True, max_length=3, padding="max_length")
+    tokenizer.save_pretrained(adapter)  # with truncation and padding, as TRL leaves it
+    assert tokenizer_digest(load_tokenizer(model(base, adapter))) == before
+    assert check_model(model(base, adapter)) == []
+
+
+def test_an_adapters_tokenizer_on_s3_is_read(base, adapter, monkeypatch):
+    import fsspec
+
+    with_tokenizer(adapter, chat_template="{{ 1 }}")
+    memory = fsspec.filesystem("memory")
+    memory.put(str(adapter), "/remote/adapter", recursive=True)
+    used = load_tokenizer(model(base, "memory://remote/adapter"))
+    assert used.chat_template == "{{ 1 }}"
+    assert len(check_model(model(base, "memory://remote/adapter"))) == 1
+
+
+def test_a_tokenizer_of_another_model_is_refused(base, adapter):
+    tokenizer = build_tokenizer()
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary = rules["model"]["vocab"]
+    last = max(vocabulary.values())
+    rules["model"]["vocab"] = {
+        t: i if i < 4 else last + 4 - i for t, i in vocabulary.items()
+    }
+    with_tokenizer(adapter)
+    (adapter / "tokenizer.json").write_text(json.dumps(rules))
+    assert "its tokenizer is of another model: " in refusal(model(base, adapter))
+    (line,) = check_model(model(base, adapter, adapter_base="any"))
+    assert "own tokenizer is used" in line
+
+
+def test_tokens_without_embeddings_are_refused(base, adapter):
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens([AddedToken(f"<extra{i}>") for i in range(20)])
+    tokenizer.save_pretrained(adapter)
+    assert "beyond the 512 that there are embeddings for" in refusal(
+        model(base, adapter)
+    )
+
+
+# 3 The adapter's base
+
+
+def test_an_adapter_of_another_base_is_refused_unless_told(base, adapter):
+    change(adapter, base_model_name_or_path="meta-llama/Llama-3.2-1B")
+    said = refusal(model(base, adapter))
+    assert "was trained on meta-llama/Llama-3.2-1B, not " in said
+    assert "model.adapter_base to any" in said
+    assert check_model(model(base, adapter, adapter_base="any")) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "org/base",
+        "/other/place/Base/",
+        "/cache/models--org--base/snapshots/0123abcd",
+    ],
+)
+def test_a_copy_of_the_base_under_another_path_is_the_same(name, base, adapter):
+    change(adapter, base_model_name_or_path=name)
+    assert check_model(model(base, adapter)) == []
+
+
+def test_a_renamed_copy_is_known_by_the_name_in_its_configuration(base, adapter):
+    change(adapter, base_model_name_or_path="org/Tiny-7B")
+    config = base / "config.json"
+    fields = json.loads(config.read_text()) | {"_name_or_path": "org/Tiny-7B"}
+    config.write_text(json.dumps(fields))
+    assert check_model(model(base, adapter)) == []
+
+
+def test_a_digest_of_the_base_decides_whatever_its_name(base, adapter, tmp_path):
+    (adapter / BASE).write_text(json.dumps(describe_base(model(base))))
+    change(adapter, base_model_name_or_path="somewhere/else")
+    shutil.copytree(base, tmp_path / "copy" / "renamed")
+    assert check_model(model(tmp_path / "copy" / "renamed", adapter)) == []
+    change_weights_of_base = base / "model.safetensors"
+    weights = {n: w + 1e-3 for n, w in load_file(change_weights_of_base).items()}
+    save_file(weights, change_weights_of_base, metadata={"format": "pt"})
+    said = refusal(model(base, adapter))  # equal shapes, equal name
+    assert "whose weights are not those of" in said
+
+
+# 4 Adapters on the hub
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A cache of the hub with the adapter org/rm, without a connection."""
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    folder = tmp_path / "hub" / "models--org--rm"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    return folder / "snapshots" / ("0" * 40)
+
+
+@pytest.mark.parametrize("name", ["org/rm", "hub:org/rm"])
+def test_an_adapter_on_the_hub_is_fetched(name, hub, base, adapter):
+    with_tokenizer(adapter, chat_template="{{ 1 }}")
+    shutil.copytree(adapter, hub)
+    assert len(check_model(model(base, name))) == 1
+    assert load_tokenizer(model(base, name)).chat_template == "{{ 1 }}"
+
+
+def test_an_adapter_that_cannot_be_fetched_says_how(hub, base):
+    said = refusal(model(base, "org/missing", adapter_revision="v2"))
+    assert "run `hf download org/missing --revision v2`" in said
+
+
+# 5 What an adapter trains
+
+SUPPORTED = [
+    {"bias": "lora_only"},
+    {"bias": "all"},
+    {"use_dora": True},
+    {"lora_bias": True},
+    {"use_rslora": True, "rank_pattern": {"q_proj": 2}},
+    {"modules_to_save": ["embed_tokens", "score"]},
+    {"trainable_token_indices": [20, 7]},
+    {"target_modules": ["embed_tokens", "q_proj"]},
+    {"target_parameters": ["mlp.gate_proj.weight"], "target_modules": ["q_proj"]},
+    {"init_lora_weights": "pissa"},
+]
+
+
+def trained(folder, base, **settings):
+    """Saves an adapter with random entries; returns its model."""
+    fields = {"r": 3, "lora_alpha": 6, "target_modules": "all-linear"} | settings
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, **fields)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peft = get_peft_model(base, config)
+        generator = torch.Generator().manual_seed(1)
+        for parameter in peft.parameters():
+            if parameter.requires_grad:
+                parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator)
+        peft.save_pretrained(folder)
+    return peft.eval()
+
+
+def reward(peft):
+    ids = torch.tensor([[20, 50, 51, 7, 60]])
+    return peft(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+
+
+@pytest.mark.parametrize("settings", SUPPORTED, ids=str)
+def test_whatever_plain_autograd_can_do_is_let_through(settings, base, tmp_path):
+    peft = trained(tmp_path / "adapter", build_model("qwen"), **settings)
+    config = model(base, tmp_path / "adapter")
+    assert check_model(config) == []
+    saved = read_adapter(Folder(str(tmp_path / "adapter")))
+    loaded = attach(load_base(config, 0), saved)
+    torch.testing.assert_close(reward(loaded), reward(peft))
+    sizes = [lay_out(s, 10**6, True) for s in (saved.sizes, block_sizes(loaded))]
+    assert sizes[0] == sizes[1]  # else sketching stops, in a worker
+
+
+def test_resized_embeddings_come_with_the_adapter(base, tmp_path):
+    bigger = build_model("qwen")
+    bigger.resize_token_embeddings(530, mean_resizing=False)
+    trained_with = {"modules_to_save": ["embed_tokens", "score"]}
+    peft = trained(tmp_path / "adapter", bigger, **trained_with)
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens([AddedToken(f"<extra{i}>") for i in range(30)])
+    tokenizer.save_pretrained(tmp_path / "adapter")
+    config = model(base, tmp_path / "adapter")
+    assert len(load_tokenizer(config)) == 530
+    (line,) = check_model(config)
+    assert "30 tokens added, 0 changed" in line
+    loaded = attach(
+        load_base(config, 0), read_adapter(Folder(str(tmp_path / "adapter")))
+    )
+    torch.testing.assert_close(reward(loaded), reward(peft))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"peft_type": "IA3"}, "peft_type IA3"),
+        ({"peft_type": "PROMPT_TUNING"}, "peft_type PROMPT_TUNING"),
+        ({"task_type": "CAUSAL_LM"}, "task_type CAUSAL_LM"),
+        ({"alora_invocation_tokens": [1, 2]}, "alora_invocation_tokens is not supp"),
+        ({"layer_replication": [[0, 2]]}, "layer_replication is not supported"),
+        ({"init_lora_weights": "corda"}, "init_lora_weights 'corda' changed the base"),
+        ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights 'pissa_niter_4'"),
+        ({"r": 5}, "do not fit"),
+        ({"target_modules": ["no_such"]}, "cannot be put onto"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_computed_is_named(fields, said, base, adapter):
+    change(adapter, **fields)
+    assert said in refusal(model(base, adapter))
+
+
+def test_an_adapter_of_other_shapes_is_named_with_a_tensor(tmp_path, base):
+    with_lora(build_model("llama")).save_pretrained(tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_model.safetensors"
+    weights = load_file(path)
+    extra = {n.replace("layers.1", "layers.7"): w + 0 for n, w in weights.items()}
+    save_file(weights | extra, path)
+    said = refusal(model(base, tmp_path / "adapter"))
+    assert "do not fit: " in said and "layers.7" in said and "(and " in said
+
+
+def test_a_base_that_gives_no_reward_model_is_refused(tmp_path):
+    build_tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "whisper"}')
+    assert "no reward model can be made of it" in refusal(model(tmp_path))
+
+
+# 6 Pad tokens
+
+
+def gpt2(folder, vocabulary=(), pad=None, **roles):
+    """A base whose tokenizer has one special token, as GPT-2's, and more on top."""
+    tokenizer = build_tokenizer(pad=None)
+    tokenizer.unk_token = tokenizer.bos_token = tokenizer.eos_token
+    if pad:
+        tokenizer.pad_token = pad
+    tokenizer.add_tokens([AddedToken(t, special=True) for t in vocabulary])
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    gone = {"<pad>", "<unk>", "<s>"}
+    rules["added_tokens"] = [
+        t for t in rules["added_tokens"] if t["content"] not in gone
+    ]
+    rules["model"]["vocab"] = {
+        {t: f"zz{i}" for i, t in enumerate(sorted(gone))}.get(t, t): i
+        for t, i in rules["model"]["vocab"].items()
+    }
+    tokenizer.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(json.dumps(rules))
+    GPT2Config(vocab_size=512, n_embd=24, n_head=4, n_layer=2).save_pretrained(folder)
+    return model(folder)
+
+
+def test_a_base_without_a_pad_token_pads_with_a_byte_that_ends_no_text(tmp_path):
+    config = gpt2(tmp_path)
+    tokenizer = load_tokenizer(config)
+    assert tokenizer.decode([tokenizer.pad_token_id]) == "\0"
+    assert tokenizer.pad_token_id < 512 and len(tokenizer) <= 512
+    (line,) = check_model(config)
+    assert "in place of the tokenizer's own: there is none" in line
+    ids = tokenizer(TEXT)["input_ids"]
+    assert ids == build_tokenizer()(TEXT)["input_ids"]
+
+
+@pytest.mark.parametrize(
+    "token", ["<|padding|>", "[PAD]", "<|finetune_right_pad_id|>", "<unused3>"]
+)
+def test_a_token_that_the_vocabulary_has_for_it_is_taken(token, tmp_path):
+    config = gpt2(tmp_path, ["<|im_end|>", token])  # im_end ends texts
+    assert load_tokenizer(config).pad_token == token
+    assert repr(token) in check_model(config)[0]
+
+
+def test_a_pad_token_can_be_named(tmp_path):
+    gpt2(tmp_path, ["<|filler|>"])
+    config = model(tmp_path, pad_token="<|filler|>")
+    assert load_tokenizer(config).pad_token == "<|filler|>"
+    assert check_model(config) == []
+    missing = refusal(model(tmp_path, pad_token="<nothing>"))
+    assert missing.startswith("model.pad_token: '<nothing>' is not in the vocabulary")
+    assert "is EOS" in refusal(model(tmp_path, pad_token="</s>"))
+
+
+def test_a_pad_token_without_an_embedding_is_not_taken(base):
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens([AddedToken(f"<t{i}>") for i in range(512 - len(tokenizer))])
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})  # as many scripts do
+    assert tokenizer.pad_token_id == 512
+    tokenizer.save_pretrained(base)
+    config = model(base)
+    assert load_tokenizer(config).pad_token == "<unk>"
+    (line,) = check_model(config)
+    assert "'[PAD]' has no embedding: the base has 512" in line
+
+
+def test_an_adapter_that_was_trained_with_eos_as_pad_is_told_of_append_eos(
+    base, adapter
+):
+    with_tokenizer(adapter, pad_token="</s>")
+    lines = check_model(model(base, adapter))
+    assert any("prepare.append_eos false" in line for line in lines)
+
+
+# 7 Weights that say nothing
 
 
 @pytest.mark.parametrize("part", ["lora_B", "score"])
-def test_an_untrained_adapter_is_refused(folders, part):
-    path = folders[1] / "adapter_model.safetensors"
-    weights = safetensors.torch.load_file(path)
-    for name, weight in weights.items():
-        if part in name:
-            weights[name] = torch.zeros_like(weight)
-    safetensors.torch.save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="is zero, as before training"):
-        check_model(model(folders))
+def test_an_untrained_adapter_is_refused(base, adapter, part):
+    change_weights(adapter, lambda name, w: w * 0 if part in name else w)
+    assert "is zero, as before training" in refusal(model(base, adapter))
 
 
-def test_the_adapters_own_tokenizer_and_template_are_used_and_said(folders):
-    own = build_tokenizer()
-    own.chat_template = TEMPLATE + "!"
-    own.save_pretrained(folders[1])
-    tokenizer = load_tokenizer(model(folders))
-    assert tokenizer.chat_template == TEMPLATE + "!"
-    (note,) = check_model(model(folders))
-    assert "the adapter's own tokenizer is used" in note and "chat template" in note
-    without = ModelConfig(base=str(folders[0]))
-    assert tokenizer_digest(tokenizer) != tokenizer_digest(load_tokenizer(without))
-    (folders[1] / "tokenizer.json").unlink()  # a template alone
-    (folders[1] / "tokenizer_config.json").unlink()
-    assert load_tokenizer(model(folders)).chat_template == TEMPLATE + "!"
+def test_a_tokenizer_without_a_template_of_its_own_has_the_bases(base, adapter):
+    with_tokenizer(adapter, chat_template=None)
+    assert load_tokenizer(model(base, adapter)).chat_template == TEMPLATE
 
 
-def test_a_hub_name_that_cannot_be_fetched_is_told_in_one_line(folders, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    config = ModelConfig(base=str(folders[0]), adapter="owner/adapter")
-    with pytest.raises(
-        ValueError, match=r"model\.adapter owner/adapter: no such"
-    ) as told:
-        load_tokenizer(config)
-    assert "\n" not in str(told.value)
+def test_weights_that_are_not_finite_are_refused(base, adapter):
+    change_weights(adapter, lambda name, w: w / 0 if "lora_A" in name else w)
+    assert "is not finite" in refusal(model(base, adapter))
 
 
-def test_a_tokenizer_of_another_model_is_refused(folders):
-    tokenizer = build_tokenizer()
-    tokenizer.add_tokens([f"new{i}" for i in range(100)])
-    shutil.rmtree(folders[1])
-    tokenizer.save_pretrained(folders[0])
-    with pytest.raises(ValueError, match="embeddings of 512"):
-        load_tokenizer(ModelConfig(base=str(folders[0])))
-
-
-@pytest.mark.parametrize("eos_is_all", [True, False])
-def test_a_base_without_a_pad_token_gets_one_that_is_said(folders, eos_is_all):
-    tokenizer = build_tokenizer(pad=None)
-    if eos_is_all:  # GPT-2, Pythia
-        tokenizer.unk_token = tokenizer.bos_token = tokenizer.eos_token
-    tokenizer.save_pretrained(folders[0])
-    config = ModelConfig(base=str(folders[0]))
-    found = load_tokenizer(config)
-    assert found.pad_token not in (None, found.eos_token)
-    assert any("model.pad_token" in note for note in tokenizer_notes(config))
-    chosen = load_tokenizer(ModelConfig(base=str(folders[0]), pad_token="<pad>"))
-    assert chosen.pad_token == "<pad>"
-    with pytest.raises(ValueError, match=r"model\.pad_token '</s>'"):
-        load_tokenizer(ModelConfig(base=str(folders[0]), pad_token="</s>"))
-
-
-def test_a_chat_template_may_be_given_as_text_or_file(folders, tmp_path):
-    text = "{{ messages[0].content }}"
-    (tmp_path / "t.jinja").write_text(text)
-    for setting in (text, str(tmp_path / "t.jinja")):
-        config = ModelConfig(base=str(folders[0]), chat_template=setting)
-        assert load_tokenizer(config).chat_template == text
-    with pytest.raises(ValueError, match=r"model\.chat_template gone\.jinja: no such"):
-        load_tokenizer(ModelConfig(base=str(folders[0]), chat_template="gone.jinja"))
+def test_a_template_that_prints_the_date_is_said(base):
+    config = model(base, chat_template="{{ strftime_now('%Y') }}")
+    assert "the chat template prints the date" in check_model(config)[0]
