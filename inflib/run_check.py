@@ -96,7 +96,8 @@ def _check_shard(recipe: Recipe, pairs: str, shard: Shard) -> list[str]:
         num_labels = len(folder.labels(shard, ["row"]))
         record = store.read_record(sketches, shard.name)
         store.check_plan(sketches, shard, record)
-        payload, _ = store.read_payload(sketches, shard.name, thorough=True)
+        digests = store.Digests.of(record)
+        payload = store.read_payload(sketches, shard.name, digests, thorough=True)
     except FileNotFoundError as error:
         return [f"missing: {error}"]
     except (ValueError, OSError) as error:
@@ -113,7 +114,7 @@ def _check_shard(recipe: Recipe, pairs: str, shard: Shard) -> list[str]:
             len(record["margin"]),
             num_comparisons,
         ),
-        f"sketches/{pairs}/{store.payload_name(shard.name, record)}: shape": (
+        f"sketches/{pairs}/{store.payload_name(shard.name, digests)}: shape": (
             (*payload.shape, str(payload.dtype)),
             shape,
         ),

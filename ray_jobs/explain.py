@@ -93,7 +93,7 @@ def _explain(
     start_ray(recipe)
     observe("explain")
     run, kind = Folder(recipe.run), recipe.score.reported
-    passes = Passes(run, recipe.score.shards_per_task, execute=RayTasks())
+    passes = Passes(run, recipe.score.shards_per_task, executor=RayTasks())
     solver = Solver(recipe.score, read_layers(run), passes)
     damping = InfluenceFolder.of(run).damping(kind, query)
     sketches = SketchSet(run, query)

@@ -94,7 +94,9 @@ class Reducer:
         self.recipe, self.scores, self.inputs = recipe, scores, inputs
         self.tasks, self.step = RayTasks(), ""
         shards_per_task = recipe.score.shards_per_task
-        self.passes = Passes(Folder(recipe.run), shards_per_task, edits, self.tasks)
+        self.passes = Passes(
+            Folder(recipe.run), shards_per_task, edits, self.tasks, inputs
+        )
 
     def progress(self) -> tuple[str, int, int]:
         """(name of the current step, tasks finished, tasks submitted so far)."""

@@ -53,9 +53,9 @@ class Judged:
             labels = sketches.labels(shard)
             counted = labels.counted.numpy()
             margins.append((labels.signs * labels.margins).numpy()[counted])
-            table = labels.table.filter(pa.array(counted))
-            comparisons += table["comparison_id"].to_pylist()
-            targets.append(table["target"].to_numpy())
+            ids = sketches.table(shard, ["comparison_id"])["comparison_id"]
+            comparisons += ids.filter(pa.array(counted)).to_pylist()
+            targets.append(labels.targets.numpy()[counted])
             weights.append(labels.importance.numpy()[counted])
         return Judged(
             np.concatenate(margins),

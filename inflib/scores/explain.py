@@ -95,7 +95,7 @@ def find_labels(
     shards, unknown, missing = [], set(pair_ids), set(pair_ids)
     for shard in sketches.plan():
         labels = sketches.labels(shard)
-        ids = labels.table["pair_id"].to_pylist()
+        ids = sketches.table(shard, ["pair_id"])["pair_id"].to_pylist()
         unknown -= set(ids)
         counted = labels.counted & (labels.importance > 0)
         usable = [i for i, counts in zip(ids, counted, strict=True) if counts]
@@ -119,9 +119,8 @@ def read_query_labels(
 ) -> QueryLabels:
     """The labels with these pair_ids, of one shard of a query set."""
     labels = sketches.labels(shard)
-    index_of = {
-        pair_id: i for i, pair_id in enumerate(labels.table["pair_id"].to_pylist())
-    }
+    in_shard = sketches.table(shard, ["pair_id"])["pair_id"].to_pylist()
+    index_of = {pair_id: i for i, pair_id in enumerate(in_shard)}
     picked = torch.tensor([index_of[pair_id] for pair_id in ids])
     rows, derivatives = labels.rows[picked], labels.query_derivatives(loss)[picked]
     entries, scales = sketches.payload(shard)
@@ -156,7 +155,7 @@ def explain_shards(
         query_norms = torch.where(queries.norms > 0, queries.norms, 1.0)
         cosines = (-minus_products / norms / query_norms).clamp(-1, 1)
         counted = labels.counted.numpy()
-        table = labels.table.select(["pair_id", "comparison_id"]).filter(counted)
+        table = sketches.table(shard, ["pair_id", "comparison_id"]).filter(counted)
         table = table.append_column("shard", pa.array([shard.name] * len(table)))
         tables.append(
             _rows(table, queries.ids, scores[counted], cosines[counted], top, listed)

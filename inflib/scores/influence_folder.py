@@ -30,6 +30,9 @@ from inflib.sketches import store
 from inflib.storage.folder import Folder
 
 _SCORES = "influence.parquet"
+_METHOD = 2
+"""Raised when the same inputs give other scores or errors than before, so that those of
+an earlier version are computed again."""
 
 
 class InfluenceFolder:
@@ -166,11 +169,11 @@ def score_inputs(run: Folder, recipe: Recipe) -> str:
     total = hashlib.sha256(run.read_bytes("sketches/manifest.json"))
     for pairs in recipe.prepare.sources:
         total.update(run.read_bytes(f"pairs/{pairs}/plan.json"))
-        shards = [shard.name for shard in PairsFolder(run / "pairs" / pairs).plan()]
-        for _, record in store.read_records(run / "sketches" / pairs, shards):
-            total.update(json.dumps(record, sort_keys=True).encode())
+        plan = PairsFolder(run / "pairs" / pairs).plan()
+        for digest in store.record_digests(run / "sketches" / pairs, plan):
+            total.update(digest)
     settings = recipe.score.model_dump(mode="json")
-    return digest_of(store=total.hexdigest(), score=settings)
+    return digest_of(store=total.hexdigest(), score=settings, method=_METHOD)
 
 
 def digest_of(**facts: Any) -> str:

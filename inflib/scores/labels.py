@@ -6,7 +6,6 @@ n  labels     c  comparisons     l  layers
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -20,9 +19,6 @@ from inflib.sketches import store
 @dataclass(frozen=True)
 class Labels:
     """The labels of one shard, with what its sketches say of their comparisons."""
-
-    table: pa.Table
-    """The rows of the shard's labels file, see data.pairs_folder; without edits."""
 
     signs: Float[Tensor, " n"]
     """+1: response a of the comparison was chosen; -1: b; with edits."""

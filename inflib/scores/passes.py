@@ -4,14 +4,11 @@
 
 A pass cuts the plan into tasks of some shards each, gives the shards of every task to a
 stateless function (scores.sums, score_table, explain), and adds, or joins, the results
-in plan order: the bits do not depend on which worker computed what, or when. An
-executor calls the functions: `in_this_process` here, Ray tasks in
-ray_jobs/shared/score_tasks.py.
+in a fixed order: the bits do not depend on which worker computed what, or when. An
+executor (scores.executor) calls the functions, in this process or as Ray tasks.
 """
 
-from collections.abc import Callable, Iterable
-from functools import reduce
-from operator import add
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +20,7 @@ from inflib.config.score import Curvature, QueryLoss
 from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import Shard
 from inflib.scores import sums
+from inflib.scores.executor import Executor, InThisProcess
 from inflib.scores.explain import QueryLabels, best, explain_shards
 from inflib.scores.score_table import ScoreVectors, partial_name, write_scores
 from inflib.scores.sketch_set import SketchSet
@@ -30,20 +28,6 @@ from inflib.storage.folder import Folder
 
 _SAMPLE = 4096
 """Labels of a sample, at least (if there are as many)."""
-
-Executor = Callable[..., Iterable[Any]]
-"""Called with (function, sketches, task_shards, *arguments): the results of
-function(sketches, shards, *arguments) for the shards of every task, in that order."""
-
-
-def in_this_process(
-    function: Callable[..., Any],
-    sketches: SketchSet,
-    task_shards: list[list[Shard]],
-    *arguments: Any,
-) -> Iterable[Any]:
-    """An executor that runs one task after the other, in this process."""
-    return (function(sketches, shards, *arguments) for shards in task_shards)
 
 
 class Passes:
@@ -54,12 +38,15 @@ class Passes:
         run: Folder,
         shards_per_task: int,
         edits: Edits | None = None,
-        execute: Executor = in_this_process,
+        executor: Executor | None = None,
+        version: str | None = None,
     ) -> None:
         """shards_per_task: changes rounding only; edits: of the training labels, as if
-        they had been made before scoring."""
-        self.run, self.shards_per_task, self.execute = run, shards_per_task, execute
-        self.train = SketchSet(run, "train", edits or {})
+        they had been made before scoring; executor: InThisProcess, if None; version:
+        see SketchSet."""
+        self.run, self.shards_per_task, self.version = run, shards_per_task, version
+        self.executor = executor or InThisProcess()
+        self.train = SketchSet(run, "train", edits or {}, version)
         self.plan = self.train.plan()
 
     def moments(self) -> sums.Moments:
@@ -73,11 +60,10 @@ class Passes:
 
         num_groups: number of query groups.
         """
-        sketches = SketchSet(self.run, query)
+        sketches = SketchSet(self.run, query, version=self.version)
         task_shards = self._tasks(sketches.plan())
-        return reduce(
-            add, self.execute(sums.query_sums, sketches, task_shards, num_groups, loss)
-        )
+        arguments = num_groups, loss
+        return self.executor.total(sums.query_sums, sketches, task_shards, *arguments)
 
     def products(
         self, kind: Curvature, vectors: Float[Tensor, "k q"], lambdas: list[float]
@@ -115,7 +101,9 @@ class Passes:
         explain.explain_shards, here over all shards."""
         task_shards = self._tasks(self.plan)
         arguments = queries, ihvps, top, listed
-        tables = self.execute(explain_shards, self.train, task_shards, *arguments)
+        tables = self.executor.results(
+            explain_shards, self.train, task_shards, *arguments
+        )
         return best(pa.concat_tables(tables), top)
 
     def score(self, target: Folder, name: str, columns: ScoreVectors) -> list[str]:
@@ -128,13 +116,14 @@ class Passes:
             for shards, file in zip(task_shards, files, strict=True)
             if file not in present
         ]
-        list(self.execute(write_scores, self.train, missing, target, name, columns))
+        arguments = target, name, columns
+        list(self.executor.results(write_scores, self.train, missing, *arguments))
         return files
 
     def _total(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Sum of a function's results over all tasks."""
         task_shards = self._tasks(self.plan)
-        return reduce(add, self.execute(function, self.train, task_shards, *arguments))
+        return self.executor.total(function, self.train, task_shards, *arguments)
 
     def _rows(
         self,
@@ -143,7 +132,8 @@ class Passes:
         *arguments: Any,
     ) -> Tensor:
         """A function's rows of all tasks, joined."""
-        return torch.cat([*self.execute(function, self.train, task_shards, *arguments)])
+        rows = self.executor.results(function, self.train, task_shards, *arguments)
+        return torch.cat([*rows])
 
     def _tasks(self, plan: list[Shard]) -> list[list[Shard]]:
         """The shards of each task."""

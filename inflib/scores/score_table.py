@@ -138,7 +138,7 @@ def score_shards(
             for layer, vectors in zip(layers, layer_ihvps, strict=True)
         ]
         aligned = torch.stack(by_layer).unflatten(2, columns.shares.shape)
-        table = _score(labels, aligned, columns, layers)
+        table = _score(sketches.table(shard), labels, aligned, columns, layers)
         for kind, vectors in probes.items():
             products = quantized_products.times(entries, scales, vectors)
             squares = products.square().mean(1)[labels.rows]
@@ -149,6 +149,7 @@ def score_shards(
 
 
 def _score(
+    table: pa.Table,
     labels: Labels,
     aligned: Float[Tensor, "l c q g"],
     columns: ScoreVectors,
@@ -156,11 +157,11 @@ def _score(
 ) -> pa.Table:
     """The labels of a shard with their columns but self-influence.
 
-    aligned: s . H^-1 v by layer and query group. Null where a comparison is not finite.
-    A flip effect has the same relative error as influence, so there is no column for
-    it.
+    table: their labels file; aligned: s . H^-1 v by layer and query group. Null where a
+    comparison is not finite. A flip effect has the same relative error as influence, so
+    there is no column for it.
     """
-    table = _edited(labels)
+    table = _edited(table, labels)
     table = table.append_column(STATUS.name, pa.array(labels.status, pa.string()))
     margins = labels.signs * labels.margins
     values = {
@@ -200,9 +201,9 @@ def _score(
     return table
 
 
-def _edited(labels: Labels) -> pa.Table:
+def _edited(table: pa.Table, labels: Labels) -> pa.Table:
     """The columns kept with the labels; those that an edit changes are as edited."""
-    table = labels.table.drop_columns(["row", "required_margin"])
+    table = table.drop_columns(["row", "required_margin"])
     flips = labels.signs.numpy() * table["sign"].to_numpy()  # -1 for a flipped label
     edited = {name: flips * table[name].to_numpy() for name in _TURNED}
     edited[WEIGHT.name] = labels.importance.numpy()

@@ -1,11 +1,12 @@
 """A pair set and its sketches to labels (as edited) and payloads, shard by shard.
 
-c  comparisons of a shard     k  entries of a sketch     n  labels
+c  comparisons of a shard     k  entries of a sketch
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,13 +15,14 @@ from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.numerics.label_means import LabelMargins
 from inflib.scores.labels import Labels
+from inflib.scores.shard_facts import STATUSES, ShardFacts, read_facts
 from inflib.sketches import store
 from inflib.storage.folder import Folder
 
 
 @dataclass(frozen=True)
 class SketchSet:
-    """Labels and sketches of one pair set; every call reads them anew."""
+    """Labels and sketches of one pair set; nothing that was read stays in memory."""
 
     run: Folder
     name: str
@@ -29,44 +31,50 @@ class SketchSet:
     edits: Edits = field(default_factory=dict)
     """Edits of its labels, which are then scored as if they had been labelled so."""
 
+    version: str | None = None
+    """Digest of labels and sketches of the run: with it, what passes need of a shard is
+    kept on the node's disk. None: every call reads the run's files."""
+
     def plan(self) -> list[Shard]:
         """The shards of the pair set, in the order of its plan."""
-        return PairsFolder(self.run / "pairs" / self.name).plan()
+        return self._pairs.plan()
 
     def labels(self, shard: Shard) -> Labels:
         """Labels of a shard, with edits, and with their comparisons' margins and norms.
 
         Raises ValueError when the sketches are of another plan.
         """
-        table = PairsFolder(self.run / "pairs" / self.name).labels(shard)
-        signs = torch.from_numpy(table["sign"].to_numpy().astype(np.float64))
-        importance = torch.from_numpy(table["weight"].to_numpy().copy())
+        facts = self._facts(shard)
+        signs = torch.from_numpy(facts.sign.astype(np.float64))
+        importance = torch.tensor(facts.weight)
         if self.edits:
-            for i, pair_id in enumerate(table["pair_id"].to_pylist()):
+            ids = self.table(shard, ["pair_id"])["pair_id"].to_pylist()
+            for i, pair_id in enumerate(ids):
                 if pair_id in self.edits:
                     signs[i] *= self.edits[pair_id].sign
                     importance[i] *= self.edits[pair_id].weight
-        record = store.read_record(self._sketches, shard.name)
-        store.check_plan(self._sketches, shard, record)
-        comparisons = store.read_rows(record)
-        rows = torch.from_numpy(table["row"].to_numpy().astype(np.int64))
+        rows = torch.from_numpy(facts.row.astype(np.int64))
         return Labels(
-            table,
             signs,
             rows,
-            torch.from_numpy(comparisons.margin)[rows],
-            torch.from_numpy(comparisons.sq_norms)[rows],
-            torch.from_numpy(table["required_margin"].to_numpy().copy()),
-            np.array(comparisons.status)[rows.numpy()],
-            len(comparisons.margin),
-            torch.from_numpy(table["target"].to_numpy().copy()),
+            torch.tensor(facts.margin)[rows],
+            torch.tensor(facts.sq_norms)[rows],
+            torch.tensor(facts.required_margin),
+            STATUSES[facts.status[rows.numpy()]],
+            len(facts.margin),
+            torch.tensor(facts.target),
             importance,
         )
 
+    def table(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
+        """The rows of a shard's labels file, see data.pairs_folder; without edits."""
+        return self._pairs.labels(shard, columns)
+
     def payload(self, shard: Shard) -> tuple[np.ndarray, Float[Tensor, " c"]]:
         """(entries as stored [c k], scale of each row): sketch = entries * scale."""
-        entries, scales = store.read_payload(self._sketches, shard.name)
-        return entries, torch.from_numpy(scales)
+        facts = self._facts(shard)
+        entries = store.read_payload(self._sketches, shard.name, facts.digests)
+        return entries, torch.tensor(facts.scale)
 
     def chosen_margins(self) -> LabelMargins:
         """r(chosen) - r(rejected) of all labels that count, in plan order, with their
@@ -78,6 +86,13 @@ class SketchSet:
         labels = self.labels(shard)
         columns = vars(labels.chosen_margins).values()
         return [column[labels.counted] for column in columns]
+
+    def _facts(self, shard: Shard) -> ShardFacts:
+        return read_facts(self._pairs, self._sketches, shard, self.version)
+
+    @property
+    def _pairs(self) -> PairsFolder:
+        return PairsFolder(self.run / "pairs" / self.name)
 
     @property
     def _sketches(self) -> Folder:

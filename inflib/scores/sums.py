@@ -94,7 +94,8 @@ def _query_sums(
 ) -> QueryGroupSums:
     labels = sketches.labels(shard)
     entries, scales = sketches.payload(shard)
-    prompts = map(prompt_of, labels.table["comparison_id"].to_pylist())
+    ids = sketches.table(shard, ["comparison_id"])["comparison_id"]
+    prompts = map(prompt_of, ids.to_pylist())
     groups = torch.tensor([int(prompt, 16) % num_groups for prompt in prompts])
     terms = torch.zeros(labels.num_comparisons, num_groups, dtype=torch.float64)
     derivatives = labels.query_derivatives(loss)

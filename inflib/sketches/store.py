@@ -19,6 +19,7 @@ import io
 import json
 import mmap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,23 @@ _RECORDS_AT_ONCE, _ROWS_AT_ONCE = 16, 64
 _HEADER = 1024  # bytes that hold the header of an .npy file of ours
 FIELDS = ("comparison_id", "margin", "sq_norm", "scale", "status")
 """Columns of index.parquet, after the shard's name."""
+
+
+Record = dict[str, Any]
+"""A shard's commit record, as JSON."""
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Digests of a payload's file, in hexadecimal."""
+
+    sha256: str
+    xxh3: str
+
+    @staticmethod
+    def of(record: Record) -> "Digests":
+        """Those in a commit record."""
+        return Digests(record["sha256"], record["xxh3"])
 
 
 @dataclass(frozen=True)
@@ -122,14 +140,14 @@ def commit(
         "status": rows.status,
     }
     text = json.dumps(record, separators=(",", ":")).encode()
-    folder.write(payload_name(shard, record), data)
+    folder.write(payload_name(shard, Digests.of(record)), data)
     folder.create(f"{shard}.json", text)
     return len(data) + len(text)
 
 
-def payload_name(shard: str, record: dict[str, Any]) -> str:
-    """Name of the file of a shard's sketches, by its commit record."""
-    return f"{shard}-{record['sha256'][:16]}.npy"
+def payload_name(shard: str, digests: Digests) -> str:
+    """Name of the file of a shard's sketches."""
+    return f"{shard}-{digests.sha256[:16]}.npy"
 
 
 def completed(folder: Folder, plan: list[Shard]) -> set[str]:
@@ -142,12 +160,12 @@ def completed(folder: Folder, plan: list[Shard]) -> set[str]:
     complete = set()
     for name, record in read_records(folder, list(planned)):
         check_plan(folder, planned[name], record)
-        if payload_name(name, record) in names:
+        if payload_name(name, Digests.of(record)) in names:
             complete.add(name)
     return complete
 
 
-def check_plan(folder: Folder, shard: Shard, record: dict[str, Any]) -> None:
+def check_plan(folder: Folder, shard: Shard, record: Record) -> None:
     """Raise ValueError unless the record is of the comparisons that the plan names."""
     if record["pairs_sha256"] != shard.sha256:
         raise ValueError(
@@ -165,18 +183,18 @@ def leftovers(folder: Folder) -> list[str]:
         name.removesuffix(".json") for name in names if name.endswith(".json")
     )
     records = read_records(folder, shards)
-    committed = {payload_name(shard, record) for shard, record in records}
+    committed = {payload_name(shard, Digests.of(record)) for shard, record in records}
     return sorted(
         name for name in names if name.endswith(".npy") and name not in committed
     )
 
 
-def read_record(folder: Folder, shard: str) -> dict[str, Any]:
+def read_record(folder: Folder, shard: str) -> Record:
     """A shard's commit record, as written."""
     return folder.read_json(f"{shard}.json")
 
 
-def read_rows(record: dict[str, Any]) -> Rows:
+def read_rows(record: Record) -> Rows:
     """What a commit record says of its comparisons."""
     return Rows(
         record["comparison_id"],
@@ -188,24 +206,22 @@ def read_rows(record: dict[str, Any]) -> Rows:
 
 
 def read_payload(
-    folder: Folder, shard: str, thorough: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """(payload [n, k] as stored, row scales [n] in float32) of a shard.
+    folder: Folder, shard: str, digests: Digests, thorough: bool = False
+) -> np.ndarray:
+    """Payload [n, k] of a shard, as stored.
 
     Raises ValueError when the payload is not the one that was committed. thorough:
     read the file itself, not this node's copy, and compare its SHA-256 as well.
     """
-    record = read_record(folder, shard)
-    name = payload_name(shard, record)
-    scales = np.array(record["scale"], np.float32)
+    name = payload_name(shard, digests)
     uses_copy = not (thorough or folder.is_local)
     copy = node_cache.find(name) if uses_copy else None
-    if copy is not None and _matches(copy, record):
-        return _as_array(copy), scales
+    if copy is not None and _matches(copy, digests):
+        return _as_array(copy)
     data = folder.map_bytes(name)
-    matches = _matches(data, record)
+    matches = _matches(data, digests)
     if thorough:
-        matches &= hashlib.sha256(data).hexdigest() == record["sha256"]
+        matches &= hashlib.sha256(data).hexdigest() == digests.sha256
     if not matches:
         raise ValueError(
             f"{folder.url}/{name} does not match its commit record: it was changed or "
@@ -213,11 +229,11 @@ def read_payload(
         )
     if uses_copy:
         node_cache.keep(name, data)
-    return _as_array(data), scales
+    return _as_array(data)
 
 
-def _matches(data: bytearray | mmap.mmap, record: dict[str, Any]) -> bool:
-    return xxhash.xxh3_128_hexdigest(data) == record["xxh3"]
+def _matches(data: bytearray | mmap.mmap, digests: Digests) -> bool:
+    return xxhash.xxh3_128_hexdigest(data) == digests.xxh3
 
 
 def _as_array(data: bytearray | mmap.mmap) -> np.ndarray:
@@ -257,9 +273,16 @@ def build_index(folder: Folder, shards: list[str]) -> bytes:
     return buffer.getvalue()
 
 
-def read_records(
-    folder: Folder, shards: list[str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def record_digests(folder: Folder, plan: list[Shard]) -> list[bytes]:
+    """SHA-256 of the commit record of every shard, as it lies there."""
+    names = [f"{shard.name}.json" for shard in plan]
+    with ThreadPoolExecutor(_RECORDS_AT_ONCE) as pool:
+        return list(
+            pool.map(lambda n: hashlib.sha256(folder.read_bytes(n)).digest(), names)
+        )
+
+
+def read_records(folder: Folder, shards: list[str]) -> Iterator[tuple[str, Record]]:
     """(shard, commit record) of every shard, in their order; reads a few at a time."""
     for start in range(0, len(shards), _RECORDS_AT_ONCE):
         chunk = shards[start : start + _RECORDS_AT_ONCE]

@@ -66,6 +66,11 @@ class Folder:
         return open_filesystem(f"{self.url.rstrip('/')}/{name}")
 
     @property
+    def name(self) -> str:
+        """The last part of the address."""
+        return self.url.rstrip("/").rpartition("/")[2]
+
+    @property
     def is_local(self) -> bool:
         """Whether the folder is on a file system of this machine."""
         return "://" not in self.url or self.url.startswith("file://")

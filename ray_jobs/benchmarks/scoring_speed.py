@@ -86,7 +86,7 @@ def _measure(
     config = ScoreConfig.model_validate(
         {"curvatures": kinds, "damping": damping, "query_groups": groups}
     )
-    passes = Passes(run, config.shards_per_task, execute=RayTasks())
+    passes = Passes(run, config.shards_per_task, executor=RayTasks())
     solver = Solver(config, read_layers(run), passes)
     names = [f"query_{i}" for i in range(num_queries)]
     queries = read_queries(config, names, passes)

@@ -1,6 +1,6 @@
 """The passes over the sketches as Ray tasks: a stateless task for some shards each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from inflib.data.pairs_folder import Shard
+from inflib.scores.executor import sum_of, tree_sum
 from inflib.scores.influence_folder import InfluenceFolder
 from inflib.scores.sketch_set import SketchSet
 from inflib.telemetry import Clock, event
@@ -16,42 +17,73 @@ from ray_jobs.shared.observe import observe, watched
 
 
 class RayTasks:
-    """A scores.passes.Executor on Ray, which counts the tasks it has submitted."""
+    """A scores.executor.Executor on Ray, which counts the tasks it has submitted."""
 
     def __init__(self) -> None:
         self.done = self.submitted = 0
 
-    def __call__(
+    def results(
         self,
         function: Callable[..., Any],
         sketches: SketchSet,
         task_shards: list[list[Shard]],
         *arguments: Any,
     ) -> Iterator[Any]:
-        """What function(sketches, shards, *arguments) returns, in the order of tasks.
-
-        task_shards: the shards of each task.
-        """
-        shared = [ray.put(_to_ray(argument)) for argument in arguments]
-        tasks = [
-            _call.remote(function, sketches, shards, *shared) for shards in task_shards
-        ]
-        self.submitted += len(tasks)
+        tasks = [*self._submit(function, sketches, task_shards, *arguments)]
         tasks.reverse()
         while tasks:  # popped, so that Ray can free a result as soon as it is used
-            result = ray.get(tasks.pop())
+            result, finished = tasks.pop()
+            self._wait([finished])
+            yield _from_ray(ray.get(result))
+
+    def total(
+        self,
+        function: Callable[..., Any],
+        sketches: SketchSet,
+        task_shards: list[list[Shard]],
+        *arguments: Any,
+    ) -> Any:
+        all_finished = []
+
+        def results() -> Iterator[Any]:  # no other reference to a result is kept
+            submitted = self._submit(function, sketches, task_shards, *arguments)
+            for result, finished in submitted:
+                all_finished.append(finished)
+                yield result
+
+        total = tree_sum(results(), lambda parts: _add.remote(*parts))
+        self._wait(all_finished)
+        return _from_ray(ray.get(total))
+
+    def _submit(
+        self,
+        function: Callable[..., Any],
+        sketches: SketchSet,
+        task_shards: list[list[Shard]],
+        *arguments: Any,
+    ) -> Iterator[tuple[Any, Any]]:
+        """(reference to a call's result, reference to a mark that it is there)."""
+        shared = [ray.put(_to_ray(argument)) for argument in arguments]
+        for shards in task_shards:
+            self.submitted += 1
+            result, finished = _call.remote(function, sketches, shards, *shared)
+            yield result, finished
+
+    def _wait(self, all_finished: Iterable[Any]) -> None:
+        """Count tasks as they finish, in this order. Raises what a task has raised."""
+        for finished in all_finished:
+            ray.get(finished)
             self.done += 1
-            yield _from_ray(result)
 
 
-@ray.remote
+@ray.remote(num_returns=2)
 def _call(
     function: Callable[..., Any],
     sketches: SketchSet,
     shards: list[Shard],
     *arguments: Any,
-) -> Any:
-    """What the function returns for these shards."""
+) -> tuple[Any, None]:
+    """(what the function returns for these shards, a mark that it is there)."""
     observe("score")
     torch.set_num_threads(1)  # sums over several threads are rounded in another order
     phase = function.__name__.replace("_", " ")
@@ -61,7 +93,13 @@ def _call(
     clock.lap(phase)
     num_pairs = sum(shard.num_comparisons for shard in shards)
     event(f"{phase}, {name}", shard=name, pairs=num_pairs, seconds=clock.laps)
-    return _to_ray(result)
+    return _to_ray(result), None
+
+
+@ray.remote(num_cpus=0)  # never behind the tasks that wait for a CPU
+def _add(*parts: Any) -> Any:
+    """The sum of some results."""
+    return sum_of([*parts])
 
 
 def _to_ray(value: Any) -> Any:

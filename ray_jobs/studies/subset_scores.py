@@ -30,7 +30,7 @@ def subset_scores(
     """
     start_ray(recipe)
     run, kind = Folder(recipe.run), recipe.score.reported
-    passes = Passes(run, recipe.score.shards_per_task, execute=RayTasks())
+    passes = Passes(run, recipe.score.shards_per_task, executor=RayTasks())
     solver = Solver(recipe.score, read_layers(run), passes)
     sketches, loss = SketchSet(run, query), recipe.score.query_loss
     drawn = _draw.remote(sketches, loss, sizes, repeats, seed)

@@ -18,7 +18,7 @@ from inflib.config.data import SourceConfig
 from inflib.files.paths import find_files, fingerprint
 from inflib.files.readers import read_rows
 from inflib.run_check import check
-from inflib.sketches.store import read_payload
+from inflib.sketches.store import Digests, read_payload, read_record
 from inflib.storage.folder import Folder, to_parquet
 from inflib.storage.s3 import HastyS3, PatientS3
 from inflib.synthetic.one_biased_labeler import generate
@@ -158,16 +158,17 @@ def test_payloads_are_kept_on_the_node_and_read_anew_when_damaged(
     shard = Generated(torch.ones(3, 8), torch.zeros(3), norms, [1, 1, 1])
     write_set(run, "train", [shard], "int8")
     folder = run / "sketches" / "train"
-    entries, _ = read_payload(folder, "00000")
+    digests = Digests.of(read_record(folder, "00000"))
+    entries = read_payload(folder, "00000", digests)
     (payload,) = (name for name in folder.names() if name.endswith(".npy"))
     (copy,) = tmp_path.glob("*/*")
     assert copy.name == payload
     copy.write_bytes(b"damaged")
-    assert (read_payload(folder, "00000")[0] == entries).all()
+    assert (read_payload(folder, "00000", digests) == entries).all()
     folder.delete(payload)  # from now on there is the copy alone
-    assert (read_payload(folder, "00000")[0] == entries).all()
+    assert (read_payload(folder, "00000", digests) == entries).all()
     with pytest.raises(FileNotFoundError):
-        read_payload(folder, "00000", thorough=True)
+        read_payload(folder, "00000", digests, thorough=True)
 
 
 def test_a_whole_audit_lives_on_s3(s3_bucket, tmp_path, llama_folder, capfd):

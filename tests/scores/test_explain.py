@@ -101,6 +101,7 @@ def test_cosines_are_those_of_the_loss_gradients(run):
     (shard, ids), *_ = find_labels(query, [])
     query_labels = read_query_labels(query, shard, ids[:2], "bradley_terry")
     labels = train.labels(train.plan()[1])
+    labelled = train.table(train.plan()[1])["pair_id"].to_pylist()
     payload, _ = train.payload(train.plan()[1])
     grads = (
         labels.derivatives[:, None] * torch.from_numpy(payload)[labels.rows].double()
@@ -108,10 +109,10 @@ def test_cosines_are_those_of_the_loss_gradients(run):
     exact = torch.nn.functional.cosine_similarity(
         grads[:, None], query_labels.gradients.T[None], dim=2
     )
-    everyone = frozenset(labels.table["pair_id"].to_pylist())
+    everyone = frozenset(labelled)
     rows = explained(run, ids[:2], 1, everyone).to_pandas()
     rows = rows[rows.role == "listed"].set_index(["pair_id", "query_pair_id"]).cosine
-    for i, pair_id in enumerate(labels.table["pair_id"].to_pylist()):
+    for i, pair_id in enumerate(labelled):
         for j, query_id in enumerate(ids[:2]):
             assert rows[pair_id, query_id] == pytest.approx(
                 float(exact[i, j]), abs=1e-5
@@ -131,6 +132,6 @@ def test_ids_come_from_options_and_files_and_unknown_ones_are_refused(run, tmp_p
         find_labels(SketchSet(run, "train"), ["nobody"])
     train = SketchSet(run, "train")
     (first, _), *_ = find_labels(train, [])
-    broken = train.labels(first).table["pair_id"][3].as_py()
+    broken = train.table(first)["pair_id"][3].as_py()
     with pytest.raises(ValueError, match="has no finite, non-zero gradient"):
         find_labels(train, [broken])

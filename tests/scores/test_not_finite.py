@@ -30,9 +30,9 @@ def set_to_zero(recipe, pair_id):
         for label in pairs.labels(shard, ["pair_id", "row"]).to_pylist():
             if label["pair_id"] != pair_id:
                 continue
-            payload, row = store.read_payload(folder, shard.name)[0], label["row"]
-            rows = store.read_rows(store.read_record(folder, shard.name))
-            payload = payload.copy()
+            record, row = store.read_record(folder, shard.name), label["row"]
+            rows, digests = store.read_rows(record), store.Digests.of(record)
+            payload = store.read_payload(folder, shard.name, digests).copy()
             for values in (payload, rows.margin, rows.sq_norms, rows.scale):
                 values[row] = 0
             rows.status[row] = store.ZERO

@@ -113,8 +113,10 @@ def sketched(recipe):
     for shard in shards(recipe):
         sketcher("train", shard.name)
         folder = run / "sketches" / "train"
-        rows = store.read_rows(store.read_record(folder, shard.name))
-        sketches = store.decode(*store.read_payload(folder, shard.name))
+        record = store.read_record(folder, shard.name)
+        rows, digests = store.read_rows(record), store.Digests.of(record)
+        payload = store.read_payload(folder, shard.name, digests)
+        sketches = store.decode(payload, rows.scale)
         labels = PairsFolder(run / "pairs" / "train").labels(shard)
         for label in labels.to_pylist():
             i = label["row"]
