@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from inflib.config.recipe import Recipe
+from inflib.data.findings import findings
 from inflib.data.input_files import (
     check_sources,
     describe_sources,
@@ -24,7 +25,9 @@ from inflib.data.shard_tables import kept_columns
 from inflib.data.tokenizer import load_tokenizer, max_positions, tokenizer_digest
 from inflib.model.model_check import check_model
 from inflib.storage.folder import Folder
+from inflib.storage.plain_text import printable
 from ray_jobs.shared.append import append
+from ray_jobs.shared.look_at_pairs import look_at_pairs
 from ray_jobs.shared.observe import observe
 from ray_jobs.shared.session import start_ray
 from ray_jobs.shared.sharding import (
@@ -84,7 +87,8 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
         folder = PairsFolder(stage.folder / pairs)
         folder.write_plan(plan)
         folder.folder.delete(*folder.unplanned(plan))  # of a try with other settings
-    stage.folder.write_json("report.json", _report(indexes))
+    found = look_at_pairs(recipe, stage.folder)
+    stage.folder.write_json("report.json", _report(indexes, found))
     stage.folder.write_json("sources.json", sources)
     num_labels = sum(s.num_labels for plan in shards.values() for s in plan)
     return stage.done(
@@ -125,14 +129,21 @@ def _leave_out_shared(indexes: dict[str, LabelIndex]) -> list[np.ndarray]:
     return places
 
 
-def _report(indexes: dict[str, LabelIndex]) -> dict[str, Any]:
-    """{pair set: its data report}; prints a line on each."""
-    report = {pairs: index.report() for pairs, index in indexes.items()}
+def _report(
+    indexes: dict[str, LabelIndex], found: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """{pair set: its data report}; prints a line on each, and its findings.
+
+    found: {pair set: more facts for its report}.
+    """
+    report = {pairs: index.report() | found[pairs] for pairs, index in indexes.items()}
     train = indexes["train"].comparisons()
     for pairs, index in indexes.items():
         shared = np.intersect1d(index.comparisons(), train)
         report[pairs]["also_in_train"] = 0 if pairs == "train" else len(shared)
         print(f"prepare: {pairs}: {index}", flush=True)
+        for line in findings(pairs, report[pairs]):
+            print(f"prepare: {printable(line)}", flush=True)
     return report
 
 

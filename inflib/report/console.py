@@ -40,7 +40,7 @@ def show(summary: dict[str, Any], console: Console) -> None:
     if left_out:
         rows = [{"left out": why, "count": n} for why, n in left_out.items()]
         console.print(table(rows, "not in any figure"))
-    for note in summary["notes"]:
+    for note in [*summary["notes"], *summary["data"]]:
         say(console, note)
     for query, facts in summary["queries"].items():
         _show_query_set(query, facts, summary, console)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inflib.config.recipe import Recipe
+from inflib.data.findings import findings
 from inflib.data.output_columns import ERROR, FLIP_EFFECT, INFLUENCE, RANK, STATUS
 from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics.ranking import detection
@@ -28,7 +29,7 @@ from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
 from inflib.storage.plain_text import shorten
 
-FORMAT = 2
+FORMAT = 3
 """Version of the facts in summary.json; one of another version is written anew."""
 
 STAGES = {"prepare": "pairs", "train": "reward_model", "sketch": "sketches"}
@@ -63,6 +64,11 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
         "accuracy": {k: round(x.means.accuracy, 4) for k, x in judged.items()},
         "curvature": recipe.score.reported,
         "notes": missing_groups(recipe.report, counted),
+        "data": [
+            line
+            for pairs in recipe.prepare.sources
+            for line in findings(pairs, prepared[pairs])
+        ],
         "min_labels": recipe.report.min_labels,
         "small_groups": small_groups(recipe.report, counted),
         "preferences": audit_preferences(recipe.report, counted),

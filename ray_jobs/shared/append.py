@@ -22,6 +22,7 @@ from inflib.data.new_labels import (
 )
 from inflib.data.pairs_folder import COMPARISONS, PairsFolder, Shard
 from inflib.data.shard_tables import label_table
+from ray_jobs.shared.look_at_pairs import look_at_pairs
 from ray_jobs.shared.observe import observe
 from ray_jobs.shared.session import start_ray
 from ray_jobs.shared.sharding import (
@@ -78,6 +79,8 @@ def append(
     folder.write_plan(plan)
     report = stage.folder.read_json("report.json")
     report.setdefault("appended", []).append(index.report())
+    for pairs, facts in look_at_pairs(recipe, stage.folder).items():
+        report[pairs] |= facts
     stage.folder.write_json("report.json", report)
     stage.folder.write_json("sources.json", sources)
     folder.folder.delete(*folder.unplanned(plan))

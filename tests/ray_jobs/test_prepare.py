@@ -2,8 +2,10 @@
 
 import itertools
 import json
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -168,3 +170,85 @@ def test_formats_agree_and_parts_of_the_prompts_are_disjoint(
     assert ids == sorted(ids)
     ordered = column("train", "prompt", "comparisons")
     assert len([*itertools.groupby(ordered)]) == len(set(ordered))  # side by side
+
+
+def sentence(seed, words=40):
+    rng = np.random.default_rng(seed)
+    return " ".join(f"w{i}" for i in rng.integers(0, 5000, words))
+
+
+def test_what_should_be_known_before_money_is_spent(
+    tmp_path, llama_folder, ray_session, capsys
+):
+    """Near-duplicates with equal and opposite labels, query labels near training ones,
+    contradictions, comparisons that truncation made equal, labels of each labeler."""
+    rows = [
+        {
+            "prompt": f"Question {sentence(i)}",
+            "chosen": sentence(100 + i),
+            "rejected": sentence(200 + i),
+            "labeler": ["ana", "ben"][i % 2],
+        }
+        for i in range(12)
+    ]
+    swap = {"chosen": "rejected", "rejected": "chosen"}
+
+    def turned(row):
+        return row | {name: row[other] for name, other in swap.items()}
+
+    near = [row | {"chosen": row["chosen"] + "!", "labeler": "ana"} for row in rows[:3]]
+    contradicting = turned(rows[5]) | {"labeler": "cleo"}
+    cut = [  # differ at their start alone, which is cut off
+        {
+            "prompt": f"{start} {'very ' * 300}long",
+            "chosen": "yes indeed",
+            "rejected": "no never",
+            "labeler": "ben",
+        }
+        for start in ("One", "Two")
+    ]
+    train = [*rows, *near[:2], turned(near[2]), contradicting, *cut]
+    write_jsonl(tmp_path / "train.jsonl", train)
+    queries = [
+        rows[7] | {"rejected": rows[7]["rejected"] + "!"},  # near
+        rows[8] | {"chosen": "something else", "rejected": "and other"},  # its prompt
+        *({**row, "prompt": sentence(300 + i)} for i, row in enumerate(rows[:4])),
+    ]
+    write_jsonl(tmp_path / "expert.jsonl", queries)
+    recipe = tiny_recipe(
+        tmp_path / "run",
+        tmp_path,
+        llama_folder,
+        prepare__queries={"q": {"path": str(tmp_path / "expert.jsonl")}},
+        report__min_labels=3,
+    )
+    run_stages(recipe, [prepare])
+    pairs = Path(recipe.run) / "pairs"
+    report = json.loads((pairs / "report.json").read_text())
+    found = report["train"]
+    assert (found["several_labels"], found["contradicted"]) == (1, 1)
+    assert found["same_tokens"] == 2
+    assert found["near_duplicates"] == {"comparisons": 6, "groups": 3, "opposite": 1}
+    assert found["labels_by_group"]["labeler"] == {
+        "groups": 3,
+        "fewest": 1,
+        "median": 8,
+        "most": 9,
+        "few": 1,
+    }
+    assert (report["q"]["near_in_train"], report["q"]["prompts_near_train"]) == (1, 2)
+    links = pq.read_table(pairs / "near_duplicates.parquet").to_pylist()
+    kinds = Counter(
+        (link["pairs"], link["other_pairs"], link["labels"]) for link in links
+    )
+    assert kinds == {
+        ("train", "train", "equal"): 2,
+        ("train", "train", "opposite"): 1,
+        ("train", "q", "equal"): 1,
+    }
+    printed = capsys.readouterr().out
+    assert "1 comparisons of train have several labels; on 1 of them" in printed
+    assert "6 of 17 (35.3%) comparisons of train are near-duplicates" in printed
+    assert "1 of 6 (16.7%) labels of q are on near-duplicates of training" in printed
+    assert "2 of 6 (33.3%) labels of q are on training prompts, or near" in printed
+    assert "3 labelers with 1 to 9 labels each, median 8; 1 have too few" in printed

@@ -72,6 +72,7 @@ def summary(rows, differ=3, few=0, notes=()):
         "accuracy": {"train": 0.6},
         "not_counted": {},
         "excluded": {},
+        "data": ["3 of 4 labels are odd"],
         "notes": list(notes),
         "curvature": "identity",
         "min_labels": 10,
