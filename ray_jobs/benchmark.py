@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from inflib.config.cli import HELP_NAMES
+from inflib.config.score import ScoreConfig
 
 _JSON = click.option(
     "--json", "target", type=click.Path(), required=True, help="File for the results."
@@ -89,7 +90,11 @@ def scale(target: str, pairs: int, dtypes: str, stores: str) -> None:
 @click.option("--k", default=65_536, help="Entries of a sketch.")
 @click.option("--dtype", default="int8", help="Dtype of stored sketches.")
 @click.option("--queries", default=8, help="Query sets.")
-@click.option("--groups", default=1, help="Query groups; above 1: standard errors.")
+@click.option(
+    "--groups",
+    default=ScoreConfig().query_groups,
+    help="Query groups; 1: no standard errors, and a single damping.",
+)
 @click.option("--repeats", default=3, help="Rounds; in each, all are timed once.")
 @click.option("--folder", help="Folder to put the sketches in, for the time.")
 @click.option(

@@ -5,6 +5,7 @@ ray_jobs/benchmarks/gradient_pass.py runs it.
 
 import dataclasses
 import platform
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -87,25 +88,33 @@ def speeds(
 ) -> dict[str, Any]:
     """Pairs per second of every contender, run in turn, and ratios of their times.
 
-    peers: further contenders by name. `sketch_share`: OPORP's share of our time.
+    peers: further contenders by name. `sketch_share`, `paper_sketch_share`: of our time
+    and the paper's, what the sketch takes; `ours_over_paper_model`: of speeds, without
+    the sketch of either.
     """
     contenders = _contenders(settings, dtype)
     loop, paper = settings.loop_every, settings.paper_every
-    shares: list[float] = []
+    shares: dict[str, list[float]] = {"ours": [], "paper_loop": []}
 
-    def ours() -> int:
-        started = time.perf_counter()
-        num_pairs = contenders.ours()
-        shares.append(contenders.sketch_seconds / (time.perf_counter() - started))
-        return num_pairs
+    def with_share(name: str, run: Callable[[], int]) -> Callable[[], int]:
+        def timed() -> int:
+            started = time.perf_counter()
+            num_pairs = run()
+            seconds = time.perf_counter() - started
+            shares[name].append(contenders.sketch_seconds / seconds)
+            return num_pairs
+
+        return timed
 
     results: dict[str, Any] = run_in_turn(
         {
-            "ours": ours,
+            "ours": with_share("ours", contenders.ours),
             "training_step": contenders.training_step,
             "autograd_loop": lambda: contenders.autograd_loop(loop),
             "datainf_two_pass": lambda: contenders.datainf_two_pass(loop),
-            "paper_loop": lambda: contenders.paper_loop(paper),
+            "paper_loop": with_share(
+                "paper_loop", lambda: contenders.paper_loop(paper)
+            ),
             **peers,
         },
         settings.repeats,
@@ -115,7 +124,11 @@ def speeds(
         results[f"ours_over_{name}"] = ratio(results, name, "ours")  # of speeds
     # This one is of times: how much longer ours takes.
     results["ours_over_training_step"] = ratio(results, "ours", "training_step")
-    results["sketch_share"] = sorted(shares)[len(shares) // 2]
+    share, paper_share = (statistics.median(values) for values in shares.values())
+    results["sketch_share"], results["paper_sketch_share"] = share, paper_share
+    results["ours_over_paper_model"] = (
+        results["ours_over_paper_loop"] * (1 - paper_share) / (1 - share)
+    )
     return results
 
 

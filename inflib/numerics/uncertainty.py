@@ -6,7 +6,8 @@ s is the margin gradient of a label's comparison, v the query vector. A score ha
 errors, independent of each other: that of the sketch, whose inner products have a known
 variance (Li & Li, KDD 2023, arXiv:2302.03505, as in numerics.oporp), and that of the
 query set, which is a sample of the comparisons that its expert could have labelled.
-Influence is -w s . H^-1 v, so its standard error is |w| times that of s . H^-1 v.
+Influence is -d s . H^-1 v, d being the derivative of the label's loss in the margin, so
+its standard error is |d| times that of s . H^-1 v.
 """
 
 import numpy as np

@@ -79,15 +79,15 @@ class Passes:
         return self._total(sums.noise_sums, kind, num_probes)
 
     def alignments(self, vectors: Float[Tensor, "k q"]) -> Float[Tensor, "n q"]:
-        """-w s . v of every label that counts, in plan order, and every vector v."""
+        """-d s . v of every label that counts, in plan order, and every vector v."""
         return self._rows(sums.alignments, self._tasks(self.plan), vectors)
 
     def sample(self, vectors: Float[Tensor, "k q"]) -> Float[Tensor, "n q"]:
-        """-w s . v of the labels that count in a sample of the shards."""
+        """-d s . v of the labels that count in a sample of the shards."""
         return self._rows(sums.alignments, self._sample(), vectors)
 
     def sample_sizes(self, kind: Curvature) -> Float[Tensor, "n 2"]:
-        """(w^2 |s|^2, leverage) of the labels of the same sample."""
+        """(d^2 |s|^2, leverage) of the labels of the same sample."""
         return self._rows(sums.sizes, self._sample(), kind)
 
     def explain(

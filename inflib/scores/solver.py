@@ -232,8 +232,8 @@ class Solver:
     ) -> list[DampedRatio | None]:
         """How much shorter lambda (H + lambda I)^-1 s is than s, for each lambda.
 
-        aligned: minus w lambda s' (H + lambda I)^-1 z of the sampled labels and the
-        random vectors z, lambda by lambda; then minus w s' z.
+        aligned: minus d lambda s' (H + lambda I)^-1 z of the sampled labels and the
+        random vectors z, lambda by lambda; then minus d s' z.
         """
         squares, leverage = self.passes.sample_sizes(kind).T
         means = aligned.square().unflatten(1, (-1, _ERROR_PROBES)).mean(2)

@@ -82,14 +82,15 @@ def _measure(
     run: Folder, kinds: list[str], groups: int, num_queries: int, repeats: int
 ) -> dict[str, Any]:
     """Seconds of the plain reads; of each curvature, its times and ratios to them."""
-    damping: tuple[float, ...] = (1e-3,)
-    config = ScoreConfig.model_validate(
-        {"curvatures": kinds, "damping": damping, "query_groups": groups}
-    )
+    fields: dict[str, Any] = {"curvatures": kinds, "query_groups": groups}
+    if groups == 1:
+        fields["damping"] = 1e-3
+    config = ScoreConfig.model_validate(fields)
     passes = Passes(run, config.shards_per_task, executor=RayTasks())
     solver = Solver(config, read_layers(run), passes)
     names = [f"query_{i}" for i in range(num_queries)]
     queries = read_queries(config, names, passes)
+    num_labels = sum(shard.num_labels for shard in passes.plan)
     floors: list[tuple[float, float]] = []
     timings: dict[str, Any] = {kind: {"repeats": [], "ratios": []} for kind in kinds}
     for repeat in range(repeats):
@@ -107,12 +108,17 @@ def _measure(
             timing["scores_seconds"] = round(done - solved, 3)
             if record.steps is not None:
                 timing["steps"] = record.steps
-                timing["seconds_per_pass"] = round((solved - started) / record.steps, 3)
+                step = (solved - started) / record.steps
+                timing["seconds_per_pass"] = round(step, 3)
+                timing["us_per_label_and_step"] = round(1e6 * step / num_labels, 2)
             else:
                 timing["pass_seconds"] = round(solved - started, 3)
     for timing in timings.values():
         timing["seconds"] = statistics.median(timing["repeats"])
         timing["ratio_to_floor"] = statistics.median(timing["ratios"])
+        timing["us_per_label_scored"] = round(
+            1e6 * timing["scores_seconds"] / num_labels, 2
+        )
     if "datainf" in kinds:
         files = [
             name for name in (run / "scores/datainf").names() if "repeat-0" in name
@@ -120,6 +126,8 @@ def _measure(
         timings["datainf"]["max_rel_err"] = _error(run, queries, solver, sorted(files))
     plain, buffered = (statistics.median(reads) for reads in zip(*floors, strict=True))
     return {
+        "damping": list(config.damping),
+        "query_columns": num_queries * groups,
         "read_floor_seconds": plain,
         "read_floor_seconds_one_buffer": buffered,
         "curvatures": timings,

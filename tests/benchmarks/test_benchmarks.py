@@ -155,6 +155,13 @@ def test_the_benchmark_writes_speeds_and_ratios_that_follow_from_its_seconds(tmp
             assert speeds[f"ours_over_{name}"] == seconds[name] / seconds["ours"]
         longer = seconds["ours"] / seconds["training_step"]
         assert speeds["ours_over_training_step"] == longer  # of times
+        shares = speeds["sketch_share"], speeds["paper_sketch_share"]
+        assert all(0 < share < 1 for share in shares)
+        assert speeds["ours_over_paper_model"] == pytest.approx(
+            seconds["paper_loop"]
+            * (1 - shares[1])
+            / (seconds["ours"] * (1 - shares[0]))
+        )
     rates = results["orchestration"]
     (bare,), (one,), (two,) = (
         rates[name]["repeats"] for name in ("bare_loop", "one_worker", "two_workers")
