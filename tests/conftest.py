@@ -4,10 +4,12 @@ import os
 import uuid
 from collections.abc import Iterator
 
+# Before torch is imported: models this small gain nothing by a second thread, and wait
+# for it ten times as long as they compute where the machine has other work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
-from transformers import (
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedTokenizerFast
 
 from tests.support.models import build_model, build_tokenizer
 
