@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder
+from inflib.model.device import worker_device
 from inflib.model.packing import Unit
 from inflib.model.reward_folder import load_reward_model
 from inflib.sketches import store
@@ -73,9 +74,9 @@ class ShardSketcher:
         self.sketcher = self._computing.submit(self._load).result()
 
     def _load(self) -> UnitSketcher:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model, tokenizer = load_reward_model(self.recipe, device)
         config = self.recipe.sketch
+        device = worker_device(config.gpus_per_worker)
+        model, tokenizer = load_reward_model(self.recipe, device)
         sketcher = UnitSketcher(
             model,
             tokenizer.pad_token_id,
