@@ -160,13 +160,19 @@ class ShardSketcher:
 
     def _token_budget(self, longest: int) -> int:
         """Tokens per batch: the recipe's. With "auto", what fits the memory of the
-        first worker; it is stored, so that all workers use the same."""
+        first worker; it is stored, so that all workers on such devices use the same."""
         budget = self.recipe.sketch.token_budget
         if budget != "auto":
             return budget
-        folder, name = self.run / "sketches", "token_budget.json"
+        folder, name = self.run / "sketches", token_budget_file(self.sketcher.device)
         if not folder.exists(name):
             fitting = str(self.sketcher.fitting_budget(longest)).encode()
             with contextlib.suppress(ValueError):  # another worker was first
                 folder.create(name, fitting)
         return folder.read_json(name)
+
+
+def token_budget_file(device: torch.device) -> str:
+    """Name of the file in sketches/ with the tokens per batch on such a device: a run
+    that goes on without GPUs must not take batches of their size."""
+    return f"token_budget-{device.type}.json"
