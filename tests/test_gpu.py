@@ -19,12 +19,7 @@ from inflib.sketches.unit_sketcher import UnitSketcher
 from tests.support.models import build_model, with_lora
 from tests.support.prepared_run import ROWS, build_run, names
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.filterwarnings(
-        "ignore:`gradient_checkpointing` is deprecated:FutureWarning"  # by version 6
-    ),
-]
+pytestmark = pytest.mark.gpu
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 FLOAT32 = 1e-4
 """Relative error allowed between two orders of float32 sums: a thousand roundings."""

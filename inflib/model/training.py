@@ -110,6 +110,7 @@ def build_trainer(
         save_steps=min(0.999, 1 / (config.epochs * config.saves_per_epoch)),
         save_total_limit=1,
         logging_steps=20,
+        remove_unused_columns=False,  # target and weight, which TRL does not know
         report_to="none",
         disable_tqdm=True,
         use_cpu=worker_device(config.gpus_per_worker).type == "cpu",

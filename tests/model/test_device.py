@@ -10,10 +10,6 @@ from inflib.model.training import build_trainer
 from inflib.sketches.shard_sketcher import ShardSketcher
 from tests.support.prepared_run import ROWS, build_run
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`gradient_checkpointing` is deprecated:FutureWarning"  # by version 6
-)
-
 
 @pytest.fixture
 def gpus_in_sight(monkeypatch):
