@@ -34,7 +34,10 @@ def verify(recipe: Recipe) -> dict[str, Any]:
     influence = InfluenceFolder.current(recipe)
     query = recipe.query_set(recipe.verify.query, "verify.query")
     settings = recipe.verify.model_dump(exclude={"at_once"}) | {"query": query}
-    trained = digest_of(scores=influence.record.inputs, train=recipe.train.seed)
+    # Trials are compared with each other, and a GPU draws another dropout.
+    on_gpu = {"gpu": True} if recipe.train.gpus_per_worker else {}
+    seed = recipe.train.seed
+    trained = digest_of(scores=influence.record.inputs, train=seed, **on_gpu)
     key = digest_of(trained=trained, **settings)
     stage = Stage("verify", run / "verify")
     if stage.is_current(key):

@@ -18,6 +18,7 @@ from click.shell_completion import CompletionItem
 from inflib.config.loading import read_recipe
 from inflib.config.options import NAME, FieldOption, field_options
 from inflib.config.recipe import Recipe
+from inflib.config.run_config import stored_fields
 from inflib.storage.folder import Folder
 from inflib.storage.plain_text import printable
 
@@ -182,7 +183,7 @@ def load(config: str | None, changes: dict[str, Any]) -> Recipe:
             f"{run.url} holds no run (no config.json): check the path, or give a new "
             "run its recipe with --config"
         )
-    return read_recipe(run.read_bytes("config.json").decode(), changes, run.url)
+    return read_recipe(json.dumps(stored_fields(run)), changes, run.url)
 
 
 def run_command(

@@ -191,11 +191,10 @@ class SketchConfig(Frozen):
     """Ray actors that compute gradients. Any number gives the same bits."""
 
     cpus_per_worker: PositiveInt = 1
-    """CPU cores (torch threads) per actor. Fixed for a run, since it changes
-    rounding."""
+    """CPU cores (torch threads) per actor. Changes rounding only."""
 
     gpus_per_worker: NonNegativeFloat = 0.0
-    """GPUs per actor; 0: gradients are computed on CPUs."""
+    """GPUs per actor; 0: gradients are computed on CPUs. Changes rounding only."""
 
 
 class ClusterConfig(Frozen):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from inflib.config.recipe import Recipe
 from inflib.storage.folder import Folder
 
@@ -20,10 +22,23 @@ FREE = {
     "prepare.on_bad_rows",
     "train.max_failures",
     "train.cpus_per_worker",
+    "train.gpus_per_worker",
+    "train.gradient_checkpointing",
     "sketch.workers",
+    "sketch.cpus_per_worker",
+    "sketch.gpus_per_worker",
+    "sketch.token_budget",
 }
 """Fields that may differ between two calls on one run folder; a section stands for all
-its fields. prepare.train.path may only gain labels, which `prepare` checks."""
+its fields. prepare.train.path may only gain labels, which `prepare` checks.
+
+A run may go on with other resources. Threads, devices and batches of the gradient pass
+change the order of its sums only, by some 1e-5 of a gradient, where int8 rounds to
+1/254 of its largest entry. A training that goes on elsewhere, at its checkpoint, draws
+another dropout, as after any interruption on a GPU. Not free, though they are resources
+as well: train.workers and train.micro_batch_size, which deal the labels and the draws
+of dropout differently from the first step on; model.dtype, which rounds to 8 bits in
+place of 24; model.attention, whose kernels differ by that much in bfloat16."""
 
 _FIRST_RESULTS = ("pairs/done.json", "simulation/labelers.json")
 """A run that has none of these holds nothing yet that its recipe decided."""
@@ -38,7 +53,7 @@ def check_bound(recipe: Recipe) -> None:
     run.check_access()
     if not run.exists(_CONFIG) or not any(map(run.exists, _FIRST_RESULTS)):
         return
-    config, fields = run.read_json(_CONFIG), recipe.model_dump(mode="json")
+    config, fields = stored_fields(run), recipe.model_dump(mode="json")
     had, has = (sorted(each["prepare"]["queries"]) for each in (config, fields))
     if had != has:
         raise ValueError(
@@ -47,8 +62,7 @@ def check_bound(recipe: Recipe) -> None:
         )
     before, now = _flat(config), _flat(fields)
     for name in sorted(before.keys() | now.keys()):
-        free = any(name == field or name.startswith(field + ".") for field in FREE)
-        if not free and before.get(name) != now.get(name):
+        if not _is_free(name) and before.get(name) != now.get(name):
             raise ValueError(
                 f"{run.url} was made with {name} = {before.get(name)!r}, not "
                 f"{now.get(name)!r}: choose another --run, or set it back"
@@ -68,6 +82,41 @@ def bind_new(recipe: Recipe) -> None:
     run = Folder(recipe.run)
     if not run.exists(_CONFIG) or not any(map(run.exists, _FIRST_RESULTS)):
         bind(recipe)
+
+
+def stored_fields(run: Folder) -> dict[str, Any]:
+    """The fields in config.json, with the defaults of those that are younger than it.
+
+    Leaves out fields in FREE that this version does not know. Raises ValueError naming
+    another such field: the run was made by another version, which it told to do what
+    this one cannot.
+    """
+    fields: dict[str, Any] = run.read_json(_CONFIG)
+    try:
+        return Recipe.model_validate(fields).model_dump(mode="json")
+    except ValidationError as error:
+        problems = error.errors()
+    unknown = [p["loc"] for p in problems if p["type"] == "extra_forbidden"]
+    for place in unknown:
+        name = ".".join(map(str, place))
+        if not _is_free(name):
+            raise ValueError(
+                f"{run.url} was made by another version of inflib, with {name}, which "
+                "this one does not know: go on with that version, or choose another "
+                "--run"
+            )
+        section = fields
+        for key in place[:-1]:
+            section = section[key]  # type: ignore[index]
+        del section[place[-1]]  # type: ignore[arg-type]
+    try:
+        return Recipe.model_validate(fields).model_dump(mode="json")
+    except ValidationError:
+        return fields  # a value is no longer allowed: the callers say which
+
+
+def _is_free(name: str) -> bool:
+    return any(name == field or name.startswith(field + ".") for field in FREE)
 
 
 def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:

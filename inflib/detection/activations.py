@@ -20,6 +20,7 @@ import torch
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.model.attention import longest_flat
+from inflib.model.device import worker_device
 from inflib.model.packing import pack, plan_batches
 from inflib.model.reward import hidden_states
 from inflib.model.reward_folder import describe_model, load_reward_model
@@ -70,7 +71,7 @@ class ActivationReader:
 
     def __init__(self, recipe: Recipe, threads: int) -> None:
         self.run, self.key, self.threads = Folder(recipe.run), key(recipe), threads
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = worker_device(recipe.sketch.gpus_per_worker)
         self.model, tokenizer = load_reward_model(recipe, self.device)
         self.pad_id = tokenizer.pad_token_id
         budget = recipe.sketch.token_budget

@@ -32,6 +32,9 @@ from transformers.models.auto.modeling_auto import (
 from inflib.model.packing import Layout
 
 _PREFIX = "flat_"
+_SUPPORTS, _IMPLEMENTATION = "_supports_attention_backend", "_attn_implementation"
+"""Private names of transformers: of a model class, of a configuration."""
+
 _BLOCK = 128
 _ALLOWED_LAYERS = {"full_attention", "sliding_attention"}
 
@@ -41,6 +44,8 @@ def longest_flat(config: PretrainedConfig) -> int:
 
     0 for models that cannot: encoders, models with layers other than attention, models
     that are not of transformers' generic classes. With a sliding window: its length.
+    Also 0 where transformers lacks the private names that flat batches need: each
+    prompt is then computed once for each response, more slowly and just as well.
     """
     try:
         family = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
@@ -50,7 +55,8 @@ def longest_flat(config: PretrainedConfig) -> int:
     layers = set(getattr(text, "layer_types", None) or ["full_attention"])
     if (
         not issubclass(family, GenericForSequenceClassification)
-        or not family._supports_attention_backend
+        or not getattr(family, _SUPPORTS, False)
+        or not hasattr(config, _IMPLEMENTATION)
         or not layers <= _ALLOWED_LAYERS
         or getattr(text, "use_bidirectional_attention", None)
     ):
@@ -63,13 +69,13 @@ def longest_flat(config: PretrainedConfig) -> int:
 @contextmanager
 def flat_attention(backbone: nn.Module) -> Iterator[None]:
     """While the block runs, attention follows the `layout` given to the backbone."""
-    config: Any = backbone.config
-    implementation = config._attn_implementation
-    config._attn_implementation = _PREFIX + implementation
+    config = backbone.config
+    implementation = getattr(config, _IMPLEMENTATION)
+    setattr(config, _IMPLEMENTATION, _PREFIX + implementation)
     try:
         yield
     finally:
-        config._attn_implementation = implementation
+        setattr(config, _IMPLEMENTATION, implementation)
 
 
 def allowed(layout: Layout, start: int, stop: int) -> Tensor:

@@ -36,11 +36,6 @@ def reward_trainer(**arguments: Any) -> Any:
             return batch
 
     class PreferenceTrainer(RewardTrainer):
-        def _set_signature_columns_if_needed(self) -> None:
-            super()._set_signature_columns_if_needed()
-            names: Any = self._signature_columns  # type: ignore[has-type]
-            self._signature_columns = list(dict.fromkeys([*names, *_OWN]))
-
         def compute_loss(
             self, model: nn.Module, inputs: dict[str, Any], *rest: Any, **options: Any
         ) -> Any:

@@ -18,6 +18,7 @@ from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_tokenizer
 from inflib.model.adapter import CONFIG as ADAPTER_CONFIG
+from inflib.model.device import worker_device
 from inflib.model.label_ids import labelled_ids
 from inflib.model.preference_trainer import (
     check_float32,
@@ -109,9 +110,10 @@ def build_trainer(
         save_steps=min(0.999, 1 / (config.epochs * config.saves_per_epoch)),
         save_total_limit=1,
         logging_steps=20,
+        remove_unused_columns=False,  # target and weight, which TRL does not know
         report_to="none",
         disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=worker_device(config.gpus_per_worker).type == "cpu",
         ddp_find_unused_parameters=False,
     )
     model = get_peft_model(base, lora)

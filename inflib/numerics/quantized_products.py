@@ -31,7 +31,15 @@ _EXACT = 1 << 17
 _EXACT_IN_FLOAT32 = 1 << 10
 """Such products that float32 sums exactly: all partial sums are below 2^24."""
 
-_FAST_INTEGERS: bool = torch.cpu._is_vnni_supported()
+
+def _has_fast_integers() -> bool:
+    """Whether this CPU has VNNI. Both functions of torch are private: without one of
+    them, products are taken in float32, which has the same bits."""
+    supported = getattr(torch.cpu, "_is_vnni_supported", None)
+    return hasattr(torch, "_int_mm") and supported is not None and bool(supported())
+
+
+_FAST_INTEGERS = _has_fast_integers()
 
 
 class Vectors:

@@ -14,7 +14,7 @@ from inflib.storage.folder import Folder
 
 
 def bind_sketches(recipe: Recipe) -> None:
-    """Write sketches/manifest.json: all that decides the bits of a run's sketches.
+    """Write sketches/manifest.json: all that decides a run's sketches, up to rounding.
 
     Also chooses what gets one gradient in each pair set, and prints why. Where there is
     a manifest already, it is compared instead: ValueError names the field that differs.
@@ -31,8 +31,6 @@ def bind_sketches(recipe: Recipe) -> None:
         "by_layer": config.by_layer,
         "seed": config.seed,
         "store_dtype": config.store_dtype,
-        "token_budget": config.token_budget,
-        "threads": config.cpus_per_worker,
         "unit": config.unit,
         "layers": to_json(_layers(recipe)),
     }

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder
+from inflib.model.device import worker_device
 from inflib.model.packing import Unit
 from inflib.model.reward_folder import load_reward_model
 from inflib.sketches import store
@@ -73,9 +74,9 @@ class ShardSketcher:
         self.sketcher = self._computing.submit(self._load).result()
 
     def _load(self) -> UnitSketcher:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model, tokenizer = load_reward_model(self.recipe, device)
         config = self.recipe.sketch
+        device = worker_device(config.gpus_per_worker)
+        model, tokenizer = load_reward_model(self.recipe, device)
         sketcher = UnitSketcher(
             model,
             tokenizer.pad_token_id,
@@ -159,13 +160,19 @@ class ShardSketcher:
 
     def _token_budget(self, longest: int) -> int:
         """Tokens per batch: the recipe's. With "auto", what fits the memory of the
-        first worker; it is stored, so that all workers use the same."""
+        first worker; it is stored, so that all workers on such devices use the same."""
         budget = self.recipe.sketch.token_budget
         if budget != "auto":
             return budget
-        folder, name = self.run / "sketches", "token_budget.json"
+        folder, name = self.run / "sketches", token_budget_file(self.sketcher.device)
         if not folder.exists(name):
             fitting = str(self.sketcher.fitting_budget(longest)).encode()
             with contextlib.suppress(ValueError):  # another worker was first
                 folder.create(name, fitting)
         return folder.read_json(name)
+
+
+def token_budget_file(device: torch.device) -> str:
+    """Name of the file in sketches/ with the tokens per batch on such a device: a run
+    that goes on without GPUs must not take batches of their size."""
+    return f"token_budget-{device.type}.json"

@@ -6,6 +6,7 @@ and renamed; on S3 it is a single put. Nothing here knows what files hold.
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -221,8 +222,30 @@ def _link_scratch(path: str, data: bytes) -> None:
     scratch = _write_scratch(path, data)
     try:
         os.link(scratch, path)  # fails when the name is taken
+    except FileExistsError:
+        raise
+    except OSError:  # exFAT, SMB and some FUSE have no hard links; each says it its way
+        _rename_to_free(scratch, path)
     finally:
-        os.unlink(scratch)
+        Path(scratch).unlink(missing_ok=True)
+
+
+def _rename_to_free(scratch: str, path: str) -> None:
+    """Rename a file to a name that is free. Raises FileExistsError when it is not.
+
+    Looking and renaming are two steps, so writers lock the folder, which leaves nothing
+    behind when one of them is killed. Where a file system knows no locks either, two
+    writers at the same moment are not noticed, and one of their files stays, whole.
+    """
+    folder = os.open(Path(path).parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        os.replace(scratch, path)
+    finally:
+        os.close(folder)  # and unlock
 
 
 def _write_scratch(path: str, data: bytes) -> str:

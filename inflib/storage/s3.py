@@ -54,6 +54,11 @@ class PatientS3(s3fs.S3FileSystem):
         # botocore's own retries would go on for seconds without a message.
         options.setdefault("config_kwargs", {"retries": {"total_max_attempts": 1}})
         options.setdefault("use_listings_cache", False)
+        if not hasattr(s3fs.S3FileSystem, "_call_s3"):
+            warning(
+                f"s3fs {s3fs.__version__} has no _call_s3, which this version of "
+                "inflib adds its retries to: requests that fail are not tried again"
+            )
         super().__init__(**options)
 
     async def _cat_file(self, path: str, *arguments: Any, **options: Any) -> Any:

@@ -28,6 +28,8 @@ EMBEDDED = {
     "RAY_idle_worker_killing_time_threshold_ms": "60000",
     # Ray Train looks every two seconds whether workers have started or finished.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # Workers without GPUs see none, so that no library takes memory on one.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
 """Environment of a Ray that we start, where the environment has no such variables."""
 

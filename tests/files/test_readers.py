@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from inflib.files.paths import _of_hub as of_hub
 from inflib.files.paths import find_files, fingerprint
 from inflib.files.raw_rows import BadRow, RawRow, ReadOptions
 from inflib.files.readers import read_rows
@@ -124,3 +125,16 @@ def test_globs_are_sorted_and_a_missing_file_is_named(tmp_path):
     assert files == [str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]
     with pytest.raises(FileNotFoundError, match=r"nothing\.jsonl"):
         find_files(str(tmp_path / "nothing.jsonl"))
+
+
+def test_hub_data_have_a_fingerprint_without_the_private_one():
+    import datasets
+
+    rows = {"x": [1, 2, 3], "y": ["a", "b", "c"]}
+    digests = []
+    for change in ({}, {}, {"y": ["a", "b", "d"]}, {"x": [1, 2, 3.5]}):
+        data = datasets.Dataset.from_dict(rows | change)
+        assert of_hub(data) == data._fingerprint
+        del data._fingerprint
+        digests.append(of_hub(data))
+    assert digests[0] == digests[1] and len(set(digests)) == 3

@@ -11,7 +11,9 @@ from transformers import (
     FalconConfig,
     Gemma3TextConfig,
     LlamaConfig,
+    LlamaForSequenceClassification,
     MistralConfig,
+    PretrainedConfig,
     Qwen2Config,
     Qwen3NextConfig,
 )
@@ -100,3 +102,16 @@ def test_flex_attention_gives_the_same_margins():
 )
 def test_longest_sequence_in_a_flat_batch_by_model(config, longest):
     assert longest_flat(config) == longest
+
+
+def test_without_a_private_name_of_transformers_prompts_are_not_shared(monkeypatch):
+    config = LlamaConfig()
+    assert longest_flat(config) > 0
+    with monkeypatch.context() as removed:
+        for owner in LlamaForSequenceClassification.__mro__:
+            if "_supports_attention_backend" in vars(owner):
+                removed.delattr(owner, "_supports_attention_backend")
+        assert longest_flat(config) == 0
+    with monkeypatch.context() as removed:
+        removed.delattr(PretrainedConfig, "_attn_implementation")
+        assert longest_flat(config) == 0

@@ -17,9 +17,6 @@ from inflib.model.training import build_trainer, labels_of
 from inflib.storage.folder import Folder
 from tests.support.prepared_run import ROWS, build_run
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`gradient_checkpointing` is deprecated:FutureWarning"  # by version 6
-)
 LISTS = st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=6)
 
 
@@ -147,3 +144,17 @@ def test_means_count_labels_and_not_batches(recipe):
     assert whole["accuracy"] == pytest.approx(np.mean(margins > 0))
     assert whole["margin"] == pytest.approx(margins.mean(), rel=1e-5)
     assert whole["loss"] == pytest.approx(np.logaddexp(0, -margins).mean(), rel=1e-5)
+
+
+def test_targets_and_weights_reach_the_loss_without_private_names(recipe, monkeypatch):
+    from transformers import Trainer
+    from trl import RewardTrainer
+
+    edits = {"p2": Edit("reweight", 2.5)}
+    trainer = trainer_of(recipe, edits)
+    for owner in (RewardTrainer, Trainer):
+        monkeypatch.delattr(owner, "_set_signature_columns_if_needed")
+    batches = list(trainer.get_train_dataloader())
+    weights = torch.cat([batch["weight"] for batch in batches])
+    assert weights.max() / weights.min() == pytest.approx(2.5)
+    assert all("target" in batch for batch in batches)

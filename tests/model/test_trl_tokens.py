@@ -10,9 +10,6 @@ from inflib.data.tokens import tokenize
 from tests.support.models import build_model, build_tokenizer
 from tests.support.shaped import assistant, labels, user
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`gradient_checkpointing` is deprecated:FutureWarning"
-)
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
 Q, A, B = "How do I boil an egg?", "Boil it for eight minutes.", "Eggs are nice."
 CHAT: dict[str, Any] = {

@@ -105,3 +105,23 @@ def test_integer_and_float32_instructions_give_the_same_exact_product(monkeypatc
     for fast in (False, True):
         monkeypatch.setattr(quantized_products, "_FAST_INTEGERS", fast)
         assert torch.equal(quantized_products._product(left, right), exact)
+
+
+@pytest.mark.parametrize("where", [torch, torch.cpu], ids=["_int_mm", "_is_vnni"])
+def test_without_a_private_name_of_torch_the_bits_are_the_same(where, monkeypatch):
+    payload, scales = stored("int8")
+    monkeypatch.setattr(quantized_products, "_FAST_INTEGERS", True)
+    by_integers = (
+        quantized_products.times(payload, scales, PREPARED),
+        quantized_products.combine(payload, scales, COEFFICIENTS),
+    )
+    name = "_int_mm" if where is torch else "_is_vnni_supported"
+    monkeypatch.delattr(where, name)
+    assert not quantized_products._has_fast_integers()
+    monkeypatch.setattr(quantized_products, "_FAST_INTEGERS", False)
+    assert torch.equal(
+        quantized_products.times(payload, scales, PREPARED), by_integers[0]
+    )
+    assert torch.equal(
+        quantized_products.combine(payload, scales, COEFFICIENTS), by_integers[1]
+    )

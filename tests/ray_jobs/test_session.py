@@ -26,3 +26,13 @@ def test_idle_workers_stay_for_the_next_stage(ray_session, tmp_path):
     assert len(set(workers)) == WORKERS
     time.sleep(2.5)  # Ray would end those above its limit after a second
     assert all(psutil.pid_exists(worker) for worker in workers)
+
+
+@ray.remote(num_cpus=0)
+def visible_gpus() -> str | None:
+    """What CUDA would let this worker see; None: all GPUs of the machine."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_workers_without_gpus_see_none(ray_session):
+    assert ray.get(visible_gpus.remote()) in ("", "NoDevFiles")

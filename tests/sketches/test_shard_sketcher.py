@@ -19,6 +19,7 @@ from inflib.model.label_ids import labelled_ids
 from inflib.model.preference_trainer import training_rows
 from inflib.scores import score_table, sums
 from inflib.scores.sketch_set import SketchSet
+from inflib.sketches.binding import bind_sketches
 from inflib.sketches.shard_sketcher import ShardSketcher
 from inflib.sketches.unit_sketcher import CPU_BUDGET
 from inflib.storage.folder import Folder
@@ -64,7 +65,7 @@ def test_two_threads_change_no_bit(tmp_path):
 def test_the_first_worker_decides_the_budget_for_all(tmp_path):
     recipe = build_run(tmp_path, ROWS)
     first = ShardSketcher(recipe)("train", names(recipe)[0])
-    path = Path(recipe.run) / "sketches" / "token_budget.json"
+    path = Path(recipe.run) / "sketches" / "token_budget-cpu.json"
     assert first.token_budget == json.loads(path.read_text()) == CPU_BUDGET
     path.write_text("64")
     assert ShardSketcher(recipe)("train", names(recipe)[1]).token_budget == 64
@@ -179,3 +180,14 @@ def test_sums_of_single_shards_add_up_to_the_sums_of_all(tmp_path):
         )
         product_sums = [products(train, [shard]) for shard in plan]
         close(reduce(add, product_sums), products(train, plan))
+
+
+def test_a_run_goes_on_with_other_resources(tmp_path):
+    recipe = build_run(tmp_path, ROWS, store_dtype="float32")
+    first = ShardSketcher(recipe)("train", names(recipe)[0])
+    changes = {"cpus_per_worker": 2, "token_budget": 64}
+    section = recipe.sketch.model_copy(update=changes)
+    other = recipe.model_copy(update={"sketch": section})
+    bind_sketches(other)
+    assert ShardSketcher(other)("train", names(other)[1]).token_budget == 64
+    assert first.token_budget == CPU_BUDGET

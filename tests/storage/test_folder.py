@@ -1,6 +1,9 @@
 """Folders: files are whole or absent, on disk and on an object store."""
 
+import errno
+import fcntl
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
@@ -64,3 +67,63 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_files_still_being_written_are_not_listed(tmp_path):
     (tmp_path / f"{SCRATCH}123").write_bytes(b"half")
     assert Folder(str(tmp_path)).names() == set()
+
+
+@pytest.fixture(
+    params=["EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "ENOSYS", "EINVAL"]
+)
+def without_links(request, monkeypatch):
+    """A file system that has no hard links, and says so in one of the known ways."""
+
+    def link(source, target):
+        raise OSError(getattr(errno, request.param), "no hard links here")
+
+    monkeypatch.setattr(os, "link", link)
+
+
+def test_create_is_exclusive_without_hard_links(tmp_path, without_links):
+    folder = Folder(str(tmp_path / "run"))
+    test_create_is_exclusive_and_compares(folder)
+    assert os.listdir(tmp_path / "run") == ["record.json"]
+
+
+def test_one_of_many_writers_creates_a_file(tmp_path, monkeypatch):
+    def link(source, target):
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", link)
+    folder = Folder(str(tmp_path))
+
+    def create(number):
+        try:
+            folder.create("record.json", b"%d" % number * 1000)
+        except ValueError:
+            return None
+        return number
+
+    for _ in range(20):
+        with ThreadPoolExecutor(8) as writers:
+            winners = [n for n in writers.map(create, range(8)) if n is not None]
+        (winner,) = winners
+        assert folder.read_bytes("record.json") == b"%d" % winner * 1000
+        assert os.listdir(tmp_path) == ["record.json"]
+        folder.delete("record.json")
+
+
+def test_create_works_without_locks_as_well(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOTSUP, "not here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    test_create_is_exclusive_and_compares(Folder(str(tmp_path / "run")))
+
+
+def test_a_folder_that_is_not_writable_is_still_told(tmp_path, monkeypatch):
+    def forbidden(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    folder = Folder(str(tmp_path))
+    monkeypatch.setattr("inflib.storage.folder._write_scratch", forbidden)
+    with pytest.raises(PermissionError, match="check its rights"):
+        folder.create("record.json", b"{}")
