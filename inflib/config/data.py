@@ -85,6 +85,13 @@ class SourceConfig(ShapeConfig):
             check_address(address)
         return path
 
+    @field_validator("delimiter")
+    @classmethod
+    def _is_a_character(cls, delimiter: str) -> str:
+        if delimiter != "auto" and (len(delimiter) != 1 or delimiter in '"\r\n'):
+            raise ValueError("must be one character, no quote or line break, or auto")
+        return delimiter
+
     @model_validator(mode="after")
     def _has_ratings(self) -> "SourceConfig":
         planted = self.plant is not None and self.plant.kind == "higher_rated_chosen"
