@@ -6,6 +6,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from inflib.config.credentials import check_address
+
 
 class Frozen(BaseModel):
     """A model whose fields cannot be set; an unknown field is an error, and so is
@@ -23,8 +25,9 @@ class Frozen(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_other_kind(cls, value: Any, info: Any) -> Any:
-        """pydantic would read true as 1, and 1 as true."""
+    def _fits(cls, value: Any, info: Any) -> Any:
+        """No address with credentials. No true for 1, no 1 for true, as pydantic
+        would read them."""
         field = cls.model_fields[info.field_name or ""]
         for one, kinds in _leaves(value, members(field.annotation)):
             if isinstance(one, bool) and kinds & {int, float} and bool not in kinds:
@@ -32,6 +35,8 @@ class Frozen(BaseModel):
             number = isinstance(one, int | float) or str(one).strip().isdigit()
             if number and not isinstance(one, bool) and kinds == {bool}:
                 raise ValueError(f"must be true or false, not {one}")
+            if isinstance(one, str):
+                check_address(one)
         return value
 
 
@@ -52,21 +57,11 @@ def _leaves(value: Any, kinds: list[Any]) -> Iterator[tuple[Any, set[Any]]]:
     if isinstance(value, list | tuple | dict):
         outer = dict if isinstance(value, dict) else tuple
         insides = [get_args(kind) for kind in kinds if get_origin(kind) is outer]
+        if outer is dict and not insides and Any not in kinds:
+            return  # a model, which looks itself
         items = [kind for inside in insides for kind in inside[outer is dict :]]
-        inner = [kind for item in items for kind in members(item)]
+        inner = [kind for item in items for kind in members(item)] or [Any]
         for one in value.values() if isinstance(value, dict) else value:
             yield from _leaves(one, inner)
     else:
         yield value, {kind for kind in kinds if isinstance(kind, type)}
-
-
-def check_address(address: str) -> str:
-    """The address. Raises ValueError where it holds credentials, as in s3://key@bucket:
-    they would end up in records and reports."""
-    scheme, separator, rest = address.partition("://")
-    if separator and "@" in rest.partition("/")[0]:
-        raise ValueError(
-            f"a {scheme}:// address with credentials in it; set AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY instead"
-        )
-    return address

@@ -10,7 +10,7 @@ from pydantic import (
     model_validator,
 )
 
-from inflib.config.base import Frozen, check_address
+from inflib.config.base import Frozen
 from inflib.config.shapes import ShapeConfig
 
 
@@ -75,15 +75,6 @@ class SourceConfig(ShapeConfig):
     plant: PlantConfig | None = None
     """Bias planted into these labels, to test whether the audit finds it. Adds the
     columns planted (picked) and planted_flip (made wrong)."""
-
-    @field_validator("path", "ratings")
-    @classmethod
-    def _no_credentials(
-        cls, path: str | tuple[str, ...] | None
-    ) -> str | tuple[str, ...] | None:
-        for address in (path,) if isinstance(path, str) else path or ():
-            check_address(address)
-        return path
 
     @field_validator("delimiter")
     @classmethod
