@@ -10,7 +10,7 @@ from pydantic import (
     model_validator,
 )
 
-from inflib.config.base import Frozen, check_address
+from inflib.config.base import Frozen
 from inflib.config.shapes import ShapeConfig
 
 
@@ -76,14 +76,12 @@ class SourceConfig(ShapeConfig):
     """Bias planted into these labels, to test whether the audit finds it. Adds the
     columns planted (picked) and planted_flip (made wrong)."""
 
-    @field_validator("path", "ratings")
+    @field_validator("delimiter")
     @classmethod
-    def _no_credentials(
-        cls, path: str | tuple[str, ...] | None
-    ) -> str | tuple[str, ...] | None:
-        for address in (path,) if isinstance(path, str) else path or ():
-            check_address(address)
-        return path
+    def _is_a_character(cls, delimiter: str) -> str:
+        if delimiter != "auto" and (len(delimiter) != 1 or delimiter in '"\r\n'):
+            raise ValueError("must be one character, no quote or line break, or auto")
+        return delimiter
 
     @model_validator(mode="after")
     def _has_ratings(self) -> "SourceConfig":

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from inflib.config.base import Frozen
+from inflib.config.credentials import in_address, in_fields
 
 
 class JudgeConfig(Frozen):
@@ -118,14 +119,28 @@ class JudgeConfig(Frozen):
         model = re.sub(r"[^A-Za-z0-9._-]+", "-", self.model).strip("-.")
         return self.name or f"{model}-{self.task}"
 
-    @field_validator("base_url")
+    @field_validator("base_url", mode="before")
     @classmethod
-    def _is_an_endpoint(cls, url: str) -> str:
-        if not re.match(r"https?://[^/]", url):
-            raise ValueError(f"must start with http:// or https://, not {url!r}")
-        if "@" in url:
-            raise ValueError("holds credentials; name their variable in api_key_env")
+    def _is_an_endpoint(cls, url: Any) -> Any:
+        # The messages leave the address out: it may hold the key.
+        if not isinstance(url, str) or not re.match(r"https?://[^/]", url):
+            raise ValueError("must start with http:// or https://")
+        if found := ("@" in url and "a user or a password") or in_address(url):
+            raise ValueError(
+                f"holds credentials ({found}), which would be stored with the run; put "
+                "the key into an environment variable and name that in api_key_env"
+            )
         return url
+
+    @field_validator("extra", mode="before")
+    @classmethod
+    def _no_secrets(cls, extra: Any) -> Any:
+        if found := in_fields(extra):
+            raise ValueError(
+                f"{found} looks like a credential, which would be stored with the run; "
+                "put the key into an environment variable and name that in api_key_env"
+            )
+        return extra
 
     @field_validator("api_key_env")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
-from inflib.config.options import members
+from inflib.config.base import members
 from inflib.config.recipe import Recipe
 
 

@@ -13,8 +13,8 @@ keeps the other query sets of a recipe file, and leaves all values to one valida
 import json
 import re
 from collections.abc import Iterator
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 import click
 import yaml
@@ -22,6 +22,7 @@ from click.shell_completion import CompletionItem
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from inflib.config.base import members
 from inflib.config.recipe import Recipe
 
 NAME = "NAME"
@@ -136,12 +137,3 @@ def _options(
         matches = [re.match(pattern, argument) for argument in arguments]
         for key in dict.fromkeys([NAME, *(match[1] for match in matches if match)]):
             yield from _options(f"{path}.{key}", info, members(values), arguments)
-
-
-def members(annotation: Any) -> list[Any]:
-    """The types of a union, without pydantic's constraints; of one type, it alone."""
-    if get_origin(annotation) is Annotated:
-        return members(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return [kind for member in get_args(annotation) for kind in members(member)]
-    return [annotation]

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from inflib.config.base import Frozen, check_address
+from inflib.config.base import Frozen
 from inflib.config.bias import BiasConfig
 from inflib.config.data import PrepareConfig
 from inflib.config.judge import JudgeConfig
@@ -62,11 +62,6 @@ class ModelConfig(Frozen):
 
     trust_remote_code: bool = False
     """Run Python code that comes with the base model on the hub."""
-
-    @field_validator("adapter")
-    @classmethod
-    def _no_credentials(cls, adapter: str | None) -> str | None:
-        return adapter if adapter is None else check_address(adapter)
 
 
 class TrainConfig(Frozen):
@@ -272,4 +267,4 @@ class Recipe(Frozen):
     @field_validator("run")
     @classmethod
     def _absolute(cls, run: str) -> str:
-        return check_address(run) if "://" in run else str(Path(run).absolute())
+        return run if "://" in run else str(Path(run).absolute())

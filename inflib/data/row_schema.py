@@ -46,8 +46,8 @@ both; extra: JSON {kept column: value}; kinds: JSON {kept column: type of the va
 the others as in LABELS and COMPARISONS."""
 
 
-def place_of(pairs: str, file: str, row: int, name: str = "") -> int:
-    """64-bit hash of a label's place in the input: pair set, file, row, and its name in
-    a row of several labels."""
-    text = json.dumps([pairs, file, row, name])
+def place_of(pairs: str, file: str, row: int, number: int = 0) -> int:
+    """64-bit hash of a label's place in the input: pair set, file, row, and its number
+    in a row of several labels, from 0."""
+    text = json.dumps([pairs, file, row, number])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

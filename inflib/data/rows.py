@@ -54,12 +54,13 @@ def read_file(
     shape = shape or shape_of(source, option_of(pairs), file)
     labels = read_labels(file, shape, source, renderer(tokenizer, date), part)
     while chunk := list(islice(labels, 512)):
-        rows = [_unused(item, first) for item, first in chunk if not _is_pair(item)]
-        usable = [(item, first) for item, first in chunk if isinstance(item, Pair)]
+        rows = [_unused(item, number) for item, number in chunk if not _is_pair(item)]
+        usable = [(item, number) for item, number in chunk if isinstance(item, Pair)]
         rows += _tokenized(usable, file_name, source, recipe.prepare, tokenizer)
         for row in rows:
-            place = place_of(pairs, row["file"], row["file_row"], row.pop("name", ""))
-            row |= {"pairs": pairs, "place": place}
+            number = row.pop("number")
+            place = place_of(pairs, row["file"], row["file_row"], number)
+            row |= {"pairs": pairs, "place": place, "first": number == 0}
         yield pa.Table.from_pylist(rows, schema=ROWS)
 
 
@@ -69,8 +70,8 @@ def read_labels(
     source: SourceConfig,
     render: Render,
     part: Part | None = None,
-) -> Iterator[tuple[Pair | BadRow, bool]]:
-    """(label or bad row, whether it is the first of its input row) of one file.
+) -> Iterator[tuple[Pair | BadRow, int]]:
+    """(label or bad row, its number in its input row, from 0) of one file.
 
     render: the chat template; part: of the file; None: all of it.
     """
@@ -78,21 +79,23 @@ def read_labels(
     rows = read_part(file, part, options) if part else read_rows(file, options)
     if shape.format in GATHERED:
         rows, shape = gathered(rows, shape)
+    number, last = 0, None
     for row in rows:
         if isinstance(row, BadRow):
-            yield row, True
+            yield row, 0
             continue
-        first = True
+        if row.row != last:  # a tree of messages is several rows
+            number, last = 0, row.row
         for item in to_pairs(row, shape, source, render):
-            yield item, first
-            first = False
+            yield item, number
+            number += 1
 
 
 def _is_pair(item: Pair | BadRow) -> bool:
     return isinstance(item, Pair)
 
 
-def _unused(item: Pair | BadRow, first: bool, problem: str = "") -> dict[str, Any]:
+def _unused(item: Pair | BadRow, number: int, problem: str = "") -> dict[str, Any]:
     """The row of ROWS, but for its place, of what is no label; problem: of a Pair."""
     problem = problem or getattr(item, "problem", "")
     state = {TIED: TIED, "": OUTSIDE}.get(problem, BAD)
@@ -102,14 +105,13 @@ def _unused(item: Pair | BadRow, first: bool, problem: str = "") -> dict[str, An
         "state": state,
         "file": item.file,
         "file_row": item.row,
-        "first": first,
+        "number": number,
         "problem": problem or None,
-        "name": getattr(item, "name", ""),
     }
 
 
 def _tokenized(
-    pairs: list[tuple[Pair, bool]],
+    pairs: list[tuple[Pair, int]],
     file_name: str,
     source: SourceConfig,
     config: PrepareConfig,
@@ -117,33 +119,33 @@ def _tokenized(
 ) -> Iterator[dict[str, Any]]:
     """A row of ROWS, but for its place, for each pair."""
     inside = []
-    for pair, first in pairs:
+    for pair, number_in_row in pairs:
         if in_part(source.part, pair.prompt_key):
-            inside.append((pair, first))
+            inside.append((pair, number_in_row))
         else:
-            yield _unused(pair, first)
+            yield _unused(pair, number_in_row)
     if not inside:
         return
     tokens = tokenize(
         [pair for pair, _ in inside], tokenizer, config.max_length, config.append_eos
     )
-    for (pair, first), pair_tokens in zip(inside, tokens, strict=True):
+    for (pair, number_in_row), pair_tokens in zip(inside, tokens, strict=True):
         if isinstance(pair_tokens, str):
-            yield _unused(pair, first, pair_tokens)
+            yield _unused(pair, number_in_row, pair_tokens)
             continue
         margin = _required_margin(pair, source, config)
         if margin is None:
             name = config.margin_column
             problem = f"no number in prepare.margin_column {name!r}"
-            yield _unused(pair, first, problem)
+            yield _unused(pair, number_in_row, problem)
             continue
         suffix = f":{pair.name}" if pair.name else ""
         fallback_id = f"{file_name}:{pair.row}{suffix}"
         row = _row(pair, pair_tokens, fallback_id, source)
         if isinstance(row, str):
-            yield _unused(pair, first, row)
+            yield _unused(pair, number_in_row, row)
         else:
-            yield row | {"required_margin": margin, "first": first, "name": pair.name}
+            yield row | {"required_margin": margin, "number": number_in_row}
 
 
 def _required_margin(

@@ -7,7 +7,6 @@ a JSONL file, objects of other JSON, data rows of a CSV or Parquet file, example
 dataset.
 """
 
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from inflib.files.containers import opened
 from inflib.files.csv_rows import read_csv
 from inflib.files.json_rows import read_json
 from inflib.files.paths import is_dataset, partitions
-from inflib.files.raw_rows import BadRow, RawRow, ReadOptions
+from inflib.files.raw_rows import BadRow, RawRow, ReadOptions, is_of_access
 from inflib.files.table_rows import read_arrow, read_dataset, read_parquet
 from inflib.synthetic import sources
 
@@ -24,7 +23,6 @@ _JSON = (".jsonl", ".json", ".ndjson")
 _CSV = (".csv", ".tsv", ".tab")
 _ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
 _USUAL = ReadOptions()
-_DAMAGED = (OSError, EOFError, zlib.error, ValueError, RuntimeError)
 
 
 def options_of(source: SourceConfig) -> ReadOptions:
@@ -36,7 +34,7 @@ def read_rows(file: str, options: ReadOptions = _USUAL) -> Iterator[RawRow | Bad
     """Rows of one file, in order.
 
     Raises ValueError for a format, a split, an encoding or a generated name that is not
-    known, and FileNotFoundError for a file that is not there.
+    known, and OSError for a file that is not there, or whose server does not answer.
     """
     if file.startswith(sources.PREFIX):
         for number, fields in enumerate(sources.rows(file), start=1):
@@ -60,11 +58,11 @@ def _read_file(file: str, options: ReadOptions) -> Iterator[RawRow | BadRow]:
                         yield BadRow(file, number, row.problem)
                     else:
                         yield RawRow(file, number, columns | row.fields)
-    except FileNotFoundError:
-        raise
     except UnknownFormat as error:
         raise ValueError(str(error)) from None
-    except _DAMAGED as error:
+    except Exception as error:  # of whatever decompresses or reads it
+        if is_of_access(error):
+            raise
         said = (str(error).splitlines() or [type(error).__name__])[0]
         where = "it" if number == 0 else f"what follows row {number}"
         yield BadRow(file, number + 1, f"damaged, {where} cannot be read: {said}")

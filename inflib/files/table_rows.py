@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inflib.files.raw_rows import BadRow, RawRow
+from inflib.files.raw_rows import BadRow, RawRow, is_of_access
 
 HUB = "hub:"
 _BATCH = 1024
@@ -24,7 +24,9 @@ def read_parquet(
     """
     try:
         parquet = pq.ParquetFile(stream)
-    except (pa.ArrowException, OSError) as error:
+    except Exception as error:
+        if is_of_access(error):
+            raise
         yield BadRow(file, 0, f"not a Parquet file: {_said(error)}")
         return
     for group in groups if groups is not None else range(parquet.num_row_groups):
@@ -36,6 +38,8 @@ def read_parquet(
                 yield RawRow(file, number, fields)
                 number += 1
         except Exception as error:
+            if is_of_access(error):
+                raise
             problem = f"rows {number} to {first - 1} cannot be read: {_said(error)}"
             yield BadRow(file, number, problem)
 
@@ -56,6 +60,8 @@ def read_arrow(file: str, stream: Any) -> Iterator[RawRow | BadRow]:
             yield RawRow(file, number, fields)
             number += 1
     except Exception as error:
+        if is_of_access(error):
+            raise
         problem = f"cannot be read: {_said(error)}; nothing from this row on was read"
         yield BadRow(file, number, problem)
 
@@ -111,6 +117,7 @@ def _rows(batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
         names = batch.schema.names
         if len(set(names)) < len(names):
             raise ValueError(f"two columns are named {_twice(names)!r}")
+        batch.validate(full=True)  # damaged offsets would end the process
         for fields in batch.to_pylist():
             yield {n: plain_value(v) for n, v in fields.items() if n.strip()}
 

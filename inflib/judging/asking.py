@@ -27,6 +27,7 @@ from inflib.judging.plan import TEXTS, Question
 from inflib.judging.questions import Questionnaire, messages
 from inflib.judging.verdicts import Answer, answer_names, to_answer, totals
 from inflib.storage.folder import Folder
+from inflib.storage.plain_text import without_credentials
 from inflib.telemetry import count
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
@@ -210,7 +211,8 @@ class Asker:
             self._stop(self._message(error))
             raise _FailedError(self._message(error), 0.0) from error
         except APIConnectionError as error:  # a timeout is one, too
-            raise _FailedError(f"{type(error).__name__}: {error}", 0.0) from error
+            words = without_credentials(f"{type(error).__name__}: {error}")
+            raise _FailedError(words, 0.0) from error
         except json.JSONDecodeError as error:
             raise _FailedError("the reply is broken JSON", 0.0) from error
         choices = getattr(response, "choices", None)
@@ -231,7 +233,7 @@ class Asker:
 
     def _message(self, error: Any) -> str:
         """Status and the server's words, without the key should they repeat it."""
-        words = str(error.message)
+        words = without_credentials(str(error.message))
         if self.config.api_key_env is not None:
             words = words.replace(self._key.get_secret_value(), "[key]")
         if len(words) > _MESSAGE_LENGTH:

@@ -17,6 +17,7 @@ from inflib.shapes.messages import (
 )
 from inflib.shapes.special_tokens import unguarded
 from inflib.shapes.split import Context, Render, Split, empty_response
+from inflib.storage.plain_text import shorten
 
 
 def split_chat(
@@ -108,7 +109,7 @@ def _continued(messages: list[Message], place: int) -> list[Message]:
 def _ignored(prompt: list[Message], text: str, arguments: dict[str, Any]) -> list[str]:
     """Names of what the rendered dialogue does not show."""
     marks = [
-        f"{message['role']} turns that the chat template leaves out or changes"
+        f"{shorten(message['role'])} turns that the chat template leaves out or changes"
         for message in prompt
         if (message["content"] or "").strip() not in text
     ]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from inflib.config.shapes import ShapeConfig
+from inflib.files.raw_rows import kind_of
 from inflib.shapes.cells import MISSING, at, id_text, is_blank, number, parsed
 from inflib.shapes.judged import TIE, Judged, Vote, votes_by_score
 from inflib.shapes.messages import is_texts
@@ -178,6 +179,8 @@ def _turns(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
     history: list[dict[str, Any]] = []
     judged = []
     for i, turn in enumerate(turns if isinstance(turns, list) else [], start=1):
+        if not isinstance(turn, dict):
+            raise ValueError(f"turn {i} is {kind_of(turn)}, not an object")
         asked, chosen, rejected = (
             next((turn[n] for n in COLUMNS[role] if not is_blank(turn.get(n))), None)
             for role in ("prompt", "chosen", "rejected")

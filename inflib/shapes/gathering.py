@@ -8,11 +8,10 @@ A file is gathered as a whole; answers in different files are not brought togeth
 """
 
 import json
-import os.path
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from inflib.files.raw_rows import BadRow, RawRow
+from inflib.files.raw_rows import BadRow, RawRow, problem_of
 from inflib.shapes.cells import at, id_text, is_blank, number
 from inflib.shapes.shape import Columns, Shape
 
@@ -60,8 +59,8 @@ def _rated(rows: Iterable[RawRow | BadRow], shape: Shape) -> Iterator[RawRow | B
                     f"no {shape.name('response')!r} or no number in "
                     f"{shape.name('score')!r}"
                 )
-        except ValueError as error:
-            yield BadRow(raw.file, raw.row, str(error))
+        except Exception as error:  # whatever a row holds, the others are read
+            yield BadRow(raw.file, raw.row, problem_of(error))
             continue
         _, answers = by_prompt.setdefault(prompt, (raw, []))
         answers.append({"text": text, "score": score})
@@ -84,12 +83,15 @@ def _messages(
         if isinstance(raw, BadRow):
             yield raw
             continue
-        message_id = id_text(raw.fields.get("message_id"))
-        if message_id is None or is_blank(raw.fields.get("text")):
-            yield BadRow(raw.file, raw.row, "no message_id or no text")
+        try:
+            names = ("message_id", "parent_id")
+            message_id, parent = (id_text(raw.fields.get(name)) for name in names)
+            if message_id is None or is_blank(raw.fields.get("text")):
+                raise ValueError("no message_id or no text")
+        except Exception as error:
+            yield BadRow(raw.file, raw.row, problem_of(error))
             continue
         messages[message_id] = raw
-        parent = id_text(raw.fields.get("parent_id"))
         if parent is not None:
             replies.setdefault(parent, []).append(raw)
     for parent, children in replies.items():
@@ -106,7 +108,7 @@ def _messages(
             yield BadRow(first.file, first.row, problem)
             continue
         answers = [child.fields for child in children]
-        yield _ranked(first, path[::-1], answers, parent)
+        yield _ranked(first, path[::-1], answers)
 
 
 def _trees(rows: Iterable[RawRow | BadRow], shape: Shape) -> Iterator[RawRow | BadRow]:
@@ -114,30 +116,46 @@ def _trees(rows: Iterable[RawRow | BadRow], shape: Shape) -> Iterator[RawRow | B
         if isinstance(raw, BadRow):
             yield raw
             continue
-        root = raw.fields if "replies" in raw.fields else at(raw.fields, "prompt")
-        if not isinstance(root, dict) or not isinstance(root.get("replies"), list):
-            yield BadRow(raw.file, raw.row, "no tree of messages with replies")
-            continue
-        waiting, count = [[root]], 0
-        while waiting:
-            path = waiting.pop()
-            children = [c for c in path[-1].get("replies") or [] if isinstance(c, dict)]
-            if len(children) > 1:
-                count += 1
-                yield _ranked(raw, path, children, f"{raw.row}.{count}")
-            waiting += [[*path, child] for child in reversed(children)]
+        try:
+            yield from _branches(raw)
+        except Exception as error:
+            yield BadRow(raw.file, raw.row, problem_of(error))
+
+
+def _branches(raw: RawRow) -> list[RawRow]:
+    """A row for each message of a tree that has several replies."""
+    root = raw.fields if "replies" in raw.fields else at(raw.fields, "prompt")
+    if not isinstance(root, dict) or not isinstance(root.get("replies"), list):
+        raise ValueError("no tree of messages with replies")
+    waiting, found = [[root]], list[RawRow]()
+    while waiting:
+        path = waiting.pop()
+        replies = path[-1].get("replies")
+        items = replies if isinstance(replies, list) else []
+        children = [c for c in items if isinstance(c, dict)]
+        if len(children) > 1:
+            found.append(_ranked(raw, path, children, str(len(found) + 1)))
+        waiting += [[*path, child] for child in reversed(children)]
+    if not found:
+        raise ValueError("no message with two replies to compare")
+    return found
 
 
 def _ranked(
-    raw: RawRow, path: list[dict[str, Any]], replies: list[dict[str, Any]], name: str
+    raw: RawRow,
+    path: list[dict[str, Any]],
+    replies: list[dict[str, Any]],
+    part: str = "",
 ) -> RawRow:
     """A row with the dialogue up to here and the replies to it with their ranks.
 
-    name: of the dialogue in its file, where its last message has no message_id.
+    part: which of several such rows it is that are made of `raw`.
     """
     prompt = [{"role": m.get("role"), "content": m.get("text")} for m in path]
     answers = [{"text": m.get("text"), "rank": m.get("rank")} for m in replies]
-    message_id = id_text(path[-1].get("message_id"))
-    pair_id = message_id or f"{os.path.basename(raw.file)}:{name}"
-    fields = {"prompt": prompt, "answers": answers, "pair_id": pair_id}
-    return RawRow(raw.file, raw.row, fields)
+    fields = {
+        "prompt": prompt,
+        "answers": answers,
+        "pair_id": path[-1].get("message_id"),
+    }
+    return RawRow(raw.file, raw.row, fields, part)

@@ -1,5 +1,6 @@
 """Answers to one prompt, and what was judged about them."""
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -28,6 +29,12 @@ class Vote:
     labeler: str | None = None
     name: str = ""
     """What tells this vote from the others of its row, for the label's id."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.target <= 1:
+            raise ValueError(f"a verdict of {self.target:g}, no probability (0 to 1)")
+        if self.strength is not None and not math.isfinite(self.strength):
+            raise ValueError("scores so far apart that their difference is no number")
 
 
 @dataclass(frozen=True)

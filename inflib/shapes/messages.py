@@ -136,6 +136,8 @@ def _message(fields: Message, column: str) -> Message:
         for name, value in fields.items()
         if name not in (role_key, *keys[:1]) and value is not None
     }
+    if not isinstance(left.get("tool_calls", []), list):
+        raise ValueError(f"tool_calls of a message in {column!r} are no list")
     if content is None and not left.get("tool_calls"):
         raise ValueError(f"a message in {column!r} has no content")
     return {

@@ -7,13 +7,14 @@ responses in canonical order, a < b as text. A *label* is one verdict on it, wit
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from inflib.config.shapes import ShapeConfig
-from inflib.files.raw_rows import BadRow, RawRow
+from inflib.files.raw_rows import BadRow, RawRow, problem_of
 from inflib.shapes.cells import id_text, parsed
 from inflib.shapes.chats import split_chat
 from inflib.shapes.formats import read
@@ -125,7 +126,7 @@ def to_pairs(
             for vote in judged.votes:
                 yield _pair(raw, judged, vote, row_id, extra, context, config, render)
     except Exception as error:  # whatever a row holds, the others are read
-        yield BadRow(raw.file, raw.row, _problem(error))
+        yield BadRow(raw.file, raw.row, problem_of(error))
 
 
 def _pair(
@@ -143,23 +144,25 @@ def _pair(
     try:
         answers = judged.answers[vote.better], judged.answers[vote.worse]
         texts = _split(judged.prompt, answers, context, config, render)
-        for text in (*texts.keys, texts.prompt, texts.chosen, texts.rejected):
+        named = [row_id or "", vote.name, vote.labeler or "", *texts.marks]
+        for text in (*texts.keys, texts.prompt, texts.chosen, texts.rejected, *named):
             text.encode()  # raises for a lone surrogate
+        weight = context.weight
+        if config.strength == "weight" and vote.strength and vote.target != TIE:
+            weight *= vote.strength
+        if not math.isfinite(weight):
+            raise ValueError("a weight that is too large")
     except Exception as error:
-        return BadRow(raw.file, raw.row, _problem(error))
+        return BadRow(raw.file, raw.row, problem_of(error))
     if vote.labeler is not None:
         extra = extra | {"labeler": vote.labeler}
     if vote.strength is not None:
         extra = extra | {"strength": vote.strength}
-    weight = context.weight
-    if config.strength == "weight" and vote.strength and vote.target != TIE:
-        weight *= vote.strength
-    named = row_id and vote.name
     return Pair(
         raw.file,
         raw.row,
-        f"{row_id}:{vote.name}" if named else row_id,
-        vote.name,
+        f"{row_id}:{vote.name}" if row_id and vote.name else row_id,
+        f"{raw.part}:{vote.name}" if raw.part else vote.name,
         texts,
         vote.target,
         weight,
@@ -205,15 +208,3 @@ def _split(
     if split.chosen == split.rejected:
         raise ValueError("identical responses")
     return split
-
-
-def _problem(error: Exception) -> str:
-    """One line that says what is wrong with a row."""
-    if isinstance(error, UnicodeEncodeError):
-        return "not valid Unicode (a lone surrogate)"
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    lines = str(error).splitlines() or [""]
-    if isinstance(error, ValueError) and lines[0]:
-        return lines[0]
-    return f"cannot be read: {type(error).__name__} {lines[0][:200]}".rstrip()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from inflib.config.shapes import ShapeConfig
-from inflib.files.raw_rows import RawRow
+from inflib.files.raw_rows import RawRow, problem_of
 from inflib.shapes import spellings
 from inflib.shapes.candidates import Candidates
 from inflib.shapes.cells import number, parsed
@@ -20,6 +20,7 @@ from inflib.shapes.head import most
 from inflib.shapes.shape import Columns, Shape
 from inflib.shapes.split import shares_start
 from inflib.shapes.winners import SCALES, scale_of
+from inflib.storage.plain_text import printable
 
 _PLAIN_ROLES = (
     "pair_id",
@@ -57,7 +58,15 @@ def recognise(rows: Sequence[RawRow], config: ShapeConfig, option: str) -> Shape
 
     option: of the pair set, such as prepare.train, for messages.
     """
-    return _Recognition(rows, config, option).shape()
+    try:
+        return _Recognition(rows, config, option).shape()
+    except ValueError as error:
+        raise ValueError(printable(str(error))) from None  # it names the columns
+    except Exception as error:
+        raise ValueError(
+            f"{rows[0].file}: its shape cannot be told ({problem_of(error)}): set "
+            f"{option}.format and {option}.columns"
+        ) from error
 
 
 class _Recognition(Candidates):
@@ -117,7 +126,7 @@ class _Recognition(Candidates):
             return ""
         judged = []
         for row in self.rows:
-            with suppress(ValueError):  # a bad row
+            with suppress(Exception):  # a bad row
                 judged.append(read(row, shape, self.config)[0])
         promptless = [not shares_start(j.answers) for j in judged if j.prompt is None]
         if 2 * sum(promptless) > len(judged) and "prompt" not in self.config.columns:
@@ -155,17 +164,21 @@ class _Recognition(Candidates):
             return "words"
         cells = [cell for name in names for cell in self.values(name)]
         if "judgments" in columns:
-            lists = [parsed(cell) for cell in cells]
-            cells = [
-                v for x in lists for v in (x.values() if isinstance(x, dict) else x)
-            ]
-            cells = [_inside(cell) for cell in cells]
+            cells = [_inside(item) for cell in cells for item in _items(cell)]
         try:
             return scale_of(cells, names[0], str(columns.get("response_a", "")))
         except ValueError as error:
             if self.config.verdicts:
                 return "words"
             raise self.error(f"{error}, in {self.option}") from None
+
+
+def _items(cell: Any) -> list[Any]:
+    """The judgments in a cell; none where it holds no list."""
+    inside = parsed(cell)
+    if isinstance(inside, dict):
+        return [*inside.values()]
+    return inside if isinstance(inside, list) else []
 
 
 def _inside(item: Any) -> Any:

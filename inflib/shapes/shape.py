@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from inflib.shapes.cells import MISSING, at, is_blank, parsed
+from inflib.storage.plain_text import printable
 
 Columns = dict[str, str | tuple[str, ...]]
 """{our name: name in the data}. `answers[].text` is a field of each answer; `answer_*`
@@ -100,7 +101,7 @@ def describe(shape: Shape) -> str:
     columns = [f"{role}: {shape.name(role)}" for role in shape.columns]
     if shape.facts:
         columns.append(shape.facts)
-    return f"{_SAID[shape.format]} ({'; '.join(columns)})"
+    return f"{_SAID[shape.format]} ({printable('; '.join(columns))})"
 
 
 def matching(pattern: str, names: Any) -> list[str]:

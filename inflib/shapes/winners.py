@@ -57,6 +57,7 @@ def scale_of(values: Iterable[Any], column: str, first: str) -> str:
     counts = Counter(numbers)
     rare = len(numbers) * _RARE
     distinct = {value for value, count in counts.items() if count > rare}
+    distinct = distinct or set(numbers)  # many values, each of them rare
     if min(distinct) < 0:
         return "signed"
     if distinct <= {0, 1}:

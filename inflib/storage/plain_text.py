@@ -53,6 +53,11 @@ def shorten(text: str, width: int = 60) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def without_credentials(text: str) -> str:
+    """The text with *** for what stands before the host of its URLs: user:password@."""
+    return re.sub(r"(://)[^/?#\s@]*(?:@[^/?#\s@]*)*@", r"\1***@", text)
+
+
 def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A CSV file. Texts that a spreadsheet would run get an apostrophe in front, which
     `csv_cell` takes away again; numbers stay numbers."""

@@ -16,10 +16,23 @@ import s3fs
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigParseError,
+    CredentialRetrievalError,
+    InvalidConfigError,
+    InvalidRegionError,
     NoCredentialsError,
+    NoRegionError,
     PartialCredentialsError,
+    ProfileNotFound,
+    SSLError,
+    SSOError,
+    TokenRetrievalError,
+    UnknownEndpointError,
 )
+from botocore.session import Session
+from fsspec.config import conf
 
+from inflib.storage.plain_text import without_credentials
 from inflib.telemetry import count, warning
 
 _TRANSIENT_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout"}
@@ -32,6 +45,30 @@ _SLOWEST_UPLOAD = 2**20
 
 KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile or role in use)"
 """What an error about credentials tells the user to check."""
+
+_TOKEN_CODES = {"ExpiredToken", "ExpiredTokenException", "InvalidToken"}
+_REGION_CODES = {
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "PermanentRedirect",
+    "TemporaryRedirect",
+    "301",
+}
+_SETTINGS: tuple[tuple[type[BotoCoreError], str], ...] = (
+    (NoCredentialsError, f"set {KEYS}"),
+    (PartialCredentialsError, f"set {KEYS}"),
+    (SSLError, "check AWS_CA_BUNDLE, the certificates that are trusted"),
+    (ProfileNotFound, "check {profile} and AWS_CONFIG_FILE"),
+    (ConfigParseError, "check AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"),
+    (InvalidConfigError, "check the profile in use, {profile}"),
+    (CredentialRetrievalError, "check the profile or role in use, {profile}"),
+    (TokenRetrievalError, "check the profile in use, {profile}"),
+    (SSOError, "check the profile in use, {profile}"),
+    (InvalidRegionError, "check AWS_DEFAULT_REGION (AWS_REGION is not read)"),
+    (NoRegionError, "set AWS_DEFAULT_REGION (AWS_REGION is not read)"),
+    (UnknownEndpointError, "check AWS_DEFAULT_REGION (AWS_REGION is not read)"),
+)
+"""(errors of botocore that another try does not mend, which setting to check)."""
 
 
 class PatientS3(s3fs.S3FileSystem):
@@ -82,13 +119,14 @@ class PatientS3(s3fs.S3FileSystem):
                     raise _explained(error, place) from error
                 if attempt == self.attempts:
                     raise ConnectionError(
-                        f"s3://{place}: gave up after {attempt} attempts: {error}; "
+                        f"s3://{place}: gave up after {attempt} attempts: "
+                        f"{_shown(error)}; "
                         f"check {_endpoint()} and whether its disk is full; rerun to "
                         "go on, nothing is lost"
                     ) from error
                 wait = min(0.5 * 2**attempt, _LONGEST_WAIT) * random.uniform(0.5, 1)
                 warning(
-                    f"s3://{place}: {error}; trying again in {wait:.1f} s "
+                    f"s3://{place}: {_shown(error)}; trying again in {wait:.1f} s "
                     f"({attempt} of {self.attempts})",
                     retries=1,
                 )
@@ -112,7 +150,7 @@ def _is_transient(error: Exception) -> bool:
     code = response.get("Error", {}).get("Code")
     if code in _TRANSIENT_CODES or status == 429 or status >= 500:
         return True
-    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+    if _setting(error):
         return False
     if isinstance(error, PermissionError | FileNotFoundError | FileExistsError):
         return False
@@ -138,17 +176,64 @@ def _explained(error: Exception, place: str) -> Exception:
             f"s3://{place}: no bucket {bucket!r} at {_endpoint()}: check its name, or "
             "create it"
         )
-    if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return PermissionError(f"s3://{place}: {error}: set {KEYS}")
-    if isinstance(error, PermissionError):
+    if setting := _setting(error):
+        return PermissionError(f"s3://{place}: {_shown(error)}: {setting}")
+    if code in _REGION_CODES:
         return PermissionError(
-            f"s3://{place}: {_endpoint()} refused ({error}): check {KEYS}, and the "
-            f"rights on bucket {bucket!r} (list, get, put, delete)"
+            f"s3://{place}: {_endpoint()} refused ({_shown(error)}): check "
+            "AWS_DEFAULT_REGION (AWS_REGION is not read), the region of bucket "
+            f"{bucket!r}"
+        )
+    if isinstance(error, PermissionError):
+        keys = f"AWS_SESSION_TOKEN, {KEYS}" if code in _TOKEN_CODES else KEYS
+        return PermissionError(
+            f"s3://{place}: {_endpoint()} refused ({_shown(error)}): check {keys}, and "
+            f"the rights on bucket {bucket!r} (list, get, put, delete)"
         )
     return error
 
 
+def _setting(error: Exception) -> str | None:
+    """Which setting an error of botocore is about, if another try cannot help."""
+    profiles = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")  # the first one wins
+    named = next((name for name in profiles if name in os.environ), "AWS_PROFILE")
+    for kind, text in _SETTINGS:
+        if isinstance(error, kind):
+            return text.format(profile=named)
+    return None
+
+
+def _shown(error: Exception) -> str:
+    """What an error says, in one line without passwords."""
+    return without_credentials(" ".join(str(error).split()))
+
+
 def _endpoint() -> str:
     """The endpoint in use, and the setting that names it, for error messages."""
-    url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return f"{url} (AWS_ENDPOINT_URL)" if url else "AWS (AWS_ENDPOINT_URL is not set)"
+    options = conf.get("s3", {})
+    for url in (
+        options.get("endpoint_url"),
+        options.get("client_kwargs", {}).get("endpoint_url"),
+    ):
+        if url:
+            return f"{without_credentials(url)} (endpoint_url of s3 in fsspec's config)"
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return "AWS (AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true)"
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if url := os.environ.get(name):
+            return f"{without_credentials(url)} ({name})"
+    if url := _profile_endpoint():
+        return f"{without_credentials(url)} (endpoint_url of the profile in use)"
+    return "AWS (AWS_ENDPOINT_URL is not set)"
+
+
+def _profile_endpoint() -> str | None:
+    """The endpoint that the profile in use names in AWS_CONFIG_FILE, for S3 or all."""
+    session = Session()
+    try:
+        profile = session.get_scoped_config()
+        services = session.full_config.get("services", {})
+    except BotoCoreError:
+        return None
+    service = services.get(profile.get("services"), {}).get("s3", {})
+    return service.get("endpoint_url") or profile.get("endpoint_url")

@@ -1,10 +1,13 @@
 """Recipes: errors name the field; a run refuses a recipe of other numbers."""
 
 import re
+from typing import get_args, get_origin
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
+from inflib.config.base import members
 from inflib.config.loading import read_recipe
 from inflib.config.recipe import Recipe
 
@@ -17,6 +20,55 @@ RECIPE = {
 
 def read(overrides=None, **fields):
     return read_recipe(yaml.safe_dump(RECIPE | fields), overrides or {}, "x.yaml")
+
+
+def fields_of(model, kind, path=""):
+    """Dotted names of the fields, of a model and those in it, that hold this kind."""
+    for name, field in model.model_fields.items():
+        for member in members(field.annotation):
+            items = {kind for item in get_args(member) for kind in members(item)}
+            if member is kind or (get_origin(member) is tuple and kind in items):
+                yield f"{path}{name}"
+            elif isinstance(member, type) and issubclass(member, BaseModel):
+                yield from fields_of(member, kind, f"{path}{name}.")
+
+
+NUMBERS = sorted({*fields_of(Recipe, int), *fields_of(Recipe, float)})
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_no_number_is_read_from_true(name):
+    said = set()
+    for value in (True, [True], [True, True], [[True]]):
+        with pytest.raises(ValueError, match=f"--{name}: ") as caught:
+            read({name: value})
+        said |= set(
+            re.findall(f"--{name}: must be a number, not true", str(caught.value))
+        )
+    assert said
+
+
+@pytest.mark.parametrize("name", [*fields_of(Recipe, bool)])
+def test_no_truth_is_read_from_a_number(name):
+    for value in (1, 0, 1.0, "1"):
+        with pytest.raises(ValueError, match=f"--{name}: must be true or false, not"):
+            read({name: value})
+
+
+@pytest.mark.parametrize("delimiter", ["", ", ", '"', "\n", "comma"])
+def test_a_delimiter_is_one_character(delimiter):
+    with pytest.raises(ValueError, match=r"prepare.train.delimiter: must be one char"):
+        read({"prepare.train.delimiter": delimiter})
+
+
+@pytest.mark.parametrize("name", [*fields_of(Recipe, float)])
+@pytest.mark.parametrize("text", [".nan", ".inf", "-.inf"])
+def test_no_number_is_infinite(name, text):
+    value = yaml.safe_load(text)
+    for given in (value, [value], [value, value], str(value)):
+        with pytest.raises(ValueError, match=f"--{name}") as caught:
+            read({name: given})
+        assert "\n" not in str(caught.value)
 
 
 def test_every_field_can_be_overridden():

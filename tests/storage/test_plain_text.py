@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inflib.storage.plain_text import csv_cell, csv_text, printable, shorten
+from inflib.storage.plain_text import (
+    csv_cell,
+    csv_text,
+    printable,
+    shorten,
+    without_credentials,
+)
 from tests.support.files import ROOT
 
 
@@ -30,6 +36,12 @@ from tests.support.files import ROOT
 )
 def test_what_terminals_act_on_is_taken_out(text, shown):
     assert printable(text) == shown
+
+
+def test_urls_are_shown_without_passwords():
+    text = 'no answer of "http://user:Hush@proxy:80/x@y", https://a:H@ush@b, mail a@b'
+    shown = 'no answer of "http://***@proxy:80/x@y", https://***@b, mail a@b'
+    assert without_credentials(text) == shown
 
 
 @given(st.text())
