@@ -12,7 +12,6 @@ After "Understanding Impact of Human Feedback via Influence Functions", section 
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +21,7 @@ from inflib.data.output_columns import INFLUENCE
 from inflib.data.ratings import read_choices
 from inflib.detection import detector_plots, detector_table, layer_choice
 from inflib.detection.examples import examples_page
+from inflib.files.paths import find_files, fingerprint, shortest_names
 from inflib.numerics.ranking import METRICS
 from inflib.report.study_console import show_bias
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
@@ -56,13 +56,13 @@ def detect(recipe: Recipe) -> dict[str, Any]:
     run = Folder(recipe.run)
     stage = Stage("bias", run / "bias")
     influence = InfluenceFolder.current(recipe)
-    inputs = digest_of(scores=influence.record.inputs, bias=recipe.bias.model_dump())
+    inputs = inputs_of(recipe, influence.record.inputs)
     if stage.is_current(inputs):
         stage.skip(f"complete, see {stage.folder.url}/metrics.json")
         return stage.folder.read_json("metrics.json")
     labels, counts = influence.counted()
     wrong = detector_table.truth_of(recipe, labels)
-    choices = {Path(f).parent.name: read_choices(f) for f in recipe.bias.choices}
+    choices = {name: read_choices(file) for file, name in judge_files(recipe).items()}
     reference = f"influence_{recipe.score.reported}"
     about: dict[str, Any] = {
         "labels": len(labels),
@@ -101,6 +101,18 @@ def detect(recipe: Recipe) -> dict[str, Any]:
     show_bias(about, metrics, Console(width=110))
     stage.done({"labels": len(labels)}, {"inputs": inputs})
     return metrics
+
+
+def inputs_of(recipe: Recipe, scores: str) -> str:
+    """Digest of all that decides the results. scores: digest of the scores."""
+    choices = {file: fingerprint(file) for file in judge_files(recipe)}
+    return digest_of(scores=scores, bias=recipe.bias.model_dump(), choices=choices)
+
+
+def judge_files(recipe: Recipe) -> dict[str, str]:
+    """{file of bias.choices: the judge's name}. Raises FileNotFoundError naming one
+    that is not there."""
+    return shortest_names(find_files(recipe.bias.choices))
 
 
 def _scores(

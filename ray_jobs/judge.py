@@ -49,6 +49,7 @@ def judge(recipe: Recipe) -> dict[str, Any]:
     run, config = Folder(recipe.run), judge_config(recipe)
     questionnaire = read_questionnaire(recipe)
     stage = Stage("judge", run / "judge" / config.judge)
+    _check_name(stage.folder, config)
     inputs = _inputs(run, questionnaire)
     if stage.is_current(inputs):
         return stage.skip()
@@ -74,6 +75,21 @@ def judge(recipe: Recipe) -> dict[str, Any]:
         },
         {"inputs": inputs, "key": questionnaire.key(), "settings": config.model_dump()},
     )
+
+
+def _check_name(folder: Folder, config: JudgeConfig) -> None:
+    """Raise ValueError where another model, or another task, has the judge's name: its
+    results would be overwritten."""
+    if not folder.exists("done.json"):
+        return
+    before = folder.read_json("done.json").get("settings", {})
+    for field in ("model", "task"):
+        had, has = before.get(field), getattr(config, field)
+        if had is not None and had != has:
+            raise ValueError(
+                f"{folder.url} holds the results of {field} {had!r}, not {has!r}: "
+                "choose another judge.name"
+            )
 
 
 def _ask(

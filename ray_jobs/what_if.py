@@ -23,6 +23,9 @@ from inflib.storage.folder import Folder
 from ray_jobs.score import score_into
 from ray_jobs.shared.session import run_stages
 
+_FILE = "edits.json"
+"""Says which file the scores in a folder are of."""
+
 
 def what_if(recipe: Recipe, edits: str) -> list[dict[str, Any]]:
     """Predict what edits of labels would do; score all labels as if they were made.
@@ -32,6 +35,7 @@ def what_if(recipe: Recipe, edits: str) -> list[dict[str, Any]]:
     not of the run's labels, sketches or settings.
     """
     run, changes = Folder(recipe.run), read_edits(edits)
+    edited = InfluenceFolder(folder_of(run, edits))
     influence = InfluenceFolder.current(recipe)
     predictions = predict(recipe, influence, changes)
     show_predictions(predictions, console())
@@ -39,10 +43,26 @@ def what_if(recipe: Recipe, edits: str) -> list[dict[str, Any]]:
         scores=influence.record.inputs,
         edits={pair_id: vars(edit) for pair_id, edit in changes.items()},
     )
-    edited = InfluenceFolder(run / "what_if" / Path(edits).name.partition(".")[0])
+    edited.folder.write_json(_FILE, {"file": _absolute(edits)})
     score_into(recipe, edited, inputs, changes)
     print(f"score: with these edits, in {edited.folder.url}/influence.parquet")
     return predictions
+
+
+def folder_of(run: Folder, edits: str) -> Folder:
+    """The folder that is named after a file of edits. Raises ValueError where another
+    file with such a name has it: its scores would be overwritten."""
+    folder = run / "what_if" / Path(edits).name.partition(".")[0]
+    had = folder.read_json(_FILE)["file"] if folder.exists(_FILE) else None
+    if had not in (None, _absolute(edits)):
+        raise ValueError(
+            f"{folder.url} holds the scores of {had}: give {edits} another name"
+        )
+    return folder
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).resolve())
 
 
 def job(recipe: Recipe, edits: str) -> Any:

@@ -36,7 +36,8 @@ def check(shape: str, device: str) -> dict[str, Any]:
             results[f"max_rel_err_{dtype}_{attention}"] = error
             assert error < limit, f"{dtype}, {attention}: {error} > {limit}"
     sizes = {"a": 200_000, "b": 50_000}
-    grads = {name: torch.randn(7, size) for name, size in sizes.items()}
+    generator = torch.Generator().manual_seed(0)
+    grads = {n: torch.randn(7, size, generator=generator) for n, size in sizes.items()}
     sketches = [_sketch(sizes, grads, where) for where in ("cpu", device, device)]
     results["sketch_same_bits_twice"] = torch.equal(sketches[1], sketches[2])
     results["sketch_max_difference_from_cpu"] = float(
@@ -137,7 +138,8 @@ def sketch_kernels(
     """Seconds to sketch one block of `rows` gradients: in a fixed order of sums, as we
     do, and by one index_add_ of the same entries, which on a GPU fixes no order."""
     oporp = Oporp({"block": size}, SKETCH_SIZE, 0, device)
-    grads = torch.randn(rows, size, device=device)
+    generator = torch.Generator(device).manual_seed(0)
+    grads = torch.randn(rows, size, device=device, generator=generator)
     sketches = torch.zeros(rows, SKETCH_SIZE, device=device)
     chunks = oporp.entries("block")
     bins = torch.cat([chunk.bins for chunk in chunks])
@@ -154,7 +156,8 @@ def sketch_kernels(
 def matmul_rate(device: str, size: int = 8192) -> float:
     """FLOP per second of a product of square bfloat16 matrices (on a CPU of 1,024)."""
     size = size if device == "cuda" else 1024
-    a = torch.randn(size, size, device=device, dtype=torch.bfloat16)
+    generator = torch.Generator(device).manual_seed(0)
+    a = torch.randn(size, size, device=device, generator=generator).bfloat16()
     seconds = _seconds(lambda: [a @ a for _ in range(10)], device == "cuda")
     return 10 * 2 * size**3 / seconds
 

@@ -19,6 +19,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from inflib.benchmarks.workload import seeded
+
 WORDS = [f"w{i}" for i in range(500)]
 NUM_FILES = 8
 """Input files, so that more than one worker reads."""
@@ -40,7 +42,6 @@ def write_inputs(folder: Path, num_pairs: int, num_queries: int) -> None:
         unk_token="<unk>",
         eos_token="</s>",
     ).save_pretrained(folder / "base")
-    torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokens),
         hidden_size=32,
@@ -52,14 +53,15 @@ def write_inputs(folder: Path, num_pairs: int, num_queries: int) -> None:
         num_labels=1,
         pad_token_id=0,
     )
-    model = AutoModelForSequenceClassification.from_config(config)
-    model.save_pretrained(folder / "base")
-    lora = LoraConfig(task_type=TaskType.SEQ_CLS, r=8, target_modules="all-linear")
-    reward_model = get_peft_model(model, lora)
-    for name, weight in reward_model.named_parameters():
-        if "lora_B" in name:  # zero until trained, and lora_A's gradients with it
-            torch.nn.init.normal_(weight, std=0.05)
-    reward_model.save_pretrained(folder / "adapter")
+    with seeded(0):
+        model = AutoModelForSequenceClassification.from_config(config)
+        model.save_pretrained(folder / "base")
+        lora = LoraConfig(task_type=TaskType.SEQ_CLS, r=8, target_modules="all-linear")
+        reward_model = get_peft_model(model, lora)
+        for name, weight in reward_model.named_parameters():
+            if "lora_B" in name:  # zero until trained, and lora_A's gradients with it
+                torch.nn.init.normal_(weight, std=0.05)
+        reward_model.save_pretrained(folder / "adapter")
 
 
 def _row(i: int) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 import itertools
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -126,7 +128,6 @@ def reward_model(
     shape: str, dtype: torch.dtype, device: str = "cpu", attention: str = "sdpa"
 ) -> Any:
     """LoRA reward model (r = 16, all seven projections) with random weights."""
-    torch.manual_seed(0)
     config = LlamaConfig(
         **SHAPES[shape],
         vocab_size=VOCABULARY if shape != "llama3-8b" else 128_256,
@@ -134,20 +135,30 @@ def reward_model(
         num_labels=1,
         pad_token_id=0,
     )
-    with torch.device(device):
-        base = AutoModelForSequenceClassification.from_config(
-            config, dtype=dtype, attn_implementation=attention
-        )
     lora = LoraConfig(
         task_type=TaskType.SEQ_CLS, r=16, lora_alpha=32, target_modules="all-linear"
     )
-    model = get_peft_model(base, lora).to(device)
+    with seeded(0):
+        with torch.device(device):
+            base = AutoModelForSequenceClassification.from_config(
+                config, dtype=dtype, attn_implementation=attention
+            )
+        model = get_peft_model(base, lora).to(device)
     generator = torch.Generator(device).manual_seed(1)
     for parameter in model.parameters():
         if parameter.requires_grad:  # lora_B starts at 0, and so would its gradients
             parameter.data.normal_(0, 0.02, generator=generator)
     set_dtypes(model)
     return model.eval()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, torch's global generators, which models draw their weights from, have
+    this seed; afterwards they are what they were."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 def _tokens(rng: random.Random, count: int) -> list[int]:

@@ -38,7 +38,8 @@ class BiasConfig(Frozen):
 
     choices: tuple[str, ...] = ()
     """Files choices.jsonl of LLM judges (`inflib judge`, task compare). Each judge is a
-    point in the ROC plots, named after the file's folder."""
+    point in the ROC plots, named after the file's folder; judges whose folders are
+    called the same, after the folders above, too."""
 
     examples: NonNegativeInt = 10
     """Labels shown with their texts: so many of the most harmful, and as many of the

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -108,6 +108,18 @@ def _of_hub(data: Any) -> str:
     some = [data[i] for i in range(0, rows, max(1, rows // 100))]
     facts = repr((rows, data.features, some))
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def shortest_names(files: Sequence[str]) -> dict[str, str]:
+    """{file: a name for what its folder holds}: the folder's own name, with as many of
+    the folders above it as tell all files apart. Files that are named twice are one."""
+    parts = {file: file.rstrip("/").split("/")[:-1] or [file] for file in files}
+    longest = max(map(len, parts.values()), default=0)
+    for depth in range(1, longest + 1):
+        names = {file: "/".join(folders[-depth:]) for file, folders in parts.items()}
+        if len(set(names.values())) == len(names):
+            return names
+    return {file: file for file in parts}  # several files of one folder
 
 
 def _sampled(fs: Any, path: str) -> str:

@@ -1,5 +1,6 @@
 """Ablations of the bias study: the query set's size, and any field of the recipe."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -62,7 +63,10 @@ def field_ablation(recipe: Recipe) -> list[dict[str, Any]]:
 def _changed(recipe: Recipe, field: str, value: Any) -> Recipe:
     """The recipe with another value of a field, and a run folder named after it."""
     run = Folder(recipe.run)
-    name = f"{field}={json.dumps(value)}".replace("/", "_").replace('"', "")
+    text = f"{field}={json.dumps(value)}"
+    name = text.replace("/", "_").replace('"', "")
+    if "/" in text:  # a/b and a_b are two runs
+        name += f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     changes: dict[str, Any] = {"run": (run / "ablations" / name).url, field: value}
     if field.startswith(("sketch.", "score.")) and recipe.model.adapter is None:
         changes["model.adapter"] = (run / "reward_model").url

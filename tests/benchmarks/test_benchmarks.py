@@ -1,6 +1,7 @@
 """Benchmarks: contenders do the work they are timed for, ratios are of their times."""
 
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -9,10 +10,11 @@ import pytest
 import torch
 
 from inflib.benchmarks import contenders as contenders_module
-from inflib.benchmarks import paper, timing
+from inflib.benchmarks import gpu, paper, timing
 from inflib.benchmarks.contenders import Contenders
 from inflib.benchmarks.gradient_speed import Settings, describe, errors, response_mode
 from inflib.benchmarks.paper import PaperSketch
+from inflib.benchmarks.scale_inputs import write_inputs
 from inflib.benchmarks.timing import ratio, run_in_turn, speed_of
 from inflib.benchmarks.workload import HH_LENGTHS, hh_pairs, reward_model
 from inflib.model.packing import pack, plan_batches
@@ -175,3 +177,27 @@ def test_the_benchmark_needs_a_file_to_write_to():
     refused = subprocess.run(command, capture_output=True, cwd=ROOT, text=True)
     assert refused.returncode == 2
     assert refused.stderr == "error: Missing option '--json'.\n"
+
+
+def test_no_benchmark_touches_torchs_global_generator(tmp_path):
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    first, second = (reward_model("tiny", torch.float32) for _ in range(2))
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+    write_inputs(tmp_path / "inputs", 8, 8)
+    gpu.sketch_kernels("cpu", size=1000, rows=2)
+    gpu.matmul_rate("cpu")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_library_draws_from_generators_of_its_own():
+    """But to train: transformers and TRL know no other seed than the global one."""
+    drawing = r"torch\.(?:randn|rand|randint|randperm|normal|bernoulli|multinomial)\("
+    for path in sorted((ROOT / "inflib").rglob("*.py")):
+        text = path.read_text()
+        for call in re.finditer(drawing, text):
+            arguments = text[call.end() :].partition("\n\n")[0][:200]
+            assert "generator=" in arguments, f"{path}: {call[0]}"
+        if path.name not in ("training.py", "workload.py"):
+            assert "torch.manual_seed" not in text, path

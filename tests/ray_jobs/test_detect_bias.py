@@ -13,10 +13,11 @@ from inflib.config.recipe import Recipe
 from inflib.detection import activations, detector_table, detectors
 from inflib.scores.influence_folder import InfluenceFolder
 from inflib.storage.folder import Folder
-from ray_jobs.detect_bias import detect
+from ray_jobs.detect_bias import detect, inputs_of, judge_files
 from ray_jobs.studies.activation_tasks import layer_detectors
-from ray_jobs.studies.bias_ablations import field_ablation
-from tests.support.audits import copied, shown
+from ray_jobs.studies.bias_ablations import _changed, field_ablation
+from tests.support.audits import copied, shown, tiny_recipe
+from tests.support.files import write_jsonl
 
 
 def results(recipe: Recipe, name: str) -> Any:
@@ -156,3 +157,35 @@ def test_a_truth_column_that_is_missing_or_not_boolean_is_refused(studied):
         bias = studied.bias.model_copy(update={"truth": name})
         with pytest.raises(ValueError, match=f"bias.truth '{name}'"):
             detector_table.truth_of(studied.model_copy(update={"bias": bias}), labels)
+
+
+def with_choices(tmp_path, *files):
+    """A recipe whose judges' files these are."""
+    recipe = tiny_recipe(tmp_path / "run", tmp_path, "m")
+    bias = recipe.bias.model_copy(update={"choices": tuple(map(str, files))})
+    return recipe.model_copy(update={"bias": bias})
+
+
+def test_a_judges_new_answers_are_not_taken_for_the_old_ones(tmp_path):
+    row = {"comparison_id": "c", "choice": "a"}
+    file = write_jsonl(tmp_path / "gpt" / "choices.jsonl", [row])
+    recipe = with_choices(tmp_path, file)
+    before = inputs_of(recipe, "scores")
+    assert inputs_of(recipe, "scores") == before
+    write_jsonl(file, [row | {"choice": "b"}])
+    assert inputs_of(recipe, "scores") != before
+
+
+def test_judges_of_one_name_in_two_runs_are_two_judges(tmp_path):
+    files = [
+        write_jsonl(tmp_path / run / "gpt" / "choices.jsonl", [{}]) for run in "xy"
+    ]
+    names = judge_files(with_choices(tmp_path, *files))
+    assert [*names.values()] == ["x/gpt", "y/gpt"]
+
+
+def test_ablations_of_two_paths_have_two_runs(tmp_path):
+    recipe = with_choices(tmp_path)
+    field = "prepare.train.path"
+    runs = {_changed(recipe, field, path).run for path in ("a/b", "a_b")}
+    assert len(runs) == 2

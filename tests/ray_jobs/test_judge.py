@@ -13,9 +13,11 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from inflib.config.judge import JudgeConfig
 from inflib.config.recipe import Recipe
 from inflib.data.ratings import read_choices, read_ratings
-from ray_jobs.judge import judge
+from inflib.storage.folder import Folder
+from ray_jobs.judge import _check_name, judge
 from ray_jobs.prepare import prepare
 from ray_jobs.shared.session import run_stages
 from tests.support.files import read_jsonl
@@ -208,3 +210,20 @@ def test_answers_of_a_real_model_that_cannot_be_read_are_counted_and_left_out(
     assert len(unparsable) == len(rows) * (2 if rates else 1)  # both responses
     prompts_file = folder.parent / done["key"] / "prompts.json"
     assert len(json.loads(prompts_file.read_text())["examples"]) == (shots or 0)
+
+
+def test_a_judge_does_not_overwrite_another_models_results(tmp_path):
+    """owner/model and owner-model would share a folder."""
+    fields = {"base_url": "http://h/v1", "model": "owner/model"}
+    config = JudgeConfig.model_validate(fields)
+    folder = Folder(str(tmp_path / config.judge))
+    _check_name(folder, config)
+    folder.write_json("done.json", {"settings": config.model_dump()})
+    _check_name(folder, JudgeConfig.model_validate(fields | {"seed": 5}))
+    other = JudgeConfig.model_validate(fields | {"model": "owner-model"})
+    assert other.judge == config.judge
+    with pytest.raises(ValueError, match=r"choose another judge\.name"):
+        _check_name(folder, other)
+    named = fields | {"name": config.judge, "task": "compare"}
+    with pytest.raises(ValueError, match=r"choose another judge\.name"):
+        _check_name(folder, JudgeConfig.model_validate(named))

@@ -8,7 +8,7 @@ from inflib.scores.influence_folder import InfluenceFolder
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder
 from ray_jobs.shared.session import run_stages
-from ray_jobs.what_if import what_if
+from ray_jobs.what_if import folder_of, what_if
 from tests.support.audits import copied, influences
 from tests.support.files import mtimes
 
@@ -51,3 +51,14 @@ def test_what_if_refuses_unknown_labels_and_scores_of_other_settings(audited, tm
     Folder(rescored.run).delete("influence/done.json")
     with pytest.raises(ValueError, match=r"run `inflib score` first"):
         what_if(rescored, str(edits))
+
+
+def test_two_files_of_one_name_do_not_share_a_folder(tmp_path):
+    run = Folder(str(tmp_path / "run"))
+    first, second = (str(tmp_path / name / "fixes.csv") for name in "ab")
+    folder = folder_of(run, first)
+    folder.write_json("edits.json", {"file": first})
+    assert folder_of(run, first) == folder
+    for other in (second, str(tmp_path / "a" / "fixes.v2.csv")):
+        with pytest.raises(ValueError, match=f"holds the scores of {first}: give"):
+            folder_of(run, other)
