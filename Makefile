@@ -1,9 +1,9 @@
-# make setup | demo | demo-seeds | test | test SLOW=1 | test-s3 | test-faults | check
-#      bench-gradients | bench-scale | clean
+# make setup | demo | demo-seeds | test | test SLOW=1 | test-s3 | test-faults
+#      test-lowest | check | bench-gradients | bench-scale | clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo demo-seeds test test-s3 test-faults check bench-gradients bench-scale clean
+.PHONY: setup demo demo-seeds test test-s3 test-faults test-lowest check bench-gradients bench-scale clean
 
 setup: .venv/.done
 
@@ -30,6 +30,22 @@ test-s3 test-faults: setup
 	  { $(BIN)/python -m pytest -q -m $(@:test-%=%); status=$$?; \
 	    scripts/s3_server.sh stop; exit $$status; }
 
+# With the lowest versions that pyproject.toml allows: imports, models, sketches,
+# training, the golden scores, and an audit on Ray
+LOWEST := test_versions.py test_golden.py model sketches storage/test_folder.py \
+  ray_jobs/test_cli.py ray_jobs/test_what_if.py \
+  test_walls.py::test_importing_inflib_needs_neither_ray_trl_nor_datasets
+
+test-lowest: .venv-lowest/.done
+	.venv-lowest/bin/python -m pytest -q $(addprefix tests/,$(LOWEST))
+
+.venv-lowest/.done: pyproject.toml constraints-lowest.txt
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest || \
+	  python3 -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --constraint constraints-lowest.txt \
+	  --editable '.[demo,test]'
+	touch $@
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,4 +62,4 @@ bench-scale: setup
 	  --pairs 100000 --dtypes $(or $(DTYPES),int8) --stores $(or $(STORES),local)
 
 clean:
-	rm -rf .venv runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

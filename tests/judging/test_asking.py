@@ -69,7 +69,7 @@ def test_requests_hold_the_settings_and_keep_the_pace(run):
         (Reply("no such model", status=404), 1, "HTTP 404: .*no such model"),
         (Reply("q", status=429, code="insufficient_quota"), 1, "HTTP 429"),
         (Reply("q", status=429, headers={"Retry-After": "700"}), 1, "wait for 700 s"),
-        (Reply("oops", status=503), 2, r"HTTP 503: .*oops \(after 1 tries more\)"),
+        (Reply("oops", status=503), 2, r"HTTP 503: .*oops.*\(after 1 tries more\)"),
         (Reply(body="{}"), 2, "no chat completion: check judge.base_url"),
         (Reply("x" * 1000, status=400), 1, r"HTTP 400: .{280,300}\.\.\.$"),
     ],
