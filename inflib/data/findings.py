@@ -46,6 +46,12 @@ def findings(pairs: str, report: dict[str, Any]) -> list[str]:
     if cut := report["prompts_cut"]:
         share = f"{_of(cut, labels)} labels of {pairs} have a prompt that was cut"
         lines.append(f"{share} to prepare.max_length")
+    lengths = report.get("length_quantiles")
+    if lengths and labels:
+        lines.append(
+            f"tokens of {pairs}: half of the labels have up to {lengths['median']:,}, "
+            f"95% up to {lengths['95%']:,}, the longest {lengths['longest']:,}"
+        )
     longer = report["share_longer_chosen"]
     if longer is not None and abs(longer - 0.5) > 0.1:
         lines.append(f"the longer response is chosen in {longer:.0%} of {pairs}")

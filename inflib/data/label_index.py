@@ -219,6 +219,10 @@ class LabelIndex:
             "noted": dict(sorted(self.marks.items())),
             "prompts_cut": int((labels["num_cut"] > 0).sum()),
             "mean_length": float(length.mean()) if len(length) else None,
+            "length_quantiles": {
+                name: int(np.quantile(length, share)) if len(length) else None
+                for name, share in (("median", 0.5), ("95%", 0.95), ("longest", 1))
+            },
             "length_histogram": {
                 f"{low}-{high - 1}" if high < 2**31 else f"{low}+": int(count)
                 for low, high, count in zip(EDGES[:-1], EDGES[1:], counts, strict=True)

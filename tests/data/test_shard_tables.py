@@ -160,6 +160,8 @@ def test_the_report_counts_what_happened():
     assert report["noted"] == {"odd": 1}
     assert report["rows_not_asked_for"] == 1
     assert report["prompts_cut"] == 1
+    quantiles = {"median": 20, "95%": 38, "longest": 40}
+    assert report["length_quantiles"] == quantiles
     assert report["share_longer_chosen"] == pytest.approx(0.5)  # the tie left out
     assert report["length_histogram"]["0-31"] == 2
     assert report["length_histogram"]["32-63"] == 1
