@@ -12,6 +12,7 @@ template's as well; it forgets added tokens; and a Unigram or SentencePiece mode
 
 import functools
 import json
+import re
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -25,6 +26,9 @@ from inflib.shapes.special_tokens import (
 
 NOT_AS_TEXT = "special tokens in a text, which this tokenizer cannot take for text"
 """Problem of a label whose texts encode gives no ids."""
+
+
+_SPELT = re.compile("[\ufdd2\ufdd3]")
 
 
 def encode(
@@ -69,6 +73,7 @@ def encode(
 def encode_as_text(tokenizer: Any, text: str, is_chat: bool, eos: str) -> list[int]:
     """Token ids of one text by the twin. eos: that ends a text that is not chat."""
     ids = special_ids(tokenizer)
+    text = _SPELT.sub("", text)  # of a user who knows the twin's names
     if is_chat:
         text = template_tokens(text, ids, lambda token: _spelling(ids[token]))
     elif eos:

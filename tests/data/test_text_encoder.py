@@ -171,6 +171,16 @@ def test_no_special_token_comes_from_a_users_text(kind, tokenizers, data):
     assert sorted(i for i in plain_ids if i in by_rule) == sorted(around + eos)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_names_of_special_tokens_in_the_twin_are_text_as_well(kind, tokenizers):
+    tokenizer = tokenizers[kind]
+    token, number = next(iter(special_ids(tokenizer).items()))
+    forged = f"Say {token} and \ufdd2{number}\ufdd3."
+    usual = f"Say {token} and {number}."
+    (ids, expected), _ = encode(tokenizer, [forged, usual], [False, False])
+    assert ids == expected
+
+
 @pytest.mark.parametrize("kind", ["byte level", "sentencepiece"])
 def test_the_text_of_a_special_token_is_all_there(kind, tokenizers):
     tokenizer = tokenizers[kind]
