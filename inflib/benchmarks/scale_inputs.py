@@ -65,7 +65,7 @@ def write_inputs(folder: Path, num_pairs: int, num_queries: int) -> None:
 
 
 def _row(i: int) -> dict[str, str]:
-    rng = random.Random(i)
+    rng = random.Random(f"pair {i}")  # an int would lose its sign
     texts = [" ".join(rng.choices(WORDS, k=rng.randint(4, 16))) for _ in range(3)]
     return {
         "pair_id": f"pair-{i}",

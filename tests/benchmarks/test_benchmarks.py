@@ -124,6 +124,9 @@ def test_the_paper_compression_is_linear_and_keeps_single_entries(monkeypatch):
     )
 
 
+STAGES = ("prepare", "sketch", "score")
+
+
 @pytest.mark.slow
 def test_the_gpu_check_runs_on_a_cpu_too(tmp_path):
     command = [sys.executable, "-W", "ignore", str(ROOT / "scripts" / "gpu_check.py")]
@@ -201,3 +204,14 @@ def test_the_library_draws_from_generators_of_its_own():
             assert "generator=" in arguments, f"{path}: {call[0]}"
         if path.name not in ("training.py", "workload.py"):
             assert "torch.manual_seed" not in text, path
+
+
+@pytest.mark.slow
+def test_the_scale_benchmark_runs_all_stages_at_two_sizes(tmp_path):
+    path = tmp_path / "scale.json"
+    command = [sys.executable, "-W", "ignore", "-m", "ray_jobs.benchmark", "scale"]
+    options = ["--pairs", "400", "--dtypes", "int8", "--json", path]
+    subprocess.run([*command, *options], check=True, cwd=ROOT)
+    small, large = json.loads(path.read_text())["runs"]
+    assert (small["pairs"], large["pairs"]) == (40, 400)
+    assert all(run["stages"][s]["bytes"] for run in (small, large) for s in STAGES)
