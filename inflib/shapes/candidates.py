@@ -82,8 +82,13 @@ class Candidates(Head):
                 return found
         if scores := self.first_pair(spellings.TWO_SCORES):
             return {"score_a": scores[0], "score_b": scores[1]}
-        judgments = self.find("judgments")
-        return None if judgments is None else {"judgments": judgments}
+        if judgments := self.find("judgments"):
+            return {"judgments": judgments}
+        for alias in spellings.LAST_VERDICTS:
+            name = self.named(alias)
+            if name and self.holds_verdicts(name):
+                return {"verdict": name}
+        return None
 
     def answers(self, name: str, role: str) -> Columns | None:
         """A list of answers, and for each a number; or the place of the best one."""
@@ -101,10 +106,25 @@ class Candidates(Head):
                 candidates += [self.named(alias) or ""]
                 for candidate in candidates:
                     if self.has_values(candidate, role):
+                        if candidate not in (inside, numbered):
+                            self._check_order(candidate)
                         return answers | {role: candidate}
             return None
         best = self.find(role)
         return None if best is None else answers | {role: best}
+
+    def _check_order(self, name: str) -> None:
+        """Raise ValueError for a list that may say in which order answers are, and not
+        which rank each one has."""
+        lists = [parsed(cell) for cell in self.values(name)]
+        orders = [sorted(x) for x in lists if isinstance(x, list) and None not in x]
+        places = [x in ([*range(len(x))], [*range(1, len(x) + 1)]) for x in orders]
+        if spellings.plain(name) in ("ranking", "order") and most(places):
+            raise self.error(
+                f"column {name!r} holds the rank of each answer, or the answers in "
+                f"their order: set {self.option}.columns, {{rank: {name}}}, if each "
+                "answer's rank stands at its place"
+            )
 
     def _answer_list(self) -> Columns | None:
         """The list of answers, or numbered columns with one each."""

@@ -11,6 +11,8 @@ from inflib.shapes.messages import is_texts
 from inflib.shapes.shape import Shape
 from inflib.shapes.spellings import COLUMNS, ONE_HOT, VERDICTS
 from inflib.shapes.winners import (
+    FROM_ONE,
+    counts_by_side,
     read_verdict,
     vote,
     vote_by_count,
@@ -89,6 +91,8 @@ def _votes(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Vote]:
         )
     if "judgments" in columns:
         judgments = parsed(shape.cell(fields, "judgments"))
+        if counts := counts_by_side(judgments):
+            return [vote_by_count(*counts)]
         if isinstance(judgments, dict):
             return _several([*judgments.items()], fields, shape, config)
         if not isinstance(judgments, list):
@@ -158,12 +162,13 @@ def _ratings(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
 
 def _best_of_n(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
     answers = _answers(fields, shape)
-    best = number(shape.cell(fields, "best"))
-    if best is None or best % 1 or not 0 <= best < len(answers):
+    best, start = number(shape.cell(fields, "best")), int(shape.scale == FROM_ONE)
+    if best is None or best % 1 or not start <= best < len(answers) + start:
         raise ValueError(
-            f"{shape.name('best')!r} is no place in the {len(answers)} answers, from 0"
+            f"{shape.name('best')!r} is no place in the {len(answers)} answers, from "
+            f"{start}"
         )
-    first = int(best)
+    first = int(best) - start
     votes = [
         Vote(first, i, name=f"{first + 1}>{i + 1}")
         for i in range(len(answers))

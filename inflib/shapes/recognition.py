@@ -19,7 +19,7 @@ from inflib.shapes.gathering import GATHERED
 from inflib.shapes.head import most
 from inflib.shapes.shape import Columns, Shape
 from inflib.shapes.split import shares_start
-from inflib.shapes.winners import SCALES, scale_of
+from inflib.shapes.winners import FROM_ONE, SCALES, counts_by_side, scale_of
 
 _PLAIN_ROLES = (
     "pair_id",
@@ -92,14 +92,33 @@ class _Recognition(Candidates):
         )
 
     def _prompt(self) -> Columns:
+        """The column of the prompt; more than one, in their order, where they are
+        parts of it. Raises ValueError where they may be."""
         name = self.find("prompt")
-        if (
-            name == "instruction"
-            and "input" in self.names
-            and not self.is_blank("input")
-        ):
-            return {"prompt": ("instruction", "input")}
-        return {} if name is None else {"prompt": name}
+        if name is None or "prompt" in self.given:
+            return {} if name is None else {"prompt": name}
+        asked = [
+            column
+            for alias in ("prompt", "question", "instruction", "query", "input")
+            if (column := self.named(alias)) and self.values(column)
+        ]
+        parts = [str(name)]
+        if asked[:1] == ["instruction"] and asked[-1:] == ["input"]:
+            parts = ["instruction", "input"]
+        for before in ("history", "context"):
+            column = self.named(before)
+            cells = self.values(column) if column else []
+            if not cells or not asked or column in asked:
+                continue
+            if most(isinstance(parsed(cell), list) for cell in cells):
+                return {"prompt": (str(column), *[p for p in parts if p != column])}
+            if name == column or before == "history":
+                raise self.error(
+                    f"columns {column!r} and {asked[0]!r} may both be of the prompt: "
+                    f"set {self.option}.columns, {{prompt: [{column}, {asked[0]}]}} or "
+                    "one of them"
+                )
+        return {"prompt": parts[0] if len(parts) == 1 else tuple(parts)}
 
     def _plain_roles(self) -> Columns:
         found = {role: name for role in _PLAIN_ROLES if (name := self.find(role))}
@@ -147,6 +166,8 @@ class _Recognition(Candidates):
 
     def _scale(self, columns: Columns) -> str:
         """What the values of the verdict column mean."""
+        if "best" in columns:
+            return self._counted_from(Shape("", columns))
         if "verdict" not in columns and "judgments" not in columns:
             return ""
         names = columns.get("verdict", columns.get("judgments", ""))
@@ -156,6 +177,16 @@ class _Recognition(Candidates):
         cells = [cell for name in names for cell in self.values(name)]
         if "judgments" in columns:
             lists = [parsed(cell) for cell in cells]
+            lists = [x for x in lists if not counts_by_side(x)]
+            asked = "judgments" in self.given
+            if not asked and most(map(_are_two_numbers, lists)):
+                raise self.error(
+                    f"column {names[0]!r} holds two numbers, of two labelers or of the "
+                    f"two responses: set {self.option}.columns, {{judgments: "
+                    f"{names[0]}}}, or format ratings and {{score: {names[0]}}}"
+                )
+            if not lists:
+                return ""
             cells = [
                 v for x in lists for v in (x.values() if isinstance(x, dict) else x)
             ]
@@ -166,6 +197,23 @@ class _Recognition(Candidates):
             if self.config.verdicts:
                 return "words"
             raise self.error(f"{error}, in {self.option}") from None
+
+    def _counted_from(self, shape: Shape) -> str:
+        """The scale of places of the best answer: they count from 1 where the last
+        answer's place is their number, and none is 0."""
+        places = [number(shape.cell(row, "best")) for row in self.rows]
+        lengths = [len(shape.values(row, "answers") or []) for row in self.rows]
+        past = any(a == b > 0 for a, b in zip(places, lengths, strict=True))
+        return FROM_ONE if past and 0 not in places else ""
+
+
+def _are_two_numbers(judgments: Any) -> bool:
+    """Whether they are two plain numbers, such as one for each response."""
+    return (
+        isinstance(judgments, list)
+        and len(judgments) == 2
+        and all(isinstance(each, int | float) for each in judgments)
+    )
 
 
 def _inside(item: Any) -> Any:

@@ -181,6 +181,9 @@ VERDICTS = (
 )
 """Names of a column that says which of two responses won."""
 
+LAST_VERDICTS = ("preference_strength", "safer_response_id")
+"""Names of a column that says who won where no other does."""
+
 ONE_HOT = (
     ("winner_model_a", "winner_model_b", "winner_tie"),
     ("winner_a", "winner_b", "winner_tie"),
