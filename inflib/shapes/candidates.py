@@ -7,6 +7,7 @@ from inflib.shapes.cells import at, parsed
 from inflib.shapes.head import Head, most
 from inflib.shapes.messages import is_texts
 from inflib.shapes.shape import Columns, Shape, matching
+from inflib.shapes.words import side_of_word
 
 
 class Candidates(Head):
@@ -15,19 +16,30 @@ class Candidates(Head):
 
     def pairs(self) -> Columns | None:
         """Columns of chosen and rejected responses."""
-        found = self.both("chosen", "rejected")
+        found = self.both("chosen", "rejected") or self._beside_rejected()
         if found is None:
             return None
         cells = self.values(str(found["chosen"]))
         two = self.first_pair(spellings.TWO_ANSWERS)
-        if two and most(spellings.side_of_word(str(cell), two) for cell in cells):
+        if two and most(side_of_word(str(cell), two) for cell in cells):
             return None  # words for one of two other columns
         if not most(isinstance(cell, str | list | dict) for cell in cells):
             return None
-        scores = self.first_pair((("score_chosen", "score_rejected"),))
+        scores = self.first_pair(spellings.CHOSEN_SCORES)
         if scores:
             found |= {"score_a": scores[0], "score_b": scores[1]}
         return found
+
+    def _beside_rejected(self) -> Columns | None:
+        """A response beside a `rejected_response`; or the messages that end in it."""
+        rejected = self.find("rejected")
+        if not isinstance(rejected, str) or "chosen" in self.config.columns:
+            return None
+        stem = spellings.plain(rejected).removeprefix("rejected")
+        chosen = self.plain.get(stem)
+        if chosen is None and stem == "response":
+            chosen = self.plain.get("messages")
+        return {"chosen": chosen, "rejected": rejected} if chosen else None
 
     def edits(self) -> Columns | None:
         """Columns of an edited response beside them."""
@@ -70,6 +82,15 @@ class Candidates(Head):
             name = self.named(alias)
             if name and name not in used and self.holds_verdicts(name):
                 return {"verdict": name}
+        words = [
+            name
+            for name in map(str, self.names)
+            if name not in used
+            and spellings.SAYS_WINNER.search(name.casefold())
+            and self._names_sides(name, used)
+        ]
+        if len(words) == 1:
+            return {"verdict": words[0]}
         raters = [
             name
             for name in self.names
@@ -84,11 +105,26 @@ class Candidates(Head):
             return {"score_a": scores[0], "score_b": scores[1]}
         if judgments := self.find("judgments"):
             return {"judgments": judgments}
+        if words:
+            raise self.error(
+                f"columns {words[0]!r} and {words[1]!r} both say who won: set "
+                f"{self.option}.columns, {{verdict: {words[0]}}}, or [{words[0]}, "
+                f"{words[1]}] for a label of each"
+            )
         for alias in spellings.LAST_VERDICTS:
             name = self.named(alias)
             if name and self.holds_verdicts(name):
                 return {"verdict": name}
         return None
+
+    def _names_sides(self, name: str, used: set[Any]) -> bool:
+        """Whether the cells of a column are words for one of two responses."""
+        first, second = (*map(str, used), "", "")[:2]
+        cells = self.values(name)
+        return most(
+            isinstance(cell, str) and side_of_word(cell, (first, second))
+            for cell in cells
+        )
 
     def answers(self, name: str, role: str) -> Columns | None:
         """A list of answers, and for each a number; or the place of the best one."""
@@ -98,9 +134,10 @@ class Candidates(Head):
         if role in self.given:
             return answers | {role: self.given[role]}
         if role != "best":
-            items = str(answers["answers"]).partition("[]")[0]
+            items, is_list, _ = str(answers["answers"]).partition("[]")
+            items = f"{items}[]" if is_list else items.rpartition(".")[0]
             for alias in spellings.COLUMNS[role]:
-                inside = f"{items}[].{alias}"
+                inside = f"{items}.{alias}"
                 numbered = f"{alias}_*"
                 candidates = [inside, numbered]
                 candidates += [self.named(alias) or ""]
@@ -133,6 +170,9 @@ class Candidates(Head):
         for alias in spellings.COLUMNS["answers"]:
             name = self.named(alias)
             lists = [parsed(cell) for cell in self.values(name)] if name else []
+            for inside in spellings.COLUMNS["response"]:
+                if most(isinstance(x, dict) and is_texts(x.get(inside)) for x in lists):
+                    return {"answers": f"{name}.{inside}"}
             lists = [items for items in lists if isinstance(items, list)]
             if 2 * len(lists) <= len(self.rows):
                 continue
@@ -151,8 +191,19 @@ class Candidates(Head):
 
     def rated_rows(self) -> Columns | None:
         """Columns of one answer and its score."""
-        found = self.both("response", "score")
-        return found if found and self.find("prompt") else None
+        response, score = self.find("response"), self.find("score") or self._flag()
+        if response is None or score is None or self.find("prompt") is None:
+            return None
+        return {"response": response, "score": score}
+
+    def _flag(self) -> str | None:
+        """A column that says of each answer whether it is good."""
+        for alias in spellings.COLUMNS["flag"]:
+            name = self.named(alias)
+            cells = self.values(name) if name else []
+            if cells and all(isinstance(cell, bool) for cell in cells):
+                return name
+        return None
 
     def messages(self) -> Columns | None:
         """The ranks of messages that name their parents."""

@@ -29,8 +29,17 @@ def read(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
 
 def _pairs(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
     chosen, rejected = (_needed(fields, shape, r) for r in ("chosen", "rejected"))
-    others = parsed(rejected)
-    others = others if is_texts(others) and not is_texts(parsed(chosen)) else [rejected]
+    prompt, messages, others = shape.prompt(fields), parsed(chosen), parsed(rejected)
+    ends_in_it = isinstance(messages, list) and all(
+        isinstance(m, dict) for m in messages
+    )
+    if prompt is None and ends_in_it and isinstance(others, str):
+        prompt, chosen = messages[:-1], messages[-1:]
+    better = [chosen]
+    if is_texts(chosen) and is_texts(rejected) and not is_texts(parsed(prompt)):
+        better = chosen
+    elif not is_texts(others) or is_texts(messages):
+        others = [rejected]
     target = shape.cell(fields, "target")
     if target is MISSING:
         probability = 1.0
@@ -39,17 +48,19 @@ def _pairs(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
         if read_target is None or not 0 <= read_target <= 1:
             raise ValueError(f"{shape.name('target')!r} is no probability (0 to 1)")
         probability = read_target
+    answers = [*better, *others]
     votes = [
         Vote(
-            0,
             i,
+            j,
             probability,
             _strength(fields, shape),
-            name=f"1>{i + 1}" if len(others) > 1 else "",
+            name=f"{i + 1}>{j + 1}" if len(answers) > 2 else "",
         )
-        for i in range(1, 1 + len(others))
+        for i in range(len(better))
+        for j in range(len(better), len(answers))
     ]
-    return [Judged(shape.prompt(fields), [chosen, *others], votes)]
+    return [Judged(prompt, answers, votes)]
 
 
 def _edits(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
@@ -98,7 +109,7 @@ def _votes(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Vote]:
         if not isinstance(judgments, list):
             raise ValueError(f"no judgments in {shape.name('judgments')!r}")
         return _several(
-            [_judgment(item, i) for i, item in enumerate(judgments, start=1)],
+            [judgment(item, i) for i, item in enumerate(judgments, start=1)],
             fields,
             shape,
             config,
@@ -113,6 +124,12 @@ def _votes(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Vote]:
 def _verdict(value: Any, fields: Fields, shape: Shape, config: ShapeConfig) -> Vote:
     """A vote by words and numbers, by the names of the two responses' columns, or of
     the models that wrote them."""
+    answers = [shape.cell(fields, name) for name in ("response_a", "response_b")]
+    if isinstance(value, str) and value in answers and answers[0] != answers[1]:
+        return vote(float(value == answers[0]))
+    inside = parsed(value)
+    if isinstance(inside, dict):
+        value = judgment(inside, 0)[1]
     models = [id_text(fields.get(name)) for name in ("model_a", "model_b")]
     if isinstance(value, str) and value in models and models[0] != models[1]:
         return vote(float(value == models[0]))
@@ -134,10 +151,13 @@ def _several(
     return votes
 
 
-def _judgment(item: Any, number_of_it: int) -> tuple[str, Any]:
+def judgment(item: Any, number_of_it: int) -> tuple[str, Any]:
     """(labeler, verdict) of one annotation in a list."""
     if not isinstance(item, dict):
         return str(number_of_it), item
+    results = item.get("result")
+    if isinstance(results, list) and results:  # Label Studio
+        item = item | {"preference": at(results[0], "value.selected")}
     verdicts = (item[name] for name in (*VERDICTS, "score", "value") if name in item)
     labelers = (id_text(item[n]) for n in (*COLUMNS["labeler"], "id") if n in item)
     return next(labelers, None) or str(number_of_it), next(verdicts, None)

@@ -14,7 +14,7 @@ Dialogue = str | list[Message]
 ASSISTANT, USER, SYSTEM = "assistant", "user", "system"
 
 _ROLE_KEYS = ("role", "from", "speaker", "author")
-_CONTENT_KEYS = ("content", "value", "text", "message")
+_CONTENT_KEYS = ("content", "value", "text", "message", "parts")
 _TEXT_KEYS = ("full_text", "text", "content", "answer", "response", "output", "value")
 _LIST_KEYS = ("messages", "conversation", "conversations")
 
@@ -146,12 +146,12 @@ def _message(fields: Message, column: str) -> Message:
         raise ValueError(f"a message in {column!r} has no content")
     return {
         "role": _ROLES.get(role, role),
-        "content": _content(content, column),
+        "content": content_text(content, column),
         **left,
     }
 
 
-def _content(content: Any, column: str) -> str | None:
+def content_text(content: Any, column: str) -> str | None:
     """Text of a message's content; of a list of parts, their texts joined."""
     if content is None or isinstance(content, str):
         return content

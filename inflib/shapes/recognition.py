@@ -4,7 +4,7 @@ Raises ValueError, naming the file, its columns and the option to set, where the
 no shape that is known, or where a column that the recipe names is in no row.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from inflib.files.raw_rows import RawRow
 from inflib.shapes import spellings
 from inflib.shapes.candidates import Candidates
 from inflib.shapes.cells import number, parsed
-from inflib.shapes.formats import read
+from inflib.shapes.formats import judgment, read
 from inflib.shapes.gathering import GATHERED
 from inflib.shapes.head import most
 from inflib.shapes.shape import Columns, Shape
@@ -81,7 +81,7 @@ class _Recognition(Candidates):
         for name in formats if asked == "auto" else (asked,):
             if columns := formats[name]():
                 if name not in ("message_rows", "message_trees", "turns"):
-                    columns = self._prompt() | columns
+                    columns = self._prompt(columns.values()) | columns
                 found = columns | self._plain_roles() | self.given
                 shape = Shape(name, found, self._scale(found))
                 return replace(shape, facts=self._facts(shape))
@@ -91,10 +91,12 @@ class _Recognition(Candidates):
             f", chosen: {self.example(1)}, rejected: {self.example(2)}}}'"
         )
 
-    def _prompt(self) -> Columns:
+    def _prompt(self, used: Collection[Any]) -> Columns:
         """The column of the prompt; more than one, in their order, where they are
         parts of it. Raises ValueError where they may be."""
         name = self.find("prompt")
+        if name in used:  # messages that end in the chosen response
+            return {}
         if name is None or "prompt" in self.given:
             return {} if name is None else {"prompt": name}
         asked = [
@@ -106,12 +108,17 @@ class _Recognition(Candidates):
         if asked[:1] == ["instruction"] and asked[-1:] == ["input"]:
             parts = ["instruction", "input"]
         for before in ("history", "context"):
-            column = self.named(before)
-            cells = self.values(column) if column else []
+            column = self.named(before) or ""
+            cells = self.values(column)
             if not cells or not asked or column in asked:
                 continue
             if most(isinstance(parsed(cell), list) for cell in cells):
-                return {"prompt": (str(column), *[p for p in parts if p != column])}
+                return {
+                    "prompt": (
+                        column,
+                        *([p for p in parts if p != column] or asked[:1]),
+                    )
+                }
             if name == column or before == "history":
                 raise self.error(
                     f"columns {column!r} and {asked[0]!r} may both be of the prompt: "
@@ -190,7 +197,7 @@ class _Recognition(Candidates):
             cells = [
                 v for x in lists for v in (x.values() if isinstance(x, dict) else x)
             ]
-            cells = [_inside(cell) for cell in cells]
+            cells = [judgment(cell, 0)[1] for cell in cells]
         try:
             return scale_of(cells, names[0], str(columns.get("response_a", "")))
         except ValueError as error:
@@ -213,12 +220,4 @@ def _are_two_numbers(judgments: Any) -> bool:
         isinstance(judgments, list)
         and len(judgments) == 2
         and all(isinstance(each, int | float) for each in judgments)
-    )
-
-
-def _inside(item: Any) -> Any:
-    if not isinstance(item, dict):
-        return item
-    return next(
-        (item[n] for n in (*spellings.VERDICTS, "score", "value") if n in item), None
     )

@@ -8,7 +8,8 @@ from inflib.config.shapes import ShapeConfig
 from inflib.shapes.cells import is_blank, number
 from inflib.shapes.head import most
 from inflib.shapes.judged import TIE, Vote
-from inflib.shapes.spellings import Side, plain, side_of_word
+from inflib.shapes.spellings import plain
+from inflib.shapes.words import Side, side_of_word
 
 Reading = tuple[float, float | None]
 """(probability that the first response is better, strength)."""
@@ -77,6 +78,12 @@ def scale_of(values: Iterable[Any], column: str, first: str) -> str:
             f"column {column!r} has no grade below 0, so that it may hold sizes or "
             "choices: set verdicts, such as {1: b}"
         )
+    counted = not first or first[-1:] == "0" or column.endswith(("_id", "_index"))
+    if distinct == {1} and not counted and not first.startswith("human_ref"):
+        raise ValueError(
+            f"column {column!r} holds 1 alone, the first response or, counted from 0, "
+            "the second: set verdicts, {1: a} or {1: b}"
+        )
     if distinct <= {0, 1}:
         # Stanford SHP: labels is 1 where human_ref_A is better.
         return "one is first" if first.startswith("human_ref") else "index"
@@ -87,7 +94,7 @@ def scale_of(values: Iterable[Any], column: str, first: str) -> str:
     shown = ", ".join(f"{value:g}" for value in sorted(distinct)[:8])
     raise ValueError(
         f"column {column!r} holds {shown}, which have no usual meaning: set "
-        f"verdicts, such as {{{min(distinct):g}: a, {max(distinct):g}: b}}"
+        f"verdicts for each, such as {{{min(distinct):g}: a, {max(distinct):g}: b}}"
     )
 
 
