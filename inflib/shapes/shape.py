@@ -103,6 +103,8 @@ _SAID = {
 
 def describe(shape: Shape) -> str:
     """The shape in words, with the columns that are used."""
+    if not shape.columns:
+        return "nothing: no row can be read"
     columns = [f"{role}: {shape.name(role)}" for role in shape.columns]
     if shape.facts:
         columns.append(shape.facts)
