@@ -3,7 +3,7 @@
 from typing import Any
 
 from inflib.shapes import spellings
-from inflib.shapes.cells import at, parsed
+from inflib.shapes.cells import at, is_blank, number, parsed
 from inflib.shapes.head import Head, most
 from inflib.shapes.messages import is_texts
 from inflib.shapes.shape import Columns, Shape, matching
@@ -21,14 +21,34 @@ class Candidates(Head):
             return None
         cells = self.values(str(found["chosen"]))
         two = self.first_pair(spellings.TWO_ANSWERS)
-        if two and most(side_of_word(str(cell), two) for cell in cells):
-            return None  # words for one of two other columns
+        if two and self._point_at(str(found["chosen"]), two):
+            return None
+        if self._answer_list() and most(
+            number(str(cell)) is not None for cell in cells
+        ):
+            return None  # places in a list
         if not most(isinstance(cell, str | list | dict) for cell in cells):
             return None
         scores = self.first_pair(spellings.CHOSEN_SCORES)
         if scores:
             found |= {"score_a": scores[0], "score_b": scores[1]}
         return found
+
+    def _point_at(self, name: str, two: tuple[str, str]) -> bool:
+        """Whether a column holds words, numbers or names of models that stand for one
+        of two other columns."""
+        models = [(row.get("model_a"), row.get("model_b")) for row in self.rows]
+        cells = [at(row, name) for row in self.rows]
+        return most(
+            cell in names
+            or number(str(cell)) is not None
+            or side_of_word(str(cell), two)
+            for cell, names in zip(cells, models, strict=True)
+            if not is_blank(cell)
+        ) and not most(
+            cell in (at(row, two[0]), at(row, two[1]))
+            for cell, row in zip(cells, self.rows, strict=True)
+        )
 
     def _beside_rejected(self) -> Columns | None:
         """A response beside a `rejected_response`; or the messages that end in it."""
@@ -146,7 +166,11 @@ class Candidates(Head):
                         if candidate not in (inside, numbered):
                             self._check_order(candidate)
                         return answers | {role: candidate}
-            return None
+            flags = (f"{items}.{alias}" for alias in spellings.COLUMNS["flag"])
+            flag = (
+                next(filter(self._are_flags, flags), None) if role == "score" else None
+            )
+            return answers | {role: flag} if flag else None
         best = self.find(role)
         return None if best is None else answers | {role: best}
 
@@ -195,6 +219,12 @@ class Candidates(Head):
         if response is None or score is None or self.find("prompt") is None:
             return None
         return {"response": response, "score": score}
+
+    def _are_flags(self, name: str) -> bool:
+        """Whether a field of each answer says whether it is good."""
+        lists = [Shape("", {"score": name}).values(row, "score") for row in self.rows]
+        flags = [flag for values in lists for flag in values or []]
+        return bool(flags) and all(isinstance(flag, bool) for flag in flags)
 
     def _flag(self) -> str | None:
         """A column that says of each answer whether it is good."""

@@ -274,8 +274,8 @@ ONE_HOT = (
 """Names of three columns of which one is 1."""
 
 RATERS = re.compile(
-    r"(?:annotator|rater|labeler|labeller|worker|judge|vote|human|expert)_?\d+"
-    r"(?:_?(?:label|vote|preference|choice|winner))?$",
+    r"(?:annotator|rater|labeler|labeller|worker|judge|vote|human|expert)[_ -]?\d+"
+    r"(?:[_ -]?(?:label|vote|preference|choice|winner))?$",
     re.IGNORECASE,
 )
 """Names of columns that hold the verdicts of several raters."""

@@ -18,6 +18,7 @@ _SECOND = {"b", "right", "second", "2nd"}
 _TIES = {
     *("draw", "none", "c", "even", "notsure", "unsure", "nopreference", "bothbad"),
     *("cannotdecide", "cantdecide", "cannotsay", "cantsay", "abouttthesame"),
+    *("atie", "itsatie", "itisatie"),
 }
 _EVEN = {
     *("tie", "tied", "equal", "equally", "same", "similar", "neutral"),

@@ -117,3 +117,25 @@ def test_a_strength_or_a_safer_response_decides_only_where_nothing_else_does():
     ids = {"safer_response_id": 0}
     assert chosen(TWO | ids, TWO | {"safer_response_id": 1}) == [A, B]
     assert chosen(TWO | ids | {"better_response_id": 1}) == [B]
+
+
+def test_chosen_and_rejected_that_point_at_two_other_columns_are_no_texts():
+    models = {"model_a": "m1", "model_b": "m2"}
+    for second, first in (("1", "0"), (1, 0), ("B", "A"), ("m2", "m1")):
+        rows = [
+            TWO | models | {"chosen": second, "rejected": first},
+            TWO | models | {"chosen": first, "rejected": second},
+        ]
+        assert chosen(*rows) == [B, A]
+    digits = {"prompt": Q, "response_a": "4", "response_b": "5"}
+    assert chosen(digits | {"chosen": "5", "rejected": "4"}) == ["5"]
+    lists = {"prompt": Q, "responses": [A, B], "rejected": "1"}
+    assert chosen(lists | {"chosen": "0"}) == [A]
+
+
+def test_raters_with_a_blank_in_their_names_are_raters():
+    found = labels(TWO | {"Rater 1": "A", "Rater 2": "It's a tie"}, ties="keep")
+    assert [(p.target, p.extra["labeler"]) for p in found] == [
+        (1.0, "Rater 1"),
+        (0.5, "Rater 2"),
+    ]

@@ -60,6 +60,10 @@ SYSTEM = f"<|system|>Be short.</s>{CHAT[0]}"
             "data": {"prompt": Q, "answer1": A, "answer2": B},
             "annotations": [{"result": [{"value": {"selected": "left"}}]}],
         },
+        {
+            "prompt": Q,
+            "responses": [{"text": B, "chosen": False}, {"text": A, "chosen": True}],
+        },
         {"question": Q, "answers": {"text": [B, A], "score": [1, 5]}},
     ],
 )
@@ -78,6 +82,7 @@ def test_texts_under_other_names(row):
             },
             CHAT[0],
         ),
+        ({"messages": [user(Q), assistant(A)], "chosen": A, "rejected": B}, CHAT[0]),
         (
             {
                 "chosen_conversations": [user(Q), assistant(A)],
