@@ -121,7 +121,10 @@ class Candidates(Head):
         for roles in (("votes_a", "votes_b"), ("score_a", "score_b")):
             if found := self.both(*roles):
                 return found
-        if scores := self.first_pair(spellings.TWO_SCORES):
+        votes = self.first_pair(spellings.TWO_VOTES)
+        if votes and all(map(self._holds_votes, votes)):
+            return {"votes_a": votes[0], "votes_b": votes[1]}
+        if scores := self.first_pair(spellings.TWO_SCORES + spellings.TWO_RANKS):
             return {"score_a": scores[0], "score_b": scores[1]}
         if judgments := self.find("judgments"):
             return {"judgments": judgments}
@@ -136,6 +139,14 @@ class Candidates(Head):
             if name and self.holds_verdicts(name):
                 return {"verdict": name}
         return None
+
+    def _holds_votes(self, name: str) -> bool:
+        """Whether the cells of a column are counts, or say true and false."""
+        cells = self.values(name)
+        return most(
+            number(cell) is not None or str(cell).casefold() in ("true", "false")
+            for cell in cells
+        )
 
     def _names_sides(self, name: str, used: set[Any]) -> bool:
         """Whether the cells of a column are words for one of two responses."""
@@ -214,11 +225,12 @@ class Candidates(Head):
         return None
 
     def rated_rows(self) -> Columns | None:
-        """Columns of one answer and its score."""
+        """Columns of one answer and its score, or its rank."""
         response, score = self.find("response"), self.find("score") or self._flag()
-        if response is None or score is None or self.find("prompt") is None:
+        role, value = ("score", score) if score else ("rank", self.named("rank"))
+        if response is None or value is None or self.find("prompt") is None:
             return None
-        return {"response": response, "score": score}
+        return {"response": response, role: value}
 
     def _are_flags(self, name: str) -> bool:
         """Whether a field of each answer says whether it is good."""

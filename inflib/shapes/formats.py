@@ -12,6 +12,7 @@ from inflib.shapes.shape import Shape
 from inflib.shapes.spellings import COLUMNS, ONE_HOT, VERDICTS
 from inflib.shapes.winners import (
     FROM_ONE,
+    RANKS,
     counts_by_side,
     read_verdict,
     vote,
@@ -118,7 +119,7 @@ def _votes(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Vote]:
         a, b = (shape.cell(fields, name) for name in ("votes_a", "votes_b"))
         return [vote_by_count(a, b)]
     a, b = (shape.cell(fields, name) for name in ("score_a", "score_b"))
-    return [vote_by_scores(a, b)]
+    return [vote_by_scores(b, a) if shape.scale == RANKS else vote_by_scores(a, b)]
 
 
 def _verdict(value: Any, fields: Fields, shape: Shape, config: ShapeConfig) -> Vote:

@@ -19,7 +19,7 @@ from inflib.shapes.gathering import GATHERED
 from inflib.shapes.head import most
 from inflib.shapes.shape import Columns, Shape
 from inflib.shapes.split import shares_start
-from inflib.shapes.winners import FROM_ONE, SCALES, counts_by_side, scale_of
+from inflib.shapes.winners import FROM_ONE, RANKS, SCALES, counts_by_side, scale_of
 
 _PLAIN_ROLES = (
     "pair_id",
@@ -175,6 +175,9 @@ class _Recognition(Candidates):
         """What the values of the verdict column mean."""
         if "best" in columns:
             return self._counted_from(Shape("", columns))
+        ranks = [self.named(first) for first, _ in spellings.TWO_RANKS]
+        if "score_a" in columns and columns["score_a"] in ranks:
+            return RANKS
         if "verdict" not in columns and "judgments" not in columns:
             return ""
         names = columns.get("verdict", columns.get("judgments", ""))

@@ -210,6 +210,15 @@ TWO_SCORES = tuple(
     for a, b in _ENDINGS
 )
 
+TWO_RANKS = tuple((f"rank_{a}", f"rank_{b}") for a, b in _ENDINGS)
+
+TWO_VOTES = (
+    *((f"{n}_{a}", f"{n}_{b}") for n in ("winner", "choice") for a, b in _ENDINGS),
+    ("winner_model_a", "winner_model_b"),
+    ("a_wins", "b_wins"),
+)
+"""Names of two columns that hold votes, or true for the response that won."""
+
 CHOSEN_SCORES = tuple(
     names
     for stem in ("score", "rating", "reward")

@@ -16,12 +16,18 @@ Reading = tuple[float, float | None]
 
 _SURE: dict[Side, float] = {"a": 1.0, "b": 0.0, "tie": TIE}
 
+_FLAGS = {"true": 1, "yes": 1, "false": 0, "no": 0, "": 0}
+"""{word for a vote or none: how many}."""
+
 _RARE = 0.02
 """Share of the cells that a value needs at least to tell the scale: others may be bad
 rows."""
 
 FROM_ONE = "from one"
 """Scale of the place of the best of several answers."""
+
+RANKS = "ranks"
+"""Scale of two scores of which the lower one is better."""
 
 _GRADED = ("overallpreference", "preferencestrength")
 """Names of columns that hold grades, whose sign says which response is better."""
@@ -48,6 +54,7 @@ SCALES: dict[str, tuple[str, Callable[[float], Reading | None]]] = {
         lambda v: (v, None) if 0 <= v <= 1 else None,
     ),
     "words": ("words", lambda v: None),
+    RANKS: ("the response of the lower rank is better", lambda v: None),
     FROM_ONE: ("places of the best answer, counted from 1", lambda v: None),
 }
 """{scale: (what values mean, value to reading)}."""
@@ -71,6 +78,12 @@ def scale_of(values: Iterable[Any], column: str, first: str) -> str:
     counts = Counter(numbers)
     rare = len(numbers) * _RARE
     distinct = {value for value, count in counts.items() if count > rare}
+    is_place = column.endswith(("_id", "_index", "_idx"))
+    if min(distinct) < 0 and is_place:
+        raise ValueError(
+            f"column {column!r} holds places and {min(distinct):g}: set verdicts for "
+            f"each, such as {{0: a, 1: b, {min(distinct):g}: tie}}"
+        )
     if min(distinct) < 0:
         return "signed"
     if plain(column) in _GRADED:
@@ -78,7 +91,7 @@ def scale_of(values: Iterable[Any], column: str, first: str) -> str:
             f"column {column!r} has no grade below 0, so that it may hold sizes or "
             "choices: set verdicts, such as {1: b}"
         )
-    counted = not first or first[-1:] == "0" or column.endswith(("_id", "_index"))
+    counted = not first or first[-1:] == "0" or is_place
     if distinct == {1} and not counted and not first.startswith("human_ref"):
         raise ValueError(
             f"column {column!r} holds 1 alone, the first response or, counted from 0, "
@@ -106,7 +119,7 @@ def read_verdict(
     names: what else the two responses are called, such as the models that wrote them.
     Raises ValueError for a value that says nothing.
     """
-    said = config.verdicts.get(_key(value))
+    said = config.verdicts.get(str(value)) or config.verdicts.get(_key(value))
     reading: Reading | None = None
     if said is not None:
         reading = _SURE[said], None
@@ -148,7 +161,10 @@ def counts_by_side(judgments: Any) -> tuple[Any, Any] | None:
 
 def vote_by_count(for_first: Any, for_second: Any) -> Vote:
     """The vote of k people for the first and n - k for the second response."""
-    counts = [number(for_first), number(for_second)]
+    counts = [
+        number(_FLAGS.get(str(count).casefold(), count))
+        for count in (for_first, for_second)
+    ]
     if any(count is None or count < 0 for count in counts):
         raise ValueError("numbers of votes that are no numbers")
     first, second = (float(count or 0) for count in counts)

@@ -30,6 +30,7 @@ def test_true_and_false_do_not_say_which_response_is_better():
     rows = [TWO | {"preference": value} for value in (True, False)]
     assert "verdicts, such as {true: a, false: b}" in refused(*rows)
     assert chosen(*rows, verdicts={"true": "a", "false": "b"}) == [A, B]
+    assert chosen(*rows, verdicts={"True": "a", "False": "b"}) == [A, B]
     words = [TWO | {"preference": value} for value in ("True", "False")]
     assert "verdicts, such as {true: a, false: b}" in refused(*words)
     assert chosen(*words, verdicts={"true": "b", "false": "a"}) == [B, A]
@@ -139,3 +140,11 @@ def test_raters_with_a_blank_in_their_names_are_raters():
         (1.0, "Rater 1"),
         (0.5, "Rater 2"),
     ]
+
+
+def test_a_place_below_zero_has_no_usual_meaning():
+    rows = [TWO | {"better_response_id": place} for place in (0, 1, -1)]
+    assert "holds places and -1" in refused(*rows)
+    verdicts = {"0": "a", "1": "b", "-1": "tie"}
+    found = labels(*rows, verdicts=verdicts, ties="keep")
+    assert [(p.chosen, p.target) for p in found] == [(A, 1.0), (B, 1.0), (A, 0.5)]

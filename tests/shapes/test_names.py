@@ -60,6 +60,14 @@ SYSTEM = f"<|system|>Be short.</s>{CHAT[0]}"
             "data": {"prompt": Q, "answer1": A, "answer2": B},
             "annotations": [{"result": [{"value": {"selected": "left"}}]}],
         },
+        {"prompt": Q, "response_a": A, "response_b": B, "rank_a": 1, "rank_b": 2},
+        {
+            "prompt": Q,
+            "response_a": B,
+            "response_b": A,
+            "Answer.choice.A": "false",
+            "Answer.choice.B": "true",
+        },
         {
             "prompt": Q,
             "responses": [{"text": B, "chosen": False}, {"text": A, "chosen": True}],
@@ -145,6 +153,15 @@ def test_good_and_bad_answers_in_rows_of_their_own_make_pairs():
     found = labels(*rows)
     assert texts(found[:1]) == [(Q, A, B)]
     assert problems(found) == ["the only answer to its prompt in the file"]
+
+
+def test_ranks_in_rows_of_their_own_make_pairs():
+    rows = [
+        {"prompt": Q, "response": B, "rank": 2},
+        {"prompt": Q, "response": A, "rank": 1},
+    ]
+    (label,) = labels(*rows)
+    assert (label.chosen, label.rejected, label.strength) == (A, B, 1.0)
 
 
 def test_two_columns_of_words_are_refused_with_the_option_to_set():
