@@ -106,7 +106,7 @@ class Candidates(Head):
             name
             for name in map(str, self.names)
             if name not in used
-            and spellings.SAYS_WINNER.search(name.casefold())
+            and spellings.SAYS_WINNER.match(name.casefold())
             and self._names_sides(name, used)
         ]
         if len(words) == 1:
@@ -243,7 +243,12 @@ class Candidates(Head):
         for alias in spellings.COLUMNS["flag"]:
             name = self.named(alias)
             cells = self.values(name) if name else []
-            if cells and all(isinstance(cell, bool) for cell in cells):
+            if cells and all(
+                isinstance(cell, bool)
+                or str(cell).casefold() in ("true", "false")
+                or (alias != "label" and cell in (0, 1, "0", "1"))
+                for cell in cells
+            ):
                 return name
         return None
 

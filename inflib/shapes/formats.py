@@ -131,9 +131,10 @@ def _verdict(value: Any, fields: Fields, shape: Shape, config: ShapeConfig) -> V
     inside = parsed(value)
     if isinstance(inside, dict):
         value = judgment(inside, 0)[1]
-    models = [id_text(fields.get(name)) for name in ("model_a", "model_b")]
-    if isinstance(value, str) and value in models and models[0] != models[1]:
-        return vote(float(value == models[0]))
+    for pair in (("model_a", "model_b"), ("model_1", "model_2")):
+        models = [id_text(fields.get(name)) for name in pair]
+        if isinstance(value, str) and value in models and models[0] != models[1]:
+            return vote(float(value == models[0]))
     names = shape.name("response_a"), shape.name("response_b")
     return read_verdict(value, shape.scale, names, config)
 

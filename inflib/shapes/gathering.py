@@ -59,6 +59,8 @@ def _rated(
         try:
             prompt = json.dumps(shape.prompt(raw.fields), sort_keys=True, default=str)
             text, score = (shape.cell(raw.fields, n) for n in ("response", role))
+            if str(score).casefold() in ("true", "false"):
+                score = str(score).casefold() == "true"
             if is_blank(text) or number(score) is None:
                 raise ValueError(
                     f"no {shape.name('response')!r} or no number in "

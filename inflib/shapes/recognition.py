@@ -86,9 +86,29 @@ class _Recognition(Candidates):
                 shape = Shape(name, found, self._scale(found))
                 return replace(shape, facts=self._facts(shape))
         what = "no known shape" if asked == "auto" else f"not the shape {asked!r}"
-        raise self.error(
-            f"{what}: set {self.option}.columns, such as '{{prompt: {self.example(0)}"
-            f", chosen: {self.example(1)}, rejected: {self.example(2)}}}'"
+        raise self.error(f"{what}: {self._missing()}")
+
+    def _missing(self) -> str:
+        """What must be set for rows to have a shape."""
+        columns = f"set {self.option}.columns"
+        if two := self.first_pair(spellings.TWO_ANSWERS):
+            return (
+                f"{two[0]!r} and {two[1]!r} are two responses, but which column says "
+                f"who won? {columns}, {{verdict: NAME}}, or score_a and score_b"
+            )
+        if answers := self._answer_list():
+            return (
+                f"{answers['answers']!r} are answers, but which column ranks them? "
+                f"{columns}, {{rank: NAME}}, {{score: NAME}} or {{best: NAME}}"
+            )
+        if response := self.find("response"):
+            return (
+                f"{response!r} is one response; it takes two to compare, or a score: "
+                f"{columns}, {{score: NAME}}, or chosen and rejected"
+            )
+        return (
+            f"{columns}, such as '{{prompt: {self.example(0)}, chosen: "
+            f"{self.example(1)}, rejected: {self.example(2)}}}'"
         )
 
     def _prompt(self, used: Collection[Any]) -> Columns:

@@ -153,7 +153,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "votes_a": ("votes_a", "num_votes_a", "n_votes_a", "votes_1", "votes_0"),
     "votes_b": ("votes_b", "num_votes_b", "n_votes_b", "votes_2"),
     "target": ("target", "soft_label", "p_chosen", "prob_chosen", "chosen_prob"),
-    "strength": ("strength", "preference_strength", "margin"),
+    "strength": ("strength", "preference_strength"),
     "weight": ("sample_weight", "label_weight", "example_weight"),
     "judgments": (
         "annotations",
@@ -257,7 +257,9 @@ VERDICTS = (
 """Names of a column that says which of two responses won."""
 
 SAYS_WINNER = re.compile(
-    "prefer|better|best|winner|winning|choice|chosen|choose|select|verdict|decision"
+    "(?!.*(?:least|worse|worst|dispref|unpref|reject|loser|losing"
+    "|(?<![a-z])(?:not|non|less)(?![a-z])))"
+    ".*(?:prefer|better|best|winner|winning|choice|chosen|choose|select|verdict|decision)"
 )
 """What the name of a column says whose words stand for a winner."""
 

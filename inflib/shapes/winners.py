@@ -105,9 +105,11 @@ def scale_of(values: Iterable[Any], column: str, first: str) -> str:
     if max(distinct) <= 1 and distinct - {0, TIE, 1}:
         return "probability"
     shown = ", ".join(f"{value:g}" for value in sorted(distinct)[:8])
+    example = {f"{min(distinct):g}": "a"} | {f"{max(distinct):g}": "b"}
+    written = ", ".join(f"{value}: {side}" for value, side in example.items())
     raise ValueError(
         f"column {column!r} holds {shown}, which have no usual meaning: set "
-        f"verdicts for each, such as {{{min(distinct):g}: a, {max(distinct):g}: b}}"
+        f"verdicts for each, such as {{{written}}}"
     )
 
 

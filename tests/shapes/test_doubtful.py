@@ -148,3 +148,10 @@ def test_a_place_below_zero_has_no_usual_meaning():
     verdicts = {"0": "a", "1": "b", "-1": "tie"}
     found = labels(*rows, verdicts=verdicts, ties="keep")
     assert [(p.chosen, p.target) for p in found] == [(A, 1.0), (B, 1.0), (A, 0.5)]
+
+
+@pytest.mark.parametrize(
+    "name", ["least_preferred", "dispreferred", "worse", "rejected", "not_chosen"]
+)
+def test_a_column_of_the_worse_response_is_not_one_of_the_better(name):
+    assert "who won?" in refused(TWO | {name: "A"})

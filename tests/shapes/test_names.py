@@ -19,6 +19,11 @@ SYSTEM = f"<|system|>Be short.</s>{CHAT[0]}"
         {"user_message": Q, "best": A, "worst": B},
         {"user_input": Q, "option_1": B, "option_2": A, "choice": "option_2"},
         {"prompt": Q, "A": B, "B": A, "winner": "B"},
+        {"prompt": Q, "A": B, "B": A, "annotator_preference": "B"},
+        {
+            **{"prompt": Q, "response_1": B, "response_2": A},
+            **{"model_1": "x", "model_2": "y", "winner": "y"},
+        },
         {"prompt": Q, "model_a_response": B, "model_b_response": A, "vote": "model_b"},
         {"prompt": Q, "response_a": B, "response_b": A, "winner": A},
         {"Prompt": Q, "Response A": A, "Response B": B, "Which is better?": "A"},
@@ -144,11 +149,15 @@ def test_the_difference_of_two_scores_is_the_strength(name):
     assert label.strength == 3.0
 
 
-def test_good_and_bad_answers_in_rows_of_their_own_make_pairs():
+@pytest.mark.parametrize(
+    ("name", "bad", "good"),
+    [("label", False, True), ("label", "False", "True"), ("is_chosen", 0, 1)],
+)
+def test_good_and_bad_answers_in_rows_of_their_own_make_pairs(name, bad, good):
     rows = [
-        {"prompt": Q, "completion": B, "label": False},
-        {"prompt": "Other?", "completion": C, "label": True},
-        {"prompt": Q, "completion": A, "label": True},
+        {"prompt": Q, "completion": B, name: bad},
+        {"prompt": "Other?", "completion": C, name: good},
+        {"prompt": Q, "completion": A, name: good},
     ]
     found = labels(*rows)
     assert texts(found[:1]) == [(Q, A, B)]
