@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,30 @@ _HEAD = 262
 
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip", ".snappy")
 """Endings of names that say how a file is compressed."""
+
+
+_READ = (
+    *(".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".tab", ".txt"),
+    *(".parquet", ".pq", ".arrow", ".feather", ".ipc"),
+)
+"""Suffixes of the files that are read in a folder or an archive; and those named
+part-..., which Spark may write without one."""
+
+_ABOUT = ("dataset_info.json", "dataset_infos.json")
+"""Names of files of the hub and of training tools that describe data."""
+
+
+class UnknownFormat(ValueError):
+    """A file whose format neither its name nor its contents tell."""
+
+
+def holds_rows(name: str) -> bool:
+    """Whether a file of a folder or an archive is one of data."""
+    name = name.rpartition("/")[2]
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    is_read = name.endswith(_READ) or bool(re.match(r"part-\d+", name))
+    return is_read and name not in _ABOUT
 
 
 @contextmanager
@@ -42,6 +67,9 @@ def _contents(raw: Any, file: str) -> list[tuple[str, Any]]:
             if not member.endswith("/")
             and not any(part.startswith((".", "__")) for part in member.split("/"))
         ]
+        if "[Content_Types].xml" in members:
+            raise UnknownFormat(f"{file}: a workbook; save its sheet as CSV")
+        members = [*filter(holds_rows, members)] or members
         streams: list[tuple[str, Any]] = []
         for member in sorted(members):
             streams += _contents(io.BytesIO(archive.read(member)), member)

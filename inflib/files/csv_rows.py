@@ -21,6 +21,9 @@ _DELIMITERS = (",", "\t", ";", "|")
 _HEAD = 2**18
 """Characters that delimiter and escapes are told from."""
 
+_SAID = re.compile(r"sep=(.)\r?\n")
+"""First line by which Excel is told the delimiter."""
+
 _BEFORE_QUOTE = re.compile(r'(\\+)"')
 _UNNAMED = re.compile(r"Unnamed: \d+")
 """Name that pandas gives to a column without one, such as an index."""
@@ -34,12 +37,21 @@ def read_csv(file: str, stream: Any, options: ReadOptions) -> Iterator[RawRow | 
     text = decoded(stream, options.encoding, "")
     head = text.read(_HEAD)
     delimiter = options.delimiter
-    if delimiter == "auto":
+    if said := _SAID.match(head):
+        head = head[said.end() :]
+    if delimiter == "auto" and said:
+        delimiter = said[1]
+    elif delimiter == "auto":
         delimiter = _delimiter(head, file)
     lines: Iterable[str] = _rejoined(head, text)
     if _has_backslashes(head, delimiter):
         lines = map(_doubled, lines)
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows = csv.reader(
+        lines,
+        delimiter=delimiter,
+        strict=True,
+        skipinitialspace=_has_blanks(head, delimiter),
+    )
     number = 0
     try:
         names = next(rows, [])
@@ -92,6 +104,13 @@ def _delimiter(head: str, file: str) -> str:
         return "\t"
     header = re.sub(r'"[^"]*"', "", head.lstrip().partition("\n")[0])
     return max(_DELIMITERS, key=header.count)
+
+
+def _has_blanks(head: str, delimiter: str) -> bool:
+    """Whether blanks stand behind all delimiters of the header: they are no part of a
+    field, and quotes may follow them."""
+    _, *names = head.lstrip().partition("\n")[0].split(delimiter)
+    return bool(names) and all(name.startswith(" ") for name in names)
 
 
 def _has_backslashes(head: str, delimiter: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from inflib.files.encodings import decoded, problem_in
+from inflib.files.json_tables import rows_inside
 from inflib.files.raw_rows import BadRow, RawRow, ReadOptions, kind_of
 
 _CHUNK = 2**20
@@ -21,7 +22,26 @@ _BETWEEN = " \t\r\n,"
 def read_json(
     file: str, stream: Any, options: ReadOptions
 ) -> Iterator[RawRow | BadRow]:
-    """Rows of JSON text; numbered by lines, or by objects where these span lines."""
+    """Rows of JSON text; numbered by lines, or by objects where these span lines. The
+    rows in an object that is alone in its file are numbered from 1."""
+    rows = _rows(file, stream, options)
+    first = next(rows, None)
+    second = next(rows, None)
+    if second is None and isinstance(first, RawRow):
+        try:
+            inside = rows_inside(first.fields, options.split)
+        except ValueError as error:
+            yield BadRow(file, 0, str(error))
+            return
+        if inside is not None:
+            for number, value in enumerate(inside, start=1):
+                yield as_row(file, number, value)
+            return
+    yield from (row for row in (first, second) if row is not None)
+    yield from rows
+
+
+def _rows(file: str, stream: Any, options: ReadOptions) -> Iterator[RawRow | BadRow]:
     text = decoded(stream, options.encoding, "\n")
     blank = 0
     for line in text:

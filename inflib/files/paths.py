@@ -1,25 +1,17 @@
 """Paths, folders and patterns to the files that are read, and whether they changed."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from inflib.files.containers import SUFFIXES
+from inflib.files.containers import holds_rows
 from inflib.files.table_rows import HUB, load
 from inflib.storage.folder import open_filesystem
 from inflib.synthetic import sources
 
 _NAMES = (HUB, sources.PREFIX)
 """Prefixes of addresses that are not files."""
-
-_READ = (
-    *(".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".tab", ".txt"),
-    *(".parquet", ".pq", ".arrow", ".feather", ".ipc"),
-)
-"""Suffixes of the files that are read in a folder; and those named part-..., which
-Spark may write without one."""
 
 _SAMPLE = 2**20
 """Bytes of a file's start, middle and end that its fingerprint is made from."""
@@ -150,16 +142,11 @@ def _inside(fs: Any, path: str) -> Iterator[str]:
     for name in sorted(fs.find(path)):
         parts = name[len(path) :].strip("/").split("/")
         hidden = any(part.startswith((".", "_")) and "=" not in part for part in parts)
-        if not hidden and _holds_rows(parts[-1]):
+        if not hidden and holds_rows(name):
             yield name
 
 
-def _holds_rows(name: str) -> bool:
-    for suffix in SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name.endswith(_READ) or bool(re.match(r"part-\d+", name))
-
-
 def _is_saved(fs: Any, path: str) -> bool:
-    marks = ("dataset_info.json", "dataset_dict.json")
+    # A dataset_info.json alone is a list of LLaMA-Factory, or a page of the hub.
+    marks = ("state.json", "dataset_dict.json")
     return any(fs.exists(f"{path.rstrip('/')}/{mark}") for mark in marks)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from inflib.config.data import SourceConfig
-from inflib.files.containers import opened
+from inflib.files.containers import UnknownFormat, opened
 from inflib.files.csv_rows import read_csv
 from inflib.files.json_rows import read_json
 from inflib.files.paths import is_dataset, partitions
@@ -68,16 +68,16 @@ def _read_file(file: str, options: ReadOptions) -> Iterator[RawRow | BadRow]:
         yield BadRow(file, number + 1, f"damaged, {where} cannot be read: {said}")
 
 
-class UnknownFormat(ValueError):
-    """A file whose format neither its name nor its contents tell."""
-
-
 def _read(
     file: str, name: str, stream: Any, options: ReadOptions
 ) -> Iterator[RawRow | BadRow]:
     """Rows of one stream; name: of the file in it, without endings of compression."""
     name = name.lower()
     head = _peeked(stream)
+    if head.startswith(b"version https://git-lfs"):
+        raise UnknownFormat(f"{file}: a pointer of Git LFS; `git lfs pull` its data")
+    if head[257:262] == b"ustar":
+        raise UnknownFormat(f"{file}: a tar archive; unpack it, or make it a .zip")
     if head.startswith(b"PAR1") or name.endswith((".parquet", ".pq")):
         return read_parquet(file, stream)
     if head.startswith(_ARROW) or name.endswith((".arrow", ".feather", ".ipc")):

@@ -1,8 +1,13 @@
 """Values in the cells of a row: by dotted name, as JSON, as numbers, as ids."""
 
+import ast
 import json
 import math
+import re
 from typing import Any
+
+_PYTHON = re.compile(r"\s*[\[{][\s\[{]*'")
+"""How a list or an object starts that Python printed, as pandas does in CSV files."""
 
 MISSING = object()
 """What `at` gives where there is no such column."""
@@ -30,13 +35,24 @@ def at(fields: Any, name: str) -> Any:
 
 
 def parsed(value: Any) -> Any:
-    """The object or list in a JSON text; any other value as it is."""
+    """The object or list in a text, as JSON or as Python prints it; any other value as
+    it is."""
     if isinstance(value, str) and value[:256].lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
-            return value
+            return _printed(value) if _PYTHON.match(value) else value
     return value
+
+
+def _printed(text: str) -> Any:
+    """The value that Python prints so. numpy's texts differ: they lack commas, and
+    'a' 'b' would be one text."""
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    return value if repr(value) == text.strip() else text
 
 
 def number(value: Any) -> float | None:

@@ -132,6 +132,8 @@ def _dialogues(
     """The whole dialogue with each response."""
     prompt_turns = _turns(prompt, USER) if prompt else []
     responses = [_turns(chosen, ASSISTANT), _turns(rejected, ASSISTANT)]
+    if len(prompt_turns) > 1 and prompt_turns[-1:] in responses:
+        prompt_turns = prompt_turns[:-1]  # a dialogue that ends in one of the answers
     if prompt_turns and all(_repeats(turns, prompt_turns) for turns in responses):
         prompt_turns = []
     if context.system:

@@ -12,6 +12,9 @@ from inflib.shapes.messages import is_texts
 from inflib.shapes.shape import Shape
 from inflib.shapes.spellings import COLUMNS, ONE_HOT, VERDICTS
 from inflib.shapes.winners import (
+    FROM_ONE,
+    RANKS,
+    counts_by_side,
     read_verdict,
     vote,
     vote_by_count,
@@ -28,8 +31,17 @@ def read(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
 
 def _pairs(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
     chosen, rejected = (_needed(fields, shape, r) for r in ("chosen", "rejected"))
-    others = parsed(rejected)
-    others = others if is_texts(others) and not is_texts(parsed(chosen)) else [rejected]
+    prompt, messages, others = shape.prompt(fields), parsed(chosen), parsed(rejected)
+    ends_in_it = isinstance(messages, list) and all(
+        isinstance(m, dict) for m in messages
+    )
+    if prompt is None and ends_in_it and isinstance(others, str):
+        prompt, chosen = messages[:-1], messages[-1:]
+    better = [chosen]
+    if is_texts(chosen) and is_texts(rejected) and not is_texts(parsed(prompt)):
+        better = chosen
+    elif not is_texts(others) or is_texts(messages):
+        others = [rejected]
     target = shape.cell(fields, "target")
     if target is MISSING:
         probability = 1.0
@@ -38,17 +50,19 @@ def _pairs(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
         if read_target is None or not 0 <= read_target <= 1:
             raise ValueError(f"{shape.name('target')!r} is no probability (0 to 1)")
         probability = read_target
+    answers = [*better, *others]
     votes = [
         Vote(
-            0,
             i,
+            j,
             probability,
             _strength(fields, shape),
-            name=f"1>{i + 1}" if len(others) > 1 else "",
+            name=f"{i + 1}>{j + 1}" if len(answers) > 2 else "",
         )
-        for i in range(1, 1 + len(others))
+        for i in range(len(better))
+        for j in range(len(better), len(answers))
     ]
-    return [Judged(shape.prompt(fields), [chosen, *others], votes)]
+    return [Judged(prompt, answers, votes)]
 
 
 def _edits(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
@@ -90,12 +104,14 @@ def _votes(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Vote]:
         )
     if "judgments" in columns:
         judgments = parsed(shape.cell(fields, "judgments"))
+        if counts := counts_by_side(judgments):
+            return [vote_by_count(*counts)]
         if isinstance(judgments, dict):
             return _several([*judgments.items()], fields, shape, config)
         if not isinstance(judgments, list):
             raise ValueError(f"no judgments in {shape.name('judgments')!r}")
         return _several(
-            [_judgment(item, i) for i, item in enumerate(judgments, start=1)],
+            [judgment(item, i) for i, item in enumerate(judgments, start=1)],
             fields,
             shape,
             config,
@@ -104,15 +120,22 @@ def _votes(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Vote]:
         a, b = (shape.cell(fields, name) for name in ("votes_a", "votes_b"))
         return [vote_by_count(a, b)]
     a, b = (shape.cell(fields, name) for name in ("score_a", "score_b"))
-    return [vote_by_scores(a, b)]
+    return [vote_by_scores(b, a) if shape.scale == RANKS else vote_by_scores(a, b)]
 
 
 def _verdict(value: Any, fields: Fields, shape: Shape, config: ShapeConfig) -> Vote:
     """A vote by words and numbers, by the names of the two responses' columns, or of
     the models that wrote them."""
-    models = [id_text(fields.get(name)) for name in ("model_a", "model_b")]
-    if isinstance(value, str) and value in models and models[0] != models[1]:
-        return vote(float(value == models[0]))
+    answers = [shape.cell(fields, name) for name in ("response_a", "response_b")]
+    if isinstance(value, str) and value in answers and answers[0] != answers[1]:
+        return vote(float(value == answers[0]))
+    inside = parsed(value)
+    if isinstance(inside, dict):
+        value = judgment(inside, 0)[1]
+    for pair in (("model_a", "model_b"), ("model_1", "model_2")):
+        models = [id_text(fields.get(name)) for name in pair]
+        if isinstance(value, str) and value in models and models[0] != models[1]:
+            return vote(float(value == models[0]))
     names = shape.name("response_a"), shape.name("response_b")
     return read_verdict(value, shape.scale, names, config)
 
@@ -131,10 +154,13 @@ def _several(
     return votes
 
 
-def _judgment(item: Any, number_of_it: int) -> tuple[str, Any]:
+def judgment(item: Any, number_of_it: int) -> tuple[str, Any]:
     """(labeler, verdict) of one annotation in a list."""
     if not isinstance(item, dict):
         return str(number_of_it), item
+    results = item.get("result")
+    if isinstance(results, list) and results:  # Label Studio
+        item = item | {"preference": at(results[0], "value.selected")}
     verdicts = (item[name] for name in (*VERDICTS, "score", "value") if name in item)
     labelers = (id_text(item[n]) for n in (*COLUMNS["labeler"], "id") if n in item)
     return next(labelers, None) or str(number_of_it), next(verdicts, None)
@@ -159,12 +185,13 @@ def _ratings(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
 
 def _best_of_n(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
     answers = _answers(fields, shape)
-    best = number(shape.cell(fields, "best"))
-    if best is None or best % 1 or not 0 <= best < len(answers):
+    best, start = number(shape.cell(fields, "best")), int(shape.scale == FROM_ONE)
+    if best is None or best % 1 or not start <= best < len(answers) + start:
         raise ValueError(
-            f"{shape.name('best')!r} is no place in the {len(answers)} answers, from 0"
+            f"{shape.name('best')!r} is no place in the {len(answers)} answers, from "
+            f"{start}"
         )
-    first = int(best)
+    first = int(best) - start
     votes = [
         Vote(first, i, name=f"{first + 1}>{i + 1}")
         for i in range(len(answers))

@@ -1,6 +1,6 @@
 """Answers that stand in rows of their own to one row for each prompt.
 
-    rated_rows     prompt, response, score          -> ratings
+    rated_rows     prompt, response, score          -> ratings (rank: ranking)
     message_rows   message_id, parent_id, role, text, rank (OASST)   -> ranking
     message_trees  {text, role, replies: [...]} (OASST's trees)      -> ranking
 
@@ -31,20 +31,24 @@ def gathered(
 ) -> tuple[Iterator[RawRow | BadRow], Shape]:
     """(rows with all answers to a prompt, the shape of these rows)."""
     if shape.format == "rated_rows":
-        gone = ("response", "score")
+        role = "rank" if "rank" in shape.columns else "score"
+        gone = ("response", role)
         columns: Columns = {
             **{role: name for role, name in shape.columns.items() if role not in gone},
             "answers": "answers[].text",
-            "score": "answers[].score",
+            role: "answers[].score",
         }
-        return _rated(rows, shape), Shape("ratings", columns)
+        format_ = "ranking" if role == "rank" else "ratings"
+        return _rated(rows, shape, role), Shape(format_, columns)
     ranked = Shape("ranking", _RANKED)
     if shape.format == "message_rows":
         return _messages(rows, shape), ranked
     return _trees(rows, shape), ranked
 
 
-def _rated(rows: Iterable[RawRow | BadRow], shape: Shape) -> Iterator[RawRow | BadRow]:
+def _rated(
+    rows: Iterable[RawRow | BadRow], shape: Shape, role: str
+) -> Iterator[RawRow | BadRow]:
     """One row for each prompt, where its first answer stands."""
     by_prompt: dict[str, tuple[RawRow, list[dict[str, Any]]]] = {}
     for raw in rows:
@@ -53,11 +57,13 @@ def _rated(rows: Iterable[RawRow | BadRow], shape: Shape) -> Iterator[RawRow | B
             continue
         try:
             prompt = json.dumps(shape.prompt(raw.fields), sort_keys=True, default=str)
-            text, score = (shape.cell(raw.fields, n) for n in ("response", "score"))
+            text, score = (shape.cell(raw.fields, n) for n in ("response", role))
+            if str(score).casefold() in ("true", "false"):
+                score = str(score).casefold() == "true"
             if is_blank(text) or number(score) is None:
                 raise ValueError(
                     f"no {shape.name('response')!r} or no number in "
-                    f"{shape.name('score')!r}"
+                    f"{shape.name(role)!r}"
                 )
         except Exception as error:  # whatever a row holds, the others are read
             yield BadRow(raw.file, raw.row, problem_of(error))
@@ -68,7 +74,7 @@ def _rated(rows: Iterable[RawRow | BadRow], shape: Shape) -> Iterator[RawRow | B
         if len(answers) < 2:
             yield BadRow(raw.file, raw.row, "the only answer to its prompt in the file")
             continue
-        single = {shape.columns[role] for role in ("response", "score")}
+        single = {shape.columns[name] for name in ("response", role)}
         fields = {name: v for name, v in raw.fields.items() if name not in single}
         yield RawRow(raw.file, raw.row, fields | {"answers": answers})
 

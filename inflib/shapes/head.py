@@ -22,13 +22,37 @@ class Head:
         self.rows = [row.fields for row in rows]
         self.config, self.option = config, option
         self.names = list(dict.fromkeys(name for row in self.rows for name in row))
-        self.plain = {spellings.plain(name): name for name in reversed(self.names)}
+        self.plain = self._plain_names()
         self.given: Columns = {
             role: name for role, name in config.columns.items() if name is not None
         }
         for role, name in self.given.items():
             for one in (name,) if isinstance(name, str) else name:
                 self._check_there(role, one)
+
+    def _plain_names(self) -> dict[str, str]:
+        """{name without case and punctuation, without the prefix that a labelling tool
+        gave it: column}. Where a judge's responses are there, only what it judged."""
+        texts = [str(name) for name in self.names]
+        judged = [name for name in texts if name.startswith(spellings.JUDGED)]
+        if any(name.startswith(f"{spellings.JUDGED}response") for name in judged):
+            start = len(spellings.JUDGED)
+            return {spellings.plain(name[start:]): name for name in judged}
+        found = {spellings.plain(name): name for name in reversed(self.names)}
+        nested = [
+            f"{outer}.{inner}"
+            for outer in spellings.OUTER
+            for inner in dict.fromkeys(i for x in self._objects(outer) for i in x)
+        ]
+        for name in texts + nested:
+            if prefix := spellings.PREFIX.match(name):
+                found.setdefault(spellings.plain(name[prefix.end() :]), name)
+        return found
+
+    def _objects(self, name: str) -> list[dict[str, Any]]:
+        """The cells of a column that are objects."""
+        cells = (row.get(name) for row in self.rows)
+        return [cell for cell in cells if isinstance(cell, dict)]
 
     def error(self, problem: str) -> ValueError:
         """The error, with the file and its columns."""

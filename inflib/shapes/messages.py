@@ -1,7 +1,8 @@
 """Cells to text or to chat messages, whatever the spelling: {role, content} as in
 OpenAI's and TRL's data, {from, value} as in ShareGPT's, content as a list of parts,
-any of it as JSON text."""
+any of it as JSON text, or as Python prints it."""
 
+import re
 from typing import Any
 
 from inflib.files.raw_rows import kind_of
@@ -13,7 +14,7 @@ Dialogue = str | list[Message]
 ASSISTANT, USER, SYSTEM = "assistant", "user", "system"
 
 _ROLE_KEYS = ("role", "from", "speaker", "author")
-_CONTENT_KEYS = ("content", "value", "text", "message")
+_CONTENT_KEYS = ("content", "value", "text", "message", "parts")
 _TEXT_KEYS = ("full_text", "text", "content", "answer", "response", "output", "value")
 _LIST_KEYS = ("messages", "conversation", "conversations")
 
@@ -33,6 +34,9 @@ _ROLES = {
 }
 """{other spelling of a role: the role}; other roles are left to the chat template."""
 
+_PRINTED = re.compile(r"\s*\[\s*\{'(?:role|from|content|value)':")
+"""How messages start that are no JSON."""
+
 _COMPARED = ("role", "content", "tool_calls", "name", "tool_call_id")
 """Fields of a message that make it another turn; others are passed to the template."""
 
@@ -44,6 +48,8 @@ def dialogue(value: Any, column: str) -> Dialogue:
     """
     if isinstance(value, str):
         inside = parsed(value)
+        if isinstance(inside, str) and _PRINTED.match(inside):
+            raise ValueError(f"{column!r} holds messages as numpy prints them, no JSON")
         return dialogue(inside, column) if _is_chat(inside) else value
     if isinstance(value, list):
         if not value or not all(map(_is_message, value)):
@@ -142,12 +148,12 @@ def _message(fields: Message, column: str) -> Message:
         raise ValueError(f"a message in {column!r} has no content")
     return {
         "role": _ROLES.get(role, role),
-        "content": _content(content, column),
+        "content": content_text(content, column),
         **left,
     }
 
 
-def _content(content: Any, column: str) -> str | None:
+def content_text(content: Any, column: str) -> str | None:
     """Text of a message's content; of a list of parts, their texts joined."""
     if content is None or isinstance(content, str):
         return content

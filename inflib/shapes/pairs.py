@@ -192,6 +192,8 @@ def _split(
             paired_turns(user, first),
             paired_turns(user, second),
         )
+    elif is_texts(user) and isinstance(first, list) and isinstance(second, list):
+        raise ValueError("lists of turns of which one is no text")
     else:
         asked = None if prompt is None else dialogue(prompt, "prompt")
         chosen = dialogue(answers[0], "chosen")

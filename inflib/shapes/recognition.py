@@ -4,7 +4,7 @@ Raises ValueError, naming the file, its columns and the option to set, where the
 no shape that is known, or where a column that the recipe names is in no row.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -14,12 +14,12 @@ from inflib.files.raw_rows import RawRow, problem_of
 from inflib.shapes import spellings
 from inflib.shapes.candidates import Candidates
 from inflib.shapes.cells import number, parsed
-from inflib.shapes.formats import read
+from inflib.shapes.formats import judgment, read
 from inflib.shapes.gathering import GATHERED
 from inflib.shapes.head import most
 from inflib.shapes.shape import Columns, Shape
 from inflib.shapes.split import shares_start
-from inflib.shapes.winners import SCALES, scale_of
+from inflib.shapes.winners import FROM_ONE, RANKS, SCALES, counts_by_side, scale_of
 from inflib.storage.plain_text import printable
 
 _PLAIN_ROLES = (
@@ -90,25 +90,71 @@ class _Recognition(Candidates):
         for name in formats if asked == "auto" else (asked,):
             if columns := formats[name]():
                 if name not in ("message_rows", "message_trees", "turns"):
-                    columns = self._prompt() | columns
+                    columns = self._prompt(columns.values()) | columns
                 found = columns | self._plain_roles() | self.given
                 shape = Shape(name, found, self._scale(found))
                 return replace(shape, facts=self._facts(shape))
         what = "no known shape" if asked == "auto" else f"not the shape {asked!r}"
-        raise self.error(
-            f"{what}: set {self.option}.columns, such as '{{prompt: {self.example(0)}"
-            f", chosen: {self.example(1)}, rejected: {self.example(2)}}}'"
+        raise self.error(f"{what}: {self._missing()}")
+
+    def _missing(self) -> str:
+        """What must be set for rows to have a shape."""
+        columns = f"set {self.option}.columns"
+        if two := self.first_pair(spellings.TWO_ANSWERS):
+            return (
+                f"{two[0]!r} and {two[1]!r} are two responses, but which column says "
+                f"who won? {columns}, {{verdict: NAME}}, or score_a and score_b"
+            )
+        if answers := self._answer_list():
+            return (
+                f"{answers['answers']!r} are answers, but which column ranks them? "
+                f"{columns}, {{rank: NAME}}, {{score: NAME}} or {{best: NAME}}"
+            )
+        if response := self.find("response"):
+            return (
+                f"{response!r} is one response; it takes two to compare, or a score: "
+                f"{columns}, {{score: NAME}}, or chosen and rejected"
+            )
+        return (
+            f"{columns}, such as '{{prompt: {self.example(0)}, chosen: "
+            f"{self.example(1)}, rejected: {self.example(2)}}}'"
         )
 
-    def _prompt(self) -> Columns:
+    def _prompt(self, used: Collection[Any]) -> Columns:
+        """The column of the prompt; more than one, in their order, where they are
+        parts of it. Raises ValueError where they may be."""
         name = self.find("prompt")
-        if (
-            name == "instruction"
-            and "input" in self.names
-            and not self.is_blank("input")
-        ):
-            return {"prompt": ("instruction", "input")}
-        return {} if name is None else {"prompt": name}
+        if name in used:  # messages that end in the chosen response
+            return {}
+        if name is None or "prompt" in self.given:
+            return {} if name is None else {"prompt": name}
+        asked = [
+            column
+            for alias in ("prompt", "question", "instruction", "query", "input")
+            if (column := self.named(alias)) and self.values(column)
+        ]
+        parts = [str(name)]
+        if asked[:1] == ["instruction"] and asked[-1:] == ["input"]:
+            parts = ["instruction", "input"]
+        for before in ("history", "context"):
+            column = self.named(before) or ""
+            cells = self.values(column)
+            if not cells or not asked or column in asked:
+                continue
+            if most(isinstance(parsed(cell), list) for cell in cells):
+                return {
+                    "prompt": (
+                        column,
+                        *([p for p in parts if p != column] or asked[:1]),
+                    )
+                }
+            if name == column or before == "history":
+                raise self.error(
+                    f"columns {column!r} and {asked[0]!r} may both be of the prompt: "
+                    f"set {self.option}.columns, {{prompt: [{column}, {asked[0]}]}} or "
+                    "one of them"
+                )
+        return {"prompt": parts[0] if len(parts) == 1 else tuple(parts)}
 
     def _plain_roles(self) -> Columns:
         found = {role: name for role in _PLAIN_ROLES if (name := self.find(role))}
@@ -156,6 +202,11 @@ class _Recognition(Candidates):
 
     def _scale(self, columns: Columns) -> str:
         """What the values of the verdict column mean."""
+        if "best" in columns:
+            return self._counted_from(Shape("", columns))
+        ranks = [self.named(first) for first, _ in spellings.TWO_RANKS]
+        if "score_a" in columns and columns["score_a"] in ranks:
+            return RANKS
         if "verdict" not in columns and "judgments" not in columns:
             return ""
         names = columns.get("verdict", columns.get("judgments", ""))
@@ -164,7 +215,18 @@ class _Recognition(Candidates):
             return "words"
         cells = [cell for name in names for cell in self.values(name)]
         if "judgments" in columns:
-            cells = [_inside(item) for cell in cells for item in _items(cell)]
+            lists = [parsed(cell) for cell in cells]
+            lists = [x for x in lists if not counts_by_side(x)]
+            asked = "judgments" in self.given
+            if not asked and most(map(_are_two_numbers, lists)):
+                raise self.error(
+                    f"column {names[0]!r} holds two numbers, of two labelers or of the "
+                    f"two responses: set {self.option}.columns, {{judgments: "
+                    f"{names[0]}}}, or format ratings and {{score: {names[0]}}}"
+                )
+            if not lists:
+                return ""
+            cells = [judgment(v, 0)[1] for x in lists for v in _items(x)]
         try:
             return scale_of(cells, names[0], str(columns.get("response_a", "")))
         except ValueError as error:
@@ -172,18 +234,26 @@ class _Recognition(Candidates):
                 return "words"
             raise self.error(f"{error}, in {self.option}") from None
 
+    def _counted_from(self, shape: Shape) -> str:
+        """The scale of places of the best answer: they count from 1 where the last
+        answer's place is their number, and none is 0."""
+        places = [number(shape.cell(row, "best")) for row in self.rows]
+        lengths = [len(shape.values(row, "answers") or []) for row in self.rows]
+        past = any(a == b > 0 for a, b in zip(places, lengths, strict=True))
+        return FROM_ONE if past and 0 not in places else ""
 
-def _items(cell: Any) -> list[Any]:
+
+def _items(judgments: Any) -> list[Any]:
     """The judgments in a cell; none where it holds no list."""
-    inside = parsed(cell)
-    if isinstance(inside, dict):
-        return [*inside.values()]
-    return inside if isinstance(inside, list) else []
+    if isinstance(judgments, dict):
+        return [*judgments.values()]
+    return judgments if isinstance(judgments, list) else []
 
 
-def _inside(item: Any) -> Any:
-    if not isinstance(item, dict):
-        return item
-    return next(
-        (item[n] for n in (*spellings.VERDICTS, "score", "value") if n in item), None
+def _are_two_numbers(judgments: Any) -> bool:
+    """Whether they are two plain numbers, such as one for each response."""
+    return (
+        isinstance(judgments, list)
+        and len(judgments) == 2
+        and all(isinstance(each, int | float) for each in judgments)
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from inflib.config.shapes import ShapeConfig
 from inflib.shapes.cells import MISSING, id_text, is_blank, number, parsed
+from inflib.shapes.messages import content_text
 from inflib.shapes.shape import Shape
 from inflib.shapes.split import Context
 
@@ -31,8 +32,10 @@ def context_of(fields: dict[str, Any], shape: Shape, config: ShapeConfig) -> Con
     Raises ValueError for what is none.
     """
     system = shape.cell(fields, "system")
+    if isinstance(system, dict):
+        system = system.get("parts", system)
     if not is_blank(system) and not isinstance(system, str):
-        raise ValueError(f"{shape.name('system')!r} is not text")
+        system = content_text(system, shape.name("system"))
     arguments = dict(config.chat_template_kwargs)
     for role, kind in (("chat_template_kwargs", dict), ("tools", list)):
         value = parsed(shape.cell(fields, role))

@@ -51,7 +51,8 @@ class Shape:
 
     def prompt(self, fields: dict[str, Any]) -> Any:
         """The cell with the prompt, None without a prompt column; texts of several
-        columns are joined by a blank line. Raises ValueError where it is blank."""
+        columns are joined by a blank line, and follow a list of turns. Raises
+        ValueError where it is blank."""
         names = self.columns.get("prompt")
         if names is None:
             return None
@@ -59,7 +60,12 @@ class Shape:
         cells = [cell for name in names if not is_blank(cell := at(fields, name))]
         if not cells:
             raise ValueError(f"no prompt in {self.name('prompt')!r}")
-        return cells[0] if len(cells) == 1 else "\n\n".join(map(str, cells))
+        if len(cells) == 1:
+            return cells[0]
+        history = parsed(cells[0])
+        if not isinstance(history, list):
+            return "\n\n".join(map(str, cells))
+        return [*_turns(history), {"role": "user", "content": "\n\n".join(cells[1:])}]
 
     def values(self, fields: dict[str, Any], role: str) -> list[Any] | None:
         """One value for each answer, of a role's column; None where there are none."""
@@ -98,6 +104,8 @@ _SAID = {
 
 def describe(shape: Shape) -> str:
     """The shape in words, with the columns that are used."""
+    if not shape.columns:
+        return "nothing: no row can be read"
     columns = [f"{role}: {shape.name(role)}" for role in shape.columns]
     if shape.facts:
         columns.append(shape.facts)
@@ -110,6 +118,18 @@ def matching(pattern: str, names: Any) -> list[str]:
     regex = re.compile(re.escape(start) + r"(\d+)" + re.escape(end))
     found = [(int(m[1]), name) for name in names if (m := regex.fullmatch(str(name)))]
     return [name for _, name in sorted(found)]
+
+
+def _turns(history: list[Any]) -> list[Any]:
+    """Messages of a history, also of one that is a list of [question, answer]."""
+    turns: list[Any] = []
+    for turn in history:
+        if isinstance(turn, list) and len(turn) == 2:
+            roles = zip(("user", "assistant"), turn, strict=True)
+            turns += [{"role": role, "content": text} for role, text in roles]
+        else:
+            turns.append(turn)
+    return turns
 
 
 def _one(name: str | tuple[str, ...]) -> str:

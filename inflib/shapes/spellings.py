@@ -1,14 +1,15 @@
-"""Names that columns have in public data, and words that stand for a winner.
+"""Names that columns have in public data.
 
 Names are compared without case, blanks and punctuation: "Response A" is responsea.
 """
 
 import re
-from typing import Any, Literal
+from typing import Any
 
-from inflib.shapes.cells import number
-
-Side = Literal["a", "b", "tie"]
+_WHOLE = (
+    *("answer", "completion", "output", "summary"),
+    *("messages", "conversation", "conversations"),
+)
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "prompt": (
@@ -25,6 +26,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "input",
         "prompt_text",
         "user_prompt",
+        "user_input",
+        "user_message",
+        "input_text",
+        "context_messages",
+        "trajectory",
+        "contents",
         "info.post",
         "info.article",
         "post",
@@ -45,6 +52,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "better",
         "good",
         "win",
+        *(f"chosen_{stem}" for stem in _WHOLE),
+        *(f"{stem}_chosen" for stem in _WHOLE),
+        *(f"preferred_{stem}" for stem in _WHOLE),
+        "best_response",
+        "best_answer",
+        "best",
     ),
     "rejected": (
         "rejected",
@@ -62,6 +75,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "worse",
         "bad",
         "lose",
+        *(f"rejected_{stem}" for stem in _WHOLE),
+        *(f"{stem}_rejected" for stem in _WHOLE),
+        *(f"dispreferred_{stem}" for stem in _WHOLE),
+        "worst_response",
+        "worst_answer",
+        "worst",
     ),
     "edited": ("edited", "edited_response", "edit", "revision", "corrected"),
     "turns": ("turns", "dialogue_turns"),
@@ -77,7 +96,15 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "replies",
         "rankings",
     ),
-    "response": ("response", "completion", "answer", "output", "text", "reply"),
+    "response": (
+        "response",
+        "completion",
+        "answer",
+        "output",
+        "text",
+        "reply",
+        "model_response",
+    ),
     "score": (
         "overall_score",
         "score",
@@ -90,6 +117,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "quality",
         "helpfulness",
         "overall",
+        "pm_score",
+        "stars",
     ),
     "rank": ("rank", "ranks", "ranking", "order"),
     "best": ("best", "best_index", "best_response_id", "chosen_index", "best_idx"),
@@ -107,8 +136,18 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "judge",
         "user_id",
         "crowdworker",
+        "annotator_name",
+        "annotator_index",
+        "evaluator",
+        "completed_by",
     ),
-    "system": ("system", "system_prompt", "system_message", "sys_prompt"),
+    "system": (
+        "system",
+        "systemInstruction",
+        "system_prompt",
+        "system_message",
+        "sys_prompt",
+    ),
     "tools": ("tools", "input.tools", "functions"),
     "chat_template_kwargs": ("chat_template_kwargs",),
     "votes_a": ("votes_a", "num_votes_a", "n_votes_a", "votes_1", "votes_0"),
@@ -124,7 +163,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "votes",
         "labels",
         "preferences",
+        "preference",
     ),
+    "flag": ("label", "kto_tag", "desirable", "is_chosen", "if_chosen", "chosen"),
 }
 """{our name: names in data, the surest first}."""
 
@@ -143,14 +184,23 @@ _STEMS = (
     "reply",
     "model_output",
     "response_model",
+    "option",
+    "messages",
 )
 _ENDINGS = (("a", "b"), ("0", "1"), ("1", "2"), ("left", "right"), ("first", "second"))
 
-TWO_ANSWERS = tuple(
-    names
-    for stem in _STEMS
-    for a, b in _ENDINGS
-    for names in ((f"{stem}_{a}", f"{stem}_{b}"), (f"{a}_{stem}", f"{b}_{stem}"))
+TWO_ANSWERS = (
+    *(
+        names
+        for stem in _STEMS
+        for a, b in _ENDINGS
+        for names in (
+            (f"{stem}_{a}", f"{stem}_{b}"),
+            (f"{a}_{stem}", f"{b}_{stem}"),
+            (f"model_{a}_{stem}", f"model_{b}_{stem}"),
+        )
+    ),
+    ("a", "b"),
 )
 """Pairs of names of the two responses, first and second."""
 
@@ -158,6 +208,24 @@ TWO_SCORES = tuple(
     (f"{stem}_{a}", f"{stem}_{b}")
     for stem in ("score", "rating", "reward", "elo")
     for a, b in _ENDINGS
+)
+
+TWO_RANKS = tuple((f"rank_{a}", f"rank_{b}") for a, b in _ENDINGS)
+
+TWO_VOTES = (
+    *((f"{n}_{a}", f"{n}_{b}") for n in ("winner", "choice") for a, b in _ENDINGS),
+    ("winner_model_a", "winner_model_b"),
+    ("a_wins", "b_wins"),
+)
+"""Names of two columns that hold votes, or true for the response that won."""
+
+CHOSEN_SCORES = tuple(
+    names
+    for stem in ("score", "rating", "reward")
+    for names in (
+        (f"{stem}_chosen", f"{stem}_rejected"),
+        (f"chosen_{stem}", f"rejected_{stem}"),
+    )
 )
 
 VERDICTS = (
@@ -178,8 +246,36 @@ VERDICTS = (
     "better",
     "result",
     "answer",
+    "better_response",
+    "winning_response",
+    "selected_response",
+    "selected",
+    "human_preference",
+    "preference_label",
+    "comparison",
 )
 """Names of a column that says which of two responses won."""
+
+SAYS_WINNER = re.compile(
+    "(?!.*(?:least|worse|worst|dispref|unpref|reject|loser|losing"
+    "|(?<![a-z])(?:not|non|less)(?![a-z])))"
+    ".*(?:prefer|better|best|winner|winning|choice|chosen|choose|select|verdict|decision)"
+)
+"""What the name of a column says whose words stand for a winner."""
+
+OUTER = ("data", "fields", "params", "response", "responses")
+"""Columns of labelling tools that are objects with the columns of a row."""
+
+PREFIX = re.compile(
+    rf"^(?:input|output|answer|assignment|{'|'.join(OUTER)})[.:]", re.IGNORECASE
+)
+"""What labelling tools put before the names of columns."""
+
+JUDGED = "orig_"
+"""What stands before the names of columns that a judge's own prompt was made of."""
+
+LAST_VERDICTS = ("preference_strength", "safer_response_id")
+"""Names of a column that says who won where no other does."""
 
 ONE_HOT = (
     ("winner_model_a", "winner_model_b", "winner_tie"),
@@ -189,55 +285,13 @@ ONE_HOT = (
 """Names of three columns of which one is 1."""
 
 RATERS = re.compile(
-    r"(?:annotator|rater|labeler|labeller|worker|judge|vote|human|expert)_?\d+"
-    r"(?:_?(?:label|vote|preference|choice|winner))?$",
+    r"(?:annotator|rater|labeler|labeller|worker|judge|vote|human|expert)[_ -]?\d+"
+    r"(?:[_ -]?(?:label|vote|preference|choice|winner))?$",
     re.IGNORECASE,
 )
 """Names of columns that hold the verdicts of several raters."""
-
-_FIRST = {"a", "modela", "responsea", "answera", "left", "first", "assistanta", "win"}
-_SECOND = {"b", "modelb", "responseb", "answerb", "right", "second", "assistantb"}
-_TIES = {
-    "tie",
-    "draw",
-    "equal",
-    "same",
-    "both",
-    "neither",
-    "none",
-    "bothbad",
-    "bothgood",
-    "tiebothbad",
-    "tiebothgood",
-    "even",
-    "notsure",
-    "unsure",
-    "c",
-    "abouttthesame",
-    "aboutthesame",
-    "nopreference",
-}
 
 
 def plain(name: Any) -> str:
     """A name without case, blanks and punctuation."""
     return re.sub(r"[\W_]+", "", str(name).casefold())
-
-
-def side_of_word(word: str, names: tuple[str, str]) -> Side | None:
-    """The winner that a word stands for; None for words that stand for none, such as
-    numbers.
-
-    names: what else the first and the second response are called: their columns, or
-    the models that wrote them.
-    """
-    text = plain(word)
-    if text in _TIES or text.startswith("tie"):
-        return "tie"
-    first, second = (plain(name) for name in names)
-    if first != second and text in (first, second) and number(word) is None:
-        return "a" if text == first else "b"
-    text = re.sub(r"(isbetter|better|wins|won|winner|preferred)$", "", text)
-    if text in _FIRST:
-        return "a"
-    return "b" if text in _SECOND else None

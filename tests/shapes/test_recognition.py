@@ -48,3 +48,27 @@ def test_dots_name_fields_inside_columns():
     row = {"info": {"post": "Q "}, "data": '{"good": "a", "poor": "b"}'}
     columns = {"prompt": "info.post", "chosen": "data.good", "rejected": "data.poor"}
     assert texts(labels(row, columns=columns)) == [("Q ", "a", "b")]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"response_a": "x", "response_b": "y"}, "{verdict: NAME}"),
+        ({"responses": ["x", "y", "z"]}, "{rank: NAME}, {score: NAME} or {best: NAME}"),
+        ({"completion": "x"}, "it takes two to compare"),
+    ],
+)
+def test_what_is_missing_is_asked_for_and_not_a_label_of_every_first(row, said):
+    with pytest.raises(ValueError) as error:
+        labels({"prompt": "Q"} | row)
+    assert said in str(error.value) and "\n" not in str(error.value)
+    assert "chosen: response_a" not in str(error.value)
+
+
+def test_the_columns_that_a_refusal_asks_for_are_taken():
+    row = {"prompt": "Q ", "response_a": "x", "response_b": "y", "who": "b"}
+    assert texts(labels(row, columns={"verdict": "who"})) == [("Q ", "y", "x")]
+    ranked = {"prompt": "Q ", "responses": ["x", "y"], "place": [2, 1]}
+    assert texts(labels(ranked, columns={"rank": "place"})) == [("Q ", "y", "x")]
+    rows = [{"prompt": "Q ", "text": t, "mark": m} for t, m in (("x", 1), ("y", 2))]
+    assert texts(labels(*rows, columns={"score": "mark"})) == [("Q ", "y", "x")]

@@ -1,0 +1,125 @@
+"""Files in which rows stand inside something else, and files that are no data."""
+
+import io
+import json
+import tarfile
+import zipfile
+
+import pytest
+
+from inflib.files.paths import find_files, is_dataset
+from inflib.files.raw_rows import BadRow, RawRow, ReadOptions
+from inflib.files.readers import read_rows
+
+ROWS = [
+    {"prompt": "Q ", "chosen": "a, b", "rejected": "c"},
+    {"prompt": "R ", "chosen": "d", "rejected": "e"},
+    {"prompt": "S ", "chosen": "f", "rejected": "g"},
+]
+COLUMNS = {name: [row[name] for row in ROWS] for name in ROWS[0]}
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
+
+
+def fields(path, **options):
+    rows = list(read_rows(str(path), ReadOptions(**options)))
+    assert [row.row for row in rows] == list(range(1, 1 + len(rows)))
+    return [row.fields if isinstance(row, RawRow) else row.problem for row in rows]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"data": ROWS},
+        {"version": "1", "data": ROWS, "info": {}},
+        {"train": ROWS, "test": ROWS[:1]},
+        {"rows": [{"row_idx": i, "row": r} for i, r in enumerate(ROWS)], "total": 3},
+        COLUMNS,
+        {name: dict(enumerate(cells)) for name, cells in COLUMNS.items()},
+        {
+            "columns": [*COLUMNS],
+            "index": [0, 1, 2],
+            "data": [[*row.values()] for row in ROWS],
+        },
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_rows_in_one_object(tmp_path, value, indent):
+    (tmp_path / "x.json").write_text(json.dumps(value, indent=indent))
+    assert fields(tmp_path / "x.json") == ROWS
+
+
+def test_the_split_of_one_object_is_chosen(tmp_path):
+    (tmp_path / "x.json").write_text(json.dumps({"test": ROWS, "dev": ROWS[:1]}))
+    assert fields(tmp_path / "x.json", split="dev") == ROWS[:1]
+    (bad,) = read_rows(str(tmp_path / "x.json"))
+    assert isinstance(bad, BadRow)
+    assert bad.problem == "no split 'train', only ['dev', 'test']: set split"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ROWS[0],
+        {},
+        {"prompt": "Q", "completions": [{"text": "a"}, {"text": "b"}]},
+        {
+            "chosen": [{"role": "user", "content": "Q"}] * 2,
+            "rejected": [{"role": "user", "content": "Q"}] * 2,
+        },
+        {"prompt": "Q", "responses": ["a", "b"], "scores": [1, 2]},
+        {"data": {"prompt": "Q"}, "annotations": []},
+    ],
+)
+def test_one_row_alone_stays_a_row(tmp_path, row):
+    (tmp_path / "x.jsonl").write_text(json.dumps(row))
+    assert fields(tmp_path / "x.jsonl") == [row]
+
+
+def test_an_archive_gives_its_data_files(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("x/README.md", "# Labels, of us\n")
+        archive.writestr("x/dataset_infos.json", '{"default": {}}')
+        archive.writestr("x/labels.jsonl", LINES)
+    assert fields(tmp_path / "x.zip") == ROWS
+
+
+def test_descriptions_in_a_folder_are_no_data(tmp_path):
+    (tmp_path / "labels.jsonl").write_text(LINES)
+    for name in ("dataset_infos.json", "dataset_info.json"):
+        (tmp_path / name).write_text('{"default": {}}')
+    assert not is_dataset(str(tmp_path))
+    assert find_files(str(tmp_path)) == [str(tmp_path / "labels.jsonl")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'sep=;\r\nprompt;chosen;rejected\r\n"Q ";"a, b";c\r\n',
+        'prompt, chosen, rejected\n"Q ", "a, b", c\n',
+    ],
+)
+def test_csv_that_says_its_delimiter_or_has_blanks_behind_it(tmp_path, text):
+    (tmp_path / "x.csv").write_bytes(text.encode())
+    assert fields(tmp_path / "x.csv") == ROWS[:1]
+
+
+def test_files_that_are_no_data_are_named(tmp_path):
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("labels.jsonl")
+        member.size = len(LINES)
+        archive.addfile(member, io.BytesIO(LINES.encode()))
+    with zipfile.ZipFile(tmp_path / "x.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "<x/>")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    (tmp_path / "x.jsonl").write_text(pointer)
+    for name, said in (
+        ("x.tar.gz", "a tar archive"),
+        ("x.xlsx", "a workbook"),
+        ("x.jsonl", "a pointer of Git LFS"),
+    ):
+        with pytest.raises(ValueError, match=rf"{name}: {said}"):
+            list(read_rows(str(tmp_path / name)))
+    (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 and no more")
+    assert fields(tmp_path / "x.zip") == [
+        "damaged, it cannot be read: File is not a zip file"
+    ]
