@@ -9,6 +9,8 @@ from typing import Any
 _PYTHON = re.compile(r"\s*[\[{][\s\[{]*'")
 """How a list or an object starts that Python printed, as pandas does in CSV files."""
 
+_SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:%|(?:/|of|out of)\s*(\d+))\s*")
+
 MISSING = object()
 """What `at` gives where there is no such column."""
 
@@ -66,6 +68,14 @@ def number(value: Any) -> float | None:
             return None
         return as_float if math.isfinite(as_float) else None
     return None
+
+
+def share(value: Any) -> float | None:
+    """A number, also from "70%" or "7/10"; None for what is none."""
+    if isinstance(value, str) and (found := _SHARE.fullmatch(value)):
+        part, whole = float(found[1]), float(found[2] or 100)
+        return part / whole if 0 < whole >= part else None
+    return number(value)
 
 
 def is_blank(value: Any) -> bool:

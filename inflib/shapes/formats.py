@@ -6,7 +6,7 @@ from typing import Any
 
 from inflib.config.shapes import ShapeConfig
 from inflib.files.raw_rows import kind_of
-from inflib.shapes.cells import MISSING, at, id_text, is_blank, number, parsed
+from inflib.shapes.cells import MISSING, at, id_text, is_blank, number, parsed, share
 from inflib.shapes.judged import TIE, Judged, Vote, votes_by_score
 from inflib.shapes.messages import is_texts
 from inflib.shapes.shape import Shape
@@ -46,7 +46,7 @@ def _pairs(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
     if target is MISSING:
         probability = 1.0
     else:
-        read_target = number(target)
+        read_target = share(target)
         if read_target is None or not 0 <= read_target <= 1:
             raise ValueError(f"{shape.name('target')!r} is no probability (0 to 1)")
         probability = read_target

@@ -13,7 +13,7 @@ from inflib.config.shapes import ShapeConfig
 from inflib.files.raw_rows import RawRow, problem_of
 from inflib.shapes import spellings
 from inflib.shapes.candidates import Candidates
-from inflib.shapes.cells import number, parsed
+from inflib.shapes.cells import number, parsed, share
 from inflib.shapes.formats import judgment, read
 from inflib.shapes.gathering import GATHERED
 from inflib.shapes.head import most
@@ -160,7 +160,8 @@ class _Recognition(Candidates):
         found = {role: name for role in _PLAIN_ROLES if (name := self.find(role))}
         for role, fits in _NUMBERS.items():
             if role in found and role not in self.given:
-                values = [number(cell) for cell in self.values(str(found[role]))]
+                read = share if role == "target" else number
+                values = [read(cell) for cell in self.values(str(found[role]))]
                 if not fits(values):
                     del found[role]  # a column of the user's that is called so
         return found

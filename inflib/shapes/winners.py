@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from inflib.config.shapes import ShapeConfig
-from inflib.shapes.cells import is_blank, number
+from inflib.shapes.cells import is_blank, number, share
 from inflib.shapes.head import most
 from inflib.shapes.judged import TIE, Vote
 from inflib.shapes.spellings import plain
@@ -72,7 +72,7 @@ def scale_of(values: Iterable[Any], column: str, first: str) -> str:
             f"column {column!r} holds true and false, which do not say of which "
             "response: set verdicts, such as {true: a, false: b}"
         )
-    numbers = [value for cell in cells if (value := number(cell)) is not None]
+    numbers = [value for cell in cells if (value := share(cell)) is not None]
     if 2 * len(numbers) <= len(cells):
         return "words"
     counts = Counter(numbers)
@@ -128,7 +128,7 @@ def read_verdict(
         reading = _SURE[said], None
     elif is_blank(value):
         raise ValueError("no verdict")
-    elif (as_number := number(value)) is not None:
+    elif (as_number := share(value)) is not None:
         reading = SCALES[scale][1](as_number)
     if reading is None and isinstance(value, str):
         side = side_of_word(value, names)

@@ -40,6 +40,9 @@ _NOUNS = {
     *("assistant", "model", "option", "choice", "reply", "chatbot", "generation"),
 }
 _SIGN = re.compile(r"([^<>=≈~]*)(>+|<+|=+|≈|~)([^<>=≈~]*)")
+_LISTED = re.compile(r"\s*-?\d+\s*(?:\((.*\D.*)\)|[-\u2013\u2014:.)=]+\s+(.*[^\W\d].*))\s*")
+"""An answer with its number in a list: "1 - A is better", "1 (A is better)"."""
+
 _AMOUNT = re.compile(r"\ba (?:bit|lot|little)\b")
 
 
@@ -50,6 +53,8 @@ def side_of_word(word: str, names: tuple[str, str]) -> Side | None:
     names: what else the first and the second response are called: their columns, or
     the models that wrote them.
     """
+    if listed := _LISTED.fullmatch(word):
+        word = listed[1] or listed[2]
     if sign := _SIGN.fullmatch(word):
         return _side_of_sign(sign[1], sign[2], sign[3], names)
     text = plain(word)

@@ -2,7 +2,9 @@
 
 import pytest
 
+from inflib.shapes import cells
 from inflib.shapes.words import side_of_word
+from tests.support.shaped import labels
 
 LETTERS, NUMBERS = ("response_a", "response_b"), ("Answer 1", "Answer 2")
 COUNTED = ("response_0", "response_1")
@@ -36,6 +38,9 @@ COUNTED = ("response_0", "response_1")
         ("A and B are equally good", "tie"),
         ("Neither response is better", "tie"),
         ("Neutral", "tie"),
+        ("1 - A is much better", "a"),
+        ("5. Response B", "b"),
+        ("3 (About the same)", "tie"),
     ],
 )
 def test_words_for_a_side(word, side):
@@ -73,3 +78,19 @@ def test_numbers_in_words_are_those_of_the_columns():
     assert side_of_word("Answer 1", COUNTED) is None
     assert side_of_word("Answer 2", COUNTED) is None
     assert side_of_word("1", NUMBERS) is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "share"),
+    [("70%", 0.7), ("7/10", 0.7), ("9 of 10", 0.9), ("0.7", 0.7), ("12/10", None)],
+)
+def test_shares_are_probabilities_however_they_are_written(cell, share):
+    assert cells.share(cell) == share
+
+
+def test_percentages_are_targets():
+    row = {"prompt": "Q", "response_a": "a", "response_b": "b", "preference": "20%"}
+    (label, other) = labels(row, row | {"prompt": "P", "preference": "70%"})
+    assert (label.chosen, label.target, other.chosen, other.target) == (
+        ("b", 0.8, "a", 0.7)
+    )
