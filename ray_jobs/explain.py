@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
-from inflib.report.study_console import show_explanation
+from inflib.report.study_console import show_explanation, show_verdicts
 from inflib.report.tables import console
 from inflib.scores.explain import find_labels, read_ids, read_query_labels
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
@@ -70,6 +70,7 @@ def explain(recipe: Recipe) -> list[dict[str, Any]]:
         stage.folder.delete(*files)
         count = sum(len(ids) for _, ids in shards)
         stage.done({"query_labels": count}, {"inputs": inputs})
+    show_verdicts(run, console())
     table = stage.folder.read_table("explain.parquet")
     for pair_id in pc.unique(table["query_pair_id"]).to_pylist()[:_SHOWN]:
         rows = table.filter(pc.field("query_pair_id") == pair_id)

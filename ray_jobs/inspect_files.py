@@ -10,6 +10,7 @@ shape is not known. docs/formats.md has an example of each shape.
 """
 
 import json
+import re
 from typing import Any
 
 import click
@@ -62,7 +63,10 @@ def command(
         details = error.errors()[0]
         raise click.UsageError(f"{details['loc'][-1]}: {details['msg']}") from None
     tokenizer = None if base is None else load_tokenizer(ModelConfig(base=base))
-    found = inspect(source, tokenizer, max_length)
+    try:
+        found = inspect(source, tokenizer, max_length)
+    except ValueError as error:
+        raise ValueError(_as_options(str(error))) from None
     if as_json:
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))
     else:
@@ -88,7 +92,8 @@ def _show(found: dict[str, Any]) -> None:
         f"{found['mean_length_rejected']:.1f} (rejected), at most {found['longest']}"
     )
     if found["share_longer_chosen"] is not None:
-        click.echo(f"  the longer one is chosen in {found['share_longer_chosen']:.0%}")
+        share, unit = found["share_longer_chosen"], found["unit"]
+        click.echo(f"  the longer one, in {unit}, is chosen in {share:.0%}")
     if found["labelers"]:
         alpha = found["krippendorff_alpha"]
         said = "nobody judged what another did" if alpha is None else f"{alpha:.2f}"
@@ -98,6 +103,19 @@ def _show(found: dict[str, Any]) -> None:
     for kind, rows in found["bad_rows"].items():
         places = ", ".join(rows["first"])
         click.echo(printable(f"bad rows: {kind}: {rows['count']}, first {places}"))
+
+
+def _as_options(message: str) -> str:
+    """A message that names fields of a recipe, with this command's options instead."""
+    for field, option in (("columns", "column"), ("verdicts", "verdict")):
+        for names in re.findall(
+            rf"\b{field}\b[^{{}}]{{0,20}}({{[^{{}}\[\]]*}})", message
+        ):
+            pairs = (part.partition(":") for part in names[1:-1].split(", "))
+            said = [f"--{option} {x.strip()}={y.strip()}" for x, _, y in pairs]
+            message = message.replace(names, " ".join(said))
+        message = re.sub(rf"(?:inspect\.)?\b{field}\b,?( such as)? '?--", "--", message)
+    return re.sub(r"inspect\.(\w+)", r"--\1", message).replace("'. Its", ". Its")
 
 
 def _text(text: str, width: int) -> str:

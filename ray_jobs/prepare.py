@@ -57,7 +57,7 @@ def prepare(recipe: Recipe) -> dict[str, Any]:
     if longest and recipe.prepare.max_length > longest:
         raise ValueError(
             f"prepare.max_length {recipe.prepare.max_length} is more than the "
-            f"{longest} positions of {model.base}"
+            f"{longest} positions of {model.base}: set --prepare.max_length {longest}"
         )
     sources = find_sources(recipe)
     for line in describe_sources(sources):

@@ -15,7 +15,7 @@ from typing import Any
 
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import read_edits
-from inflib.report.study_console import show_predictions
+from inflib.report.study_console import show_predictions, show_verdicts
 from inflib.report.tables import console
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.what_if import predict
@@ -38,6 +38,7 @@ def what_if(recipe: Recipe, edits: str) -> list[dict[str, Any]]:
     edited = InfluenceFolder(folder_of(run, edits))
     influence = InfluenceFolder.current(recipe)
     predictions = predict(recipe, influence, changes)
+    show_verdicts(run, console())
     show_predictions(predictions, console())
     inputs = digest_of(
         scores=influence.record.inputs,

@@ -46,6 +46,13 @@ def findings(pairs: str, report: dict[str, Any]) -> list[str]:
     if cut := report["prompts_cut"]:
         share = f"{_of(cut, labels)} labels of {pairs} have a prompt that was cut"
         lines.append(f"{share} to prepare.max_length")
+    if too_long := report.get("too_long"):
+        count = too_long["labels"]
+        lines.append(
+            f"{_of(count, count + labels)} labels of {pairs} are left out, since their "
+            "responses alone are longer than prepare.max_length, so what is left is of "
+            f"short responses; {too_long['length_for_95%']:,} tokens would keep 95%"
+        )
     lengths = report.get("length_quantiles")
     if lengths and labels:
         lines.append(

@@ -210,6 +210,8 @@ class LabelIndex:
             for row in self.unused
         )
         untied = difference[difference != 0]
+        needed = [m[1] for row in self.unused if (m := _NEEDED.match(row["problem"]))]
+        fitting = np.concatenate([length, np.array(needed, dtype=int)])
         return {
             "rows_read": self.num_rows,
             "rows_not_asked_for": self.states[OUTSIDE],
@@ -219,6 +221,12 @@ class LabelIndex:
             "noted": dict(sorted(self.marks.items())),
             "prompts_cut": int((labels["num_cut"] > 0).sum()),
             "mean_length": float(length.mean()) if len(length) else None,
+            "too_long": {
+                "labels": len(needed),
+                "length_for_95%": int(np.quantile(fitting, 0.95, method="higher")),
+            }
+            if needed
+            else None,
             "length_quantiles": {
                 name: int(np.quantile(length, share)) if len(length) else None
                 for name, share in (("median", 0.5), ("95%", 0.95), ("longest", 1))
@@ -242,6 +250,10 @@ class LabelIndex:
         if len(self._chunks) != 1:
             self._chunks = [np.concatenate([np.empty(0, _LABEL), *self._chunks])]
         return self._chunks[0]
+
+
+_NEEDED = re.compile(r"responses need (\d+) tokens")
+"""Problem of a label that is too long, see data.tokens."""
 
 
 def _unused(file: str, row: int, problem: str) -> dict[str, Any]:

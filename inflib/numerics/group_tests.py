@@ -44,8 +44,8 @@ def harm(
     FDR `level` among the rows; harmful_share: share of labels
     with positive influence. Rows are in the order of `low`. When fewer than two query
     groups hold labels, error, low, high and p_value are None: they cannot be estimated.
-    How much groups differ: sd, low, high, the standard deviation of their true means
-    and its 95% interval.
+    How much groups differ: sd, low, high, the standard deviation of their true means,
+    the middle of what is likely of it, and its 95% interval.
     """
     group_names, numbers = np.unique(np.array(names), return_inverse=True)
     if len(group_names) < 2:
@@ -79,7 +79,7 @@ def harm(
     ]
     rows.sort(key=lambda row: -row["low" if known else "shrunk"])
     low, high = spread.quantile(1 - _COVERED), spread.quantile(_COVERED)
-    return rows, {"sd": spread.reml, "low": low, "high": high}
+    return rows, {"sd": spread.quantile(0.5), "low": low, "high": high}
 
 
 def _p_values(estimate: Estimate) -> np.ndarray:

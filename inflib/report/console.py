@@ -65,14 +65,13 @@ def _show_query_set(
     say(console, f"\nQuery set {query}: {verdict['status']}{reasons}")
     say(
         console,
-        f"{facts['harmful_share']:.1%} of the labels are harmful "
-        f"({summary['curvature']}); "
-        + (
-            "which influences differ from zero cannot be estimated: fewer than two "
-            "query groups hold labels (score.query_groups)"
-            if differ is None
-            else f"the influence of {differ} differs from zero"
-        ),
+        "which influences differ from zero cannot be estimated: fewer than two query "
+        "groups hold labels (score.query_groups)"
+        if differ is None
+        else f"{facts['surely_harmful']:,} labels are harmful for sure and "
+        f"{differ - facts['surely_harmful']:,} helpful; the influence of the other "
+        f"{summary['labels'] - differ:,} cannot be told from zero "
+        f"({summary['curvature']}, false discovery rate {summary['fdr']:g})",
     )
     for kind, choice in facts["damping"].items():
         rows = [
@@ -83,7 +82,7 @@ def _show_query_set(
         if not choice["reliable"]:
             title += ": none is reliable, the largest is taken"
         console.print(table(rows, title))
-    title = "most harmful labels (*: differs from zero)"
+    title = "most harmful labels, with standard errors (*: surely not zero, see above)"
     console.print(table([_top_row(row) for row in facts["top"]], title))
     for column in facts["groups"]:
         _show_groups(column, facts, summary, console)
@@ -107,8 +106,9 @@ def _show_groups(
         hidden.append(f"{fewer} (report.min_labels)")
     if rows:
         title = (
-            f"{column}: harm over all others, 95% interval (*: discovered); shrunk "
-            f"towards the average {column}, most where labels are few"
+            f"{column}: mean influence over that of all others, 95% interval, by its "
+            f"lower end (*: harmful for sure); shrunk towards the average {column}, "
+            "most where labels are few"
         )
         traits = summary["preferences"][column]
         shown = [_group_row(row, traits[row["name"]]) for row in rows[:_GROUPS]]

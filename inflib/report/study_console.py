@@ -5,7 +5,16 @@ from typing import Any
 from rich.console import Console
 
 from inflib.report.tables import say, table, with_interval
+from inflib.report.verdict import headline
+from inflib.storage.folder import Folder
 from inflib.storage.plain_text import shorten
+
+
+def show_verdicts(run: Folder, console: Console) -> None:
+    """Print whether the run's audit can be acted on, if it has a report."""
+    if (run / "report").exists("summary.json"):
+        queries = (run / "report").read_json("summary.json")["queries"]
+        say(console, headline({name: x["verdict"] for name, x in queries.items()}))
 
 
 def show_predictions(rows: list[dict[str, Any]], console: Console) -> None:
@@ -13,6 +22,11 @@ def show_predictions(rows: list[dict[str, Any]], console: Console) -> None:
 
     rows: of inflib.scores.what_if.predict.
     """
+    say(
+        console,
+        "To first order, and on the query labels that the scores were made with: edits "
+        "picked by those scores always look good here. `inflib verify` retrains.",
+    )
     title = "predicted change of the mean query loss (negative: better)"
     console.print(table(rows, title))
 

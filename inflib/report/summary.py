@@ -29,7 +29,7 @@ from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
 from inflib.storage.plain_text import shorten
 
-FORMAT = 3
+FORMAT = 4
 """Version of the facts in summary.json; one of another version is written anew."""
 
 STAGES = {"prepare": "pairs", "train": "reward_model", "sketch": "sketches"}
@@ -70,6 +70,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             for line in findings(pairs, prepared[pairs])
         ],
         "min_labels": recipe.report.min_labels,
+        "fdr": recipe.report.fdr,
         "small_groups": small_groups(recipe.report, counted),
         "preferences": audit_preferences(recipe.report, counted),
         "queries": {},
@@ -92,6 +93,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             "evidence": known,
             "harmful_share": float(np.mean(scores > 0)),
             "distinguishable_from_zero": None if differ is None else int(differ.sum()),
+            "surely_harmful": None if differ is None else _surely(table, score, differ),
             "damping": {
                 kind: asdict(record.queries[query])
                 for kind, record in influence.record.curvatures.items()
@@ -110,6 +112,12 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             facts["detection"] = _detection(recipe, counted, query)
         summary["queries"][query] = facts
     return summary
+
+
+def _surely(table: pa.Table, score: str, differ: np.ndarray) -> int:
+    """Number of labels whose influence differs from zero, and is harmful."""
+    scores = table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False)
+    return int((differ & (scores > 0)).sum())
 
 
 def _detection(

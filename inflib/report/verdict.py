@@ -16,6 +16,8 @@ from inflib.config.recipe import Recipe
 
 TRUSTED, DOUBTFUL, NOT_USABLE = "trusted", "doubtful", "not usable"
 
+_ORDER = (TRUSTED, DOUBTFUL, NOT_USABLE)
+
 LABELS, PROMPTS = 30, 10
 """Query labels, and prompts of them, below which nothing is said: an interval of
 accuracy over fewer clusters is no 95% (Cameron & Miller, J. Hum. Resour. 50, 2015,
@@ -47,22 +49,32 @@ OWN also for labels on training prompts with other answers, which only get a rem
 
 @dataclass
 class _Case:
-    """Reasons as they are found; the worst one decides."""
+    """(status, reason) as they are found; the worst one decides."""
 
-    status: str = TRUSTED
-    reasons: list[str] = field(default_factory=list)
+    found: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, status: str, reason: str) -> None:
-        self.reasons.append(reason)
-        order = (TRUSTED, DOUBTFUL, NOT_USABLE)
-        self.status = max(self.status, status, key=order.index)
+        self.found.append((status, reason))
+
+    @property
+    def status(self) -> str:
+        """The worst one, which decides."""
+        statuses = [TRUSTED, *(status for status, _ in self.found)]
+        return max(statuses, key=_ORDER.index)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Those that decide first."""
+        worst_first = sorted(self.found, key=lambda each: -_ORDER.index(each[0]))
+        return [reason for _, reason in worst_first]
 
 
 def judge_query_set(facts: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """{status, reasons, labels_to_halve} by facts of inflib.report.evidence.
 
-    reasons: one line each, for a trusted one only remarks; labels_to_halve: more query
-    labels, on prompts of their own, that would halve the interval of the accuracy.
+    reasons: one line each, what decides first, for a trusted one only remarks;
+    labels_to_halve: more query labels, on prompts of their own, that would halve the
+    interval of the accuracy.
     """
     case, accuracy = _Case(), facts["accuracy"]
     if accuracy is None or accuracy["labels"] < LABELS or accuracy["prompts"] < PROMPTS:

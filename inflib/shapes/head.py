@@ -129,7 +129,16 @@ class Head:
 
     def example(self, place: int) -> str:
         """Name of a column, to show how `columns` is written."""
-        return str(self.names[place]) if place < len(self.names) else "..."
+        columns = self.with_texts()
+        return columns[place] if place < len(columns) else "NAME"
+
+    def with_texts(self) -> list[str]:
+        """Names of the columns that hold texts of more than a word."""
+        return [
+            str(name)
+            for name in self.names
+            if most(len(str(cell).split()) > 1 for cell in self.values(str(name)))
+        ]
 
 
 def most(flags: Iterable[Any]) -> bool:

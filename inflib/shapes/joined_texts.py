@@ -11,6 +11,9 @@ from inflib.config.shapes import ShapeConfig
 from inflib.shapes.split import Context, Split, empty_response
 
 _HH_ASSISTANT, _HH_HUMAN = "\n\nAssistant:", "\n\nHuman:"
+JOINED = "prompt and response joined without a space, as TRL does (or set separator)"
+"""Mark of a label whose texts are so."""
+
 _FEWEST_WORDS = 3
 """Words of a prompt at least, for responses that start with it to be whole texts."""
 
@@ -39,7 +42,7 @@ def split_text(
     elif config.separator:
         prompt += config.separator
     elif prompt[-1:].strip() and (chosen[:1].strip() or rejected[:1].strip()):
-        marks.append("prompt and response joined without a space")
+        marks.append(JOINED)
     if context.system:
         prompt = f"{context.system}\n\n{prompt}"
     if not chosen.strip() or not rejected.strip():

@@ -118,10 +118,23 @@ def _is_plain(value: Any) -> bool:
 def _is_chat(value: Any) -> bool:
     """Whether parsed JSON is a message, messages, or an object that holds some."""
     if isinstance(value, list):
-        return bool(value) and all(map(_is_message, value))
+        return bool(value) and all(map(_says_something, value))
     if isinstance(value, dict):
-        return _is_message(value) or any(_is_chat(value.get(k)) for k in _LIST_KEYS)
+        if _says_something(value):
+            return True
+        return any(_is_chat(value.get(key)) for key in _LIST_KEYS)
     return False
+
+
+def _says_something(value: Any) -> bool:
+    """Whether an object in a text is a message with contents: an answer in JSON, such
+    as [{"author": "Jane Austen", "text": "Emma"}], is none."""
+    if not _is_message(value):
+        return False
+    keys = [key for key in _ROLE_KEYS if isinstance(value.get(key), str)]
+    role = value[keys[0]].strip().lower()
+    speaks = keys[0] in ("role", "from") or role in {*_ROLES, *_ROLES.values(), SYSTEM}
+    return speaks and any(key in value for key in (*_CONTENT_KEYS, "tool_calls"))
 
 
 def _is_message(value: Any) -> bool:

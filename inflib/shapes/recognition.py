@@ -115,6 +115,11 @@ class _Recognition(Candidates):
                 f"{response!r} is one response; it takes two to compare, or a score: "
                 f"{columns}, {{score: NAME}}, or chosen and rejected"
             )
+        if len(self.with_texts()) < 2:
+            return (
+                "it has no two columns of texts to compare (keys of another file?); if "
+                f"it has, {columns}, {{chosen: NAME, rejected: NAME}}"
+            )
         return (
             f"{columns}, such as '{{prompt: {self.example(0)}, chosen: "
             f"{self.example(1)}, rejected: {self.example(2)}}}'"
@@ -164,6 +169,10 @@ class _Recognition(Candidates):
                 values = [read(cell) for cell in self.values(str(found[role]))]
                 if not fits(values):
                     del found[role]  # a column of the user's that is called so
+        if "system" in found and "system" not in self.given:
+            cells = self.values(str(found["system"]))
+            if not most(not isinstance(v, str) or len(v.split()) > 1 for v in cells):
+                del found["system"]  # names of systems, no text for a model
         return found
 
     def _facts(self, shape: Shape) -> str:

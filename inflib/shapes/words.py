@@ -40,7 +40,9 @@ _NOUNS = {
     *("assistant", "model", "option", "choice", "reply", "chatbot", "generation"),
 }
 _SIGN = re.compile(r"([^<>=≈~]*)(>+|<+|=+|≈|~)([^<>=≈~]*)")
-_LISTED = re.compile(r"\s*-?\d+\s*(?:\((.*\D.*)\)|[-\u2013\u2014:.)=]+\s+(.*[^\W\d].*))\s*")
+_LISTED = re.compile(
+    r"\s*-?\d+\s*(?:\((.*\D.*)\)|[-\u2013\u2014:.)=]+\s+(.*[^\W\d].*))\s*"
+)
 """An answer with its number in a list: "1 - A is better", "1 (A is better)"."""
 
 _AMOUNT = re.compile(r"\ba (?:bit|lot|little)\b")

@@ -68,3 +68,14 @@ def test_what_a_terminal_would_act_on_is_not_printed(tmp_path):
     path = str(write_jsonl(tmp_path / "x.jsonl", [row | {"labeler": "\x1b]0;x\x07"}]))
     shown = CliRunner().invoke(command, [path]).output
     assert "\x1b" not in shown and "\u202e" not in shown and "red" in shown
+
+
+def test_errors_name_the_options_of_this_command(tmp_path):
+    rows = [{"prompt": "Q", "response": "an answer", "clarity": i} for i in range(3)]
+    path = write_jsonl(tmp_path / "x.jsonl", rows)
+    result = CliRunner().invoke(command, [str(path)])
+    assert "set --column score=NAME" in str(result.exception)
+    keys = write_jsonl(tmp_path / "keys.jsonl", [{"labeler": "w1", "question": 7}])
+    result = CliRunner().invoke(command, [str(keys)])
+    assert "no two columns of texts to compare" in str(result.exception)
+    assert "--column chosen=NAME --column rejected=NAME" in str(result.exception)

@@ -199,6 +199,8 @@ def test_the_summary_is_that_of_the_scores(audited, tmp_path):
     table = influences(audited)
     scores = table["influence_gauss_newton_expert"].to_numpy()
     expert = summary["queries"]["expert"]
+    differ, harmful = expert["distinguishable_from_zero"], expert["surely_harmful"]
+    assert 0 <= harmful <= differ <= len(scores)
     assert expert["harmful_share"] == pytest.approx((scores > 0).mean())
     assert expert["top"][0]["influence"] == scores.max()
     assert [t["influence"] for t in expert["top"]] == sorted(scores)[::-1][:3]

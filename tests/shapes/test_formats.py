@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from inflib.shapes.joined_texts import JOINED
 from inflib.shapes.judged import TIE
 from tests.support.shaped import assistant, labels, problems, texts, user
 
@@ -303,7 +304,7 @@ def test_lists_of_texts_are_turns():
 
 def test_texts_can_be_joined_with_a_separator_or_as_chat():
     row = {"prompt": "Why?", "chosen": "So.", "rejected": "No."}
-    assert labels(row)[0].texts.marks == ("prompt and response joined without a space",)
+    assert labels(row)[0].texts.marks == (JOINED,)
     assert texts(labels(row, separator="\n"))[0][0] == "Why?\n"
     assert texts(labels(row, texts="chat"))[0][0] == "<|user|>Why?</s><|assistant|>"
 

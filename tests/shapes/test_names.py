@@ -192,3 +192,32 @@ def test_ones_alone_do_not_say_from_where_they_count():
     assert texts(labels(row, verdicts={"1": "a"})) == [(Q, A, B)]
     counted = {"prompt": Q, "response_0": B, "response_1": A, "label": 1}
     assert texts(labels(counted)) == [(Q, A, B)]
+
+
+def test_names_of_systems_are_no_system_text():
+    rows = [
+        {"prompt": "Q", "chosen": "a", "rejected": "b", "system": name}
+        for name in ("M11", "M12", "gpt-4")
+    ]
+    assert [label.texts.prompt for label in labels(*rows)] == ["Q"] * 3
+    assert labels(*rows)[0].extra["system"] == "M11"
+    said = [row | {"system": "You are brief."} for row in rows]
+    assert all(
+        label.texts.prompt.startswith("You are brief.") for label in labels(*said)
+    )
+
+
+def test_answers_in_json_are_no_messages():
+    answers = (
+        '[{"author": "Jane Austen", "text": "Emma"}]',
+        '[{"role": "editor"}]',
+        '{"speaker": "Ann", "text": "yes"}',
+    )
+    for answer in answers:
+        (label,) = labels({"prompt": "Q", "chosen": answer, "rejected": "no"})
+        assert label.chosen == answer and not label.is_chat
+    chat = '[{"role": "assistant", "content": "yes"}]'
+    (label,) = labels(
+        {"prompt": "Q", "chosen": chat, "rejected": chat.replace("y", "n")}
+    )
+    assert label.chosen.strip().endswith("yes") or "content" not in label.chosen

@@ -27,9 +27,10 @@ def test_without_a_prompt_nothing_is_guessed():
 
 def test_unknown_columns_are_listed_with_the_option_to_set():
     with pytest.raises(ValueError) as error:
-        labels({"u": "x", "v": "y", "w": "z"})
-    assert "no known shape: set prepare.train.columns" in str(error.value)
-    assert "Its columns: u, v, w" in str(error.value)
+        labels({"u": "x y", "v": "y z", "w": "z x", "n": 1})
+    said = "no known shape: set prepare.train.columns, such as '{prompt: u, chosen: v, "
+    assert f"{said}rejected: w}}'" in str(error.value)
+    assert "Its columns: u, v, w, n" in str(error.value)
     row = {"u": "x ", "v": "y", "w": "z"}
     mapped = labels(row, columns={"prompt": "u", "chosen": "v", "rejected": "w"})
     assert texts(mapped) == [("x ", "y", "z")]
