@@ -31,6 +31,7 @@ def test_what_is_unusual_is_counted_with_its_share():
         "also_in_train": 1,
         "near_in_train": 20,
         "prompts_near_train": 60,
+        "too_long": {"labels": 300, "length_for_95%": 2048},
         "length_quantiles": {"median": 100, "95%": 900, "longest": 1024},
         "labels_by_group": {
             "labeler": {
@@ -51,6 +52,8 @@ def test_what_is_unusual_is_counted_with_its_share():
     assert "10 groups, 2 of them with opposite labels" in text
     assert "3 of 150 (2.0%) comparisons of q have the same tokens" in text
     assert "50 of 200 (25.0%) labels of q have a prompt that was cut" in text
+    assert "300 of 500 (60.0%) labels of q are left out" in text
+    assert "2,048 tokens would keep 95%" in text
     assert "the longer response is chosen in 82% of q" in text
     assert "half of the labels have up to 100, 95% up to 900, the longest 1,024" in text
     assert "3,708 labelers with 1 to 5,000 labels each, median 3; 3,512 have" in text

@@ -154,6 +154,7 @@ def test_the_report_counts_what_happened():
         )
     )
     report = index.report()
+    assert report["too_long"] is None
     assert report["rows_read"] == 5
     assert (report["labels"], report["comparisons"]) == (3, 2)
     assert report["excluded"] == {"broken JSON": 1, "tie": 1}
@@ -165,3 +166,15 @@ def test_the_report_counts_what_happened():
     assert report["share_longer_chosen"] == pytest.approx(0.5)  # the tie left out
     assert report["length_histogram"]["0-31"] == 2
     assert report["length_histogram"]["32-63"] == 1
+
+
+def test_the_report_says_what_max_length_would_keep_nearly_all():
+    index = LabelIndex()
+    fitting = [row(f"x{i}", length=40, file_row=i) for i in range(1, 11)]
+    too_long = [
+        unused("too long", 10 + i, problem=f"responses need {n} tokens, more than max")
+        for i, n in enumerate((90, 100, 400), start=1)
+    ]
+    index.add(table(*fitting, *too_long))
+    # Of 13, 95% are the 13th: all of them.
+    assert index.report()["too_long"] == {"labels": 3, "length_for_95%": 400}

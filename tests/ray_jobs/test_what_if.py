@@ -21,7 +21,9 @@ def test_what_if_predicts_and_scores_beside_the_run(audited, tmp_path, capsys):
     edits = tmp_path / "fixes.csv"
     edits.write_text(f"pair_id,action\n{ids[0]},flip\n{ids[1]},drop\n{ids[2]},3\n")
     run_stages(recipe, [lambda recipe: what_if(recipe, str(edits))])
-    assert "predicted change of the mean query loss" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "predicted change of the mean query loss" in printed
+    assert "This audit" in printed and "always look good here" in printed
     assert mtimes(f"{recipe.run}/influence") == before
     after = pq.read_table(f"{recipe.run}/what_if/fixes/influence.parquet")
     assert after["pair_id"].to_pylist() == ids

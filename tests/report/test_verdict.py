@@ -222,3 +222,14 @@ def test_one_sentence_says_for_which_query_sets_to_act():
     assert headline({"a": good, "b": unsure}) == (
         'This audit can be acted on for "a"; with doubts for "b": it is small.'
     )
+
+
+def test_the_reason_that_decides_comes_first():
+    """Barely better than chance is doubtful; scores that halves do not share decide."""
+    accuracy = {"share": 0.6, "low": 0.53, "high": 0.67, "labels": 200, "prompts": 200}
+    facts = FACTS | {"accuracy": accuracy, "reliability": -0.1, "prompts_in_train": 0.0}
+    verdict = judge_query_set(facts, RECIPE)
+    assert verdict["status"] == "not usable"
+    assert "rank the labels unlike" in verdict["reasons"][0]
+    assert "barely better" in verdict["reasons"][1]
+    assert "rank the labels unlike" in headline({"expert": verdict})
