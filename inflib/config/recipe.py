@@ -111,7 +111,7 @@ class TrainConfig(Frozen):
     saves_per_epoch: PositiveInt = 1
     """Checkpoints per epoch. A killed worker loses the steps since the last one."""
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the order of the data and of LoRA's and the score head's first
     weights."""
 
@@ -158,7 +158,7 @@ class SketchConfig(Frozen):
     """Entries K that a gradient is compressed to. The error of an inner product falls
     as 1/sqrt(K); storage and the time of scoring grow with K."""
 
-    seed: NonNegativeInt = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of OPORP's permutation and signs. Sketches of different seeds cannot be
     compared."""
 

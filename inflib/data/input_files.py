@@ -25,7 +25,7 @@ Sources = dict[str, dict[str, dict[str, Any]]]
 stored as sources.json. date: the day on which the run was prepared first, which chat
 templates that print the date go on with."""
 
-_FIRST_ROWS = 200
+_FIRST_ROWS = 1000
 """Rows that the shape of a file is told from."""
 
 _AT_ONCE = 16

@@ -1,6 +1,6 @@
 """Rows of a pair set to its index of labels: counts, duplicates, the data report.
 
-The index is made on the driver, over the rows of all files. It holds 57 bytes per label
+The index is made on the driver, over the rows of all files. It holds 65 bytes per label
 and no text, only 64-bit hashes of ids.
 """
 
@@ -15,6 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inflib.data.row_schema import BAD, OUTSIDE, USED
+
+VERDICT = ("target", "weight", "required_margin")
+"""Columns that say, with the sign, what a label says."""
 
 COLUMNS = [
     "state",
@@ -32,6 +35,7 @@ COLUMNS = [
     "length_difference",
     "num_cut",
     "kinds",
+    *VERDICT,
 ]
 """Columns of ROWS that the index is made from."""
 
@@ -50,6 +54,7 @@ _LABEL = np.dtype(
         ("length_difference", "i4"),
         ("num_cut", "i4"),
         ("sign", "i1"),
+        ("verdict", "u8"),
     ]
 )
 """Record of one label. pair, pair_and_labeler and comparison are hashes of ids; file
@@ -77,6 +82,9 @@ class LabelKeys:
 
     sign: np.ndarray
     """+1: response a was chosen; -1: b."""
+
+    verdict: np.ndarray
+    """Hash of the columns VERDICT, uint64."""
 
 
 class LabelIndex:
@@ -132,6 +140,7 @@ class LabelIndex:
         records["comparison"] = hash_ids(used["comparison_id"].to_pylist())
         records["file"] = [self._files.index(file) for file in used["file"].to_pylist()]
         records["row"] = used["file_row"]
+        records["verdict"] = hash_verdicts(used)
         for name in ("length", "length_difference", "num_cut", "sign"):
             records[name] = used[name]
         self._chunks.append(records)
@@ -185,6 +194,7 @@ class LabelIndex:
             np.array([*self._files, ""], dtype=object)[records["file"]],
             records["row"],
             records["sign"],
+            records["verdict"],
         )
 
     def keep(self, mask: np.ndarray) -> None:
@@ -258,6 +268,15 @@ _NEEDED = re.compile(r"responses need (\d+) tokens")
 
 def _unused(file: str, row: int, problem: str) -> dict[str, Any]:
     return {"file": file, "row": row, "problem": problem}
+
+
+def hash_verdicts(labels: pa.Table) -> np.ndarray:
+    """64-bit hash of the columns VERDICT of each label, uint64."""
+    bits = np.zeros(len(labels), np.uint64)
+    for name in VERDICT:
+        values = labels[name].to_numpy().astype(np.float64) + 0.0  # no -0
+        bits = bits * np.uint64(0x9E3779B97F4A7C15) + values.view(np.uint64)
+    return bits
 
 
 def id_with_labeler(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from inflib.data.label_index import LabelIndex, LabelKeys, hash_ids
+from inflib.data.label_index import LabelIndex, LabelKeys, hash_ids, hash_verdicts
 from inflib.data.pairs_folder import LABELS, PairsFolder, Shard
 from inflib.data.shard_tables import kept_columns
 
@@ -46,13 +46,14 @@ class StoredLabels:
 def read_stored(folder: PairsFolder) -> StoredLabels:
     """The labels of a prepared pair set, read from every shard."""
     columns = ["pair_id", "comparison_id", "file", "file_row", "sign", "row"]
-    shard_arrays: list[list[np.ndarray]] = []
+    shard_arrays, verdicts = list[list[np.ndarray]](), list[np.ndarray]()
     kept: dict[str, pa.DataType] = {}
     for number, shard in enumerate(folder.plan()):
         table = folder.labels(shard)
         kept = {f.name: f.type for f in table.schema if f.name not in LABELS.names}
         pair_ids, comparison_ids, *numbers = (table[n].to_pylist() for n in columns)
         arrays = [hash_ids(pair_ids), hash_ids(comparison_ids), *map(np.array, numbers)]
+        verdicts.append(hash_verdicts(table))
         shard_arrays.append([*arrays, np.full(len(table), number)])
     pair, comparison, file, file_row, sign, row, place = (
         np.concatenate([arrays[i] for arrays in shard_arrays]) for i in range(7)
@@ -65,6 +66,7 @@ def read_stored(folder: PairsFolder) -> StoredLabels:
         file[order],
         file_row[order],
         sign[order],
+        np.concatenate(verdicts)[order],
     )
     return StoredLabels(labels, place[order], row[order], kept)
 
@@ -83,6 +85,7 @@ def keep_new(index: LabelIndex, known: StoredLabels, files: list[str]) -> LabelK
     same_place &= known.labels.row[indices] == labels.row
     same = same_place & (known.labels.comparison[indices] == labels.comparison)
     same &= known.labels.sign[indices] == labels.sign
+    same &= known.labels.verdict[indices] == labels.verdict
     for file in files:
         count_before = int((known.labels.file == file).sum())
         count_now = int((same & (labels.file == file)).sum())

@@ -9,6 +9,7 @@ import csv
 import io
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -58,7 +59,8 @@ def read_csv(file: str, stream: Any, options: ReadOptions) -> Iterator[RawRow | 
         while names == []:  # blank lines before the header
             names = next(rows)
         columns = {i: name for i, name in enumerate(names) if _is_named(i, name)}
-        if twice := [name for name in columns.values() if names.count(name) > 1]:
+        counts = Counter(columns.values())
+        if twice := [name for name, count in counts.items() if count > 1]:
             yield BadRow(file, 0, f"two columns are named {twice[0]!r}")
             return
         for fields in rows:

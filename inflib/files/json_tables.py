@@ -27,6 +27,9 @@ def rows_inside(fields: dict[str, Any], split: str) -> list[Any] | None:
         if _are_objects(fields.get(name)):
             # The hub's viewer puts each row into an object with its number.
             return [row.get("row", row) for row in fields[name]]
+    by_key = [cells.keys() for cells in fields.values() if isinstance(cells, dict)]
+    if any(keys != by_key[0] for keys in by_key):
+        return None
     columns = [_column(cells) for cells in fields.values()]
     if len(columns) < 2 or None in columns or len({len(c or ()) for c in columns}) > 1:
         return None
@@ -48,7 +51,7 @@ def _column(cells: Any) -> list[Any] | None:
     """The cells of a column: a list, but not of messages, or an object with a cell for
     each number of a row."""
     if isinstance(cells, dict) and cells and all(map(str.isdecimal, cells)):
-        return [*cells.values()]
+        return [cells[key] for key in sorted(cells, key=int)]
     if isinstance(cells, list) and len(cells) > 1:
         return None if _are_objects(cells) else cells
     return None

@@ -13,6 +13,7 @@ from inflib.config.score import ReportConfig
 from inflib.data.output_columns import PARTS, is_reserved
 from inflib.numerics.group_tests import harm, suspect
 from inflib.numerics.trait_tests import preferences
+from inflib.shapes.cells import number
 from inflib.shapes.pairs import prompt_of
 
 _BUCKETS = 10
@@ -89,16 +90,33 @@ def time_buckets(times: list[Any]) -> list[str]:
 
     Equal times share a bucket; labels without a time are in "-".
     """
+    times = [None if time != time else time for time in times]  # NaN is none
+    if numbers := _as_numbers(times):
+        times = numbers
     known = sorted(time for time in times if time is not None)
     cuts = sorted(
         {known[len(known) * i // _BUCKETS] for i in range(_BUCKETS)} if known else []
     )
     ends = [known[np.searchsorted(known, cut) - 1] for cut in cuts[1:]] + known[-1:]
-    names = [f"{a} to {b}" for a, b in zip(cuts, ends, strict=True)]
+    names = [f"{_shown(a)} to {_shown(b)}" for a, b in zip(cuts, ends, strict=True)]
     return [
         "-" if time is None else names[int(np.searchsorted(cuts, time, "right")) - 1]
         for time in times
     ]
+
+
+def _shown(time: Any) -> str:
+    """A time, whole numbers without a decimal point."""
+    whole = isinstance(time, float) and time.is_integer()
+    return str(int(time)) if whole else str(time)
+
+
+def _as_numbers(times: list[Any]) -> list[float | None] | None:
+    """Times as numbers, where all are numbers, or texts of them as in CSV files."""
+    numbers = [None if time is None else number(time) for time in times]
+    if [n is None for n in numbers] != [time is None for time in times]:
+        return None
+    return numbers
 
 
 def traits(

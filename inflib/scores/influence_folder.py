@@ -79,8 +79,16 @@ class InfluenceFolder:
 
     @cached_property
     def table(self) -> pa.Table:
-        """influence.parquet: one row per label, in plan order."""
-        return self.folder.read_table(_SCORES)
+        """influence.parquet: one row per label, in plan order. Raises ValueError where
+        it is not the file that `score` wrote."""
+        data = self.folder.read_bytes(_SCORES)
+        digest = hashlib.sha256(data).hexdigest()
+        if self.folder.exists("done.json") and digest != self.record.sha256:
+            raise ValueError(
+                f"{self.folder.url}/{_SCORES} was changed or truncated: delete "
+                f"{self.folder.url}/done.json and rerun `inflib score`"
+            )
+        return pq.read_table(pa.BufferReader(data))
 
     def counted(self) -> tuple[pa.Table, np.ndarray]:
         """(rows of the labels that count, whether each label of the run counts)."""

@@ -160,7 +160,10 @@ def judgment(item: Any, number_of_it: int) -> tuple[str, Any]:
         return str(number_of_it), item
     results = item.get("result")
     if isinstance(results, list) and results:  # Label Studio
-        item = item | {"preference": at(results[0], "value.selected")}
+        picked = (at(result, "value.selected") for result in results)
+        item = item | {"preference": next((p for p in picked if not is_blank(p)), None)}
+    if item.get("was_cancelled") is True:
+        return str(number_of_it), None
     verdicts = (item[name] for name in (*VERDICTS, "score", "value") if name in item)
     labelers = (id_text(item[n]) for n in (*COLUMNS["labeler"], "id") if n in item)
     return next(labelers, None) or str(number_of_it), next(verdicts, None)

@@ -51,12 +51,14 @@ def _rated(
 ) -> Iterator[RawRow | BadRow]:
     """One row for each prompt, where its first answer stands."""
     by_prompt: dict[str, tuple[RawRow, list[dict[str, Any]]]] = {}
+    labelers: dict[str, set[str | None]] = {}
     for raw in rows:
         if isinstance(raw, BadRow):
             yield raw
             continue
         try:
-            prompt = json.dumps(shape.prompt(raw.fields), sort_keys=True, default=str)
+            asked = shape.prompt(raw.fields), shape.cell(raw.fields, "system")
+            prompt = json.dumps(asked, sort_keys=True, default=str)
             text, score = (shape.cell(raw.fields, n) for n in ("response", role))
             if str(score).casefold() in ("true", "false"):
                 score = str(score).casefold() == "true"
@@ -70,11 +72,15 @@ def _rated(
             continue
         _, answers = by_prompt.setdefault(prompt, (raw, []))
         answers.append({"text": text, "score": score})
-    for raw, answers in by_prompt.values():
+        labeler = id_text(shape.cell(raw.fields, "labeler"))
+        labelers.setdefault(prompt, set()).add(labeler)
+    for prompt, (raw, answers) in by_prompt.items():
         if len(answers) < 2:
             yield BadRow(raw.file, raw.row, "the only answer to its prompt in the file")
             continue
         single = {shape.columns[name] for name in ("response", role)}
+        if len(labelers[prompt]) > 1:  # nobody in particular compared the answers
+            single.add(shape.columns["labeler"])
         fields = {name: v for name, v in raw.fields.items() if name not in single}
         yield RawRow(raw.file, raw.row, fields | {"answers": answers})
 

@@ -117,8 +117,10 @@ def _is_plain(value: Any) -> bool:
 
 def _is_chat(value: Any) -> bool:
     """Whether parsed JSON is a message, messages, or an object that holds some."""
+    if isinstance(value, list) and len(value) > 1:
+        return all(_is_message(x) and _has_content(x) for x in value)
     if isinstance(value, list):
-        return bool(value) and all(map(_says_something, value))
+        return bool(value) and _says_something(value[0])
     if isinstance(value, dict):
         if _says_something(value):
             return True
@@ -131,10 +133,13 @@ def _says_something(value: Any) -> bool:
     as [{"author": "Jane Austen", "text": "Emma"}], is none."""
     if not _is_message(value):
         return False
-    keys = [key for key in _ROLE_KEYS if isinstance(value.get(key), str)]
-    role = value[keys[0]].strip().lower()
-    speaks = keys[0] in ("role", "from") or role in {*_ROLES, *_ROLES.values(), SYSTEM}
-    return speaks and any(key in value for key in (*_CONTENT_KEYS, "tool_calls"))
+    role = next(value[key] for key in _ROLE_KEYS if isinstance(value.get(key), str))
+    known = {*_ROLES, *_ROLES.values(), SYSTEM, "developer", "function", "ipython"}
+    return role.strip().lower() in known and _has_content(value)
+
+
+def _has_content(value: Message) -> bool:
+    return any(key in value for key in (*_CONTENT_KEYS, "tool_calls"))
 
 
 def _is_message(value: Any) -> bool:

@@ -7,7 +7,6 @@ responses in canonical order, a < b as text. A *label* is one verdict on it, wit
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -150,8 +149,8 @@ def _pair(
         weight = context.weight
         if config.strength == "weight" and vote.strength and vote.target != TIE:
             weight *= vote.strength
-        if not math.isfinite(weight):
-            raise ValueError("a weight that is too large")
+        if weight and not 1e-9 <= weight <= 1e9:
+            raise ValueError(f"a weight of {weight:g}, not 0 or within 1e-9 and 1e9")
     except Exception as error:
         return BadRow(raw.file, raw.row, problem_of(error))
     if vote.labeler is not None:

@@ -82,6 +82,15 @@ class Shape:
             return [at(item, inside) if inside else item for item in items]
         if "*" in name:
             numbered = matching(name, fields)
+            start = name.index("*")
+            marks = [column[start:] for column in numbered]
+            others = [
+                [column[other.index("*") :] for column in matching(other, fields)]
+                for other in map(_one, self.columns.values())
+                if "*" in other
+            ]
+            if any({*other} != {*marks} for other in others):
+                raise ValueError(f"columns {name!r} have other numbers in this row")
             return [fields[column] for column in numbered] or None
         value = parsed(at(fields, name))
         return value if isinstance(value, list) else None

@@ -79,6 +79,7 @@ def scale_of(values: Iterable[Any], column: str, first: str) -> str:
     rare = len(numbers) * _RARE
     distinct = {value for value, count in counts.items() if count > rare}
     distinct = distinct or set(numbers)  # many values, each of them rare
+    distinct |= {value for value, count in counts.items() if value < 0 and count > 1}
     is_place = column.endswith(("_id", "_index", "_idx"))
     if min(distinct) < 0 and is_place:
         raise ValueError(

@@ -16,7 +16,7 @@ Side = Literal["a", "b", "tie"]
 _FIRST = {"a", "left", "first", "1st"}
 _SECOND = {"b", "right", "second", "2nd"}
 _TIES = {
-    *("draw", "none", "c", "even", "notsure", "unsure", "nopreference", "bothbad"),
+    *("draw", "c", "even", "notsure", "unsure", "nopreference", "bothbad"),
     *("cannotdecide", "cantdecide", "cannotsay", "cantsay", "abouttthesame"),
     *("atie", "itsatie", "itisatie"),
 }
@@ -39,7 +39,8 @@ _NOUNS = {
     *("response", "answer", "completion", "output", "text", "candidate", "summary"),
     *("assistant", "model", "option", "choice", "reply", "chatbot", "generation"),
 }
-_SIGN = re.compile(r"([^<>=≈~]*)(>+|<+|=+|≈|~)([^<>=≈~]*)")
+_TIE = re.compile("tied?(?:all|both)?(?:good|bad)?")
+_SIGN = re.compile(r"([^!<>=≈~]*)(>+|<+|=+|≈|~)([^<>=≈~]*)")
 _LISTED = re.compile(
     r"\s*-?\d+\s*(?:\((.*\D.*)\)|[-\u2013\u2014:.)=]+\s+(.*[^\W\d].*))\s*"
 )
@@ -60,7 +61,7 @@ def side_of_word(word: str, names: tuple[str, str]) -> Side | None:
     if sign := _SIGN.fullmatch(word):
         return _side_of_sign(sign[1], sign[2], sign[3], names)
     text = plain(word)
-    if text in _TIES or text.startswith("tie"):
+    if text in _TIES or _TIE.fullmatch(text):
         return "tie"
     if text == "win":
         return "a"

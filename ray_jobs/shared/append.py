@@ -7,12 +7,13 @@ comparisons make shards of their own, after the others.
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import ray
 
 from inflib.config.recipe import Recipe
 from inflib.data.input_files import Sources
-from inflib.data.label_index import hash_ids
+from inflib.data.label_index import LabelIndex, hash_ids
 from inflib.data.new_labels import (
     StoredLabels,
     check_columns,
@@ -21,6 +22,7 @@ from inflib.data.new_labels import (
     read_stored,
 )
 from inflib.data.pairs_folder import COMPARISONS, PairsFolder, Shard
+from inflib.data.row_schema import SHARED
 from inflib.data.shard_tables import label_table
 from ray_jobs.shared.look_at_pairs import look_at_pairs
 from ray_jobs.shared.observe import observe
@@ -54,6 +56,8 @@ def append(
     by_labeler = frozenset(done.get("ids_by_labeler", []))
     index.name_by_labeler("train" in by_labeler)
     index.drop_duplicates()
+    if recipe.prepare.shared_with_train == "drop":
+        _leave_out_queries(recipe, stage, index)
     new = keep_new(index, known, files)
     excluded = folder.folder.read_table("excluded.parquet").to_pylist()
     of_other_files = [row for row in excluded if row["file"] not in files]
@@ -94,6 +98,15 @@ def append(
     facts = {"pairs": num_labels, "appended": len(new.pair)}
     kept = ("tokenizer_sha256", "ids_by_labeler")
     return stage.done(facts, {name: done[name] for name in kept if name in done})
+
+
+def _leave_out_queries(recipe: Recipe, stage: Stage, index: LabelIndex) -> None:
+    """Leave out new labels on comparisons of the query sets, which stay as they are."""
+    for pairs in recipe.prepare.queries:
+        query = read_stored(PairsFolder(stage.folder / pairs)).labels.comparison
+        shared = np.isin(index.label_keys().comparison, query)
+        problem = f"on a comparison of {pairs} (prepare.shared_with_train)"
+        index.exclude(shared, problem, SHARED)
 
 
 def _merge(folder: PairsFolder, known: StoredLabels, rows: Any) -> list[Shard]:

@@ -1,7 +1,6 @@
 """Cuts between shards, tables of a shard, kept columns, duplicates, the data report."""
 
 import itertools
-import json
 
 import pyarrow as pa
 import pytest
@@ -9,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inflib.data.label_index import LabelIndex
-from inflib.data.row_schema import ROWS, place_of
+from inflib.data.row_schema import place_of
 from inflib.data.rows import used_rows
 from inflib.data.shard_tables import kept_columns, plan_shards, shard_tables
+from tests.support.shard_rows import kinds, row, table, unused
 
 
 @settings(derandomize=True)
@@ -35,10 +35,6 @@ def test_shards_have_about_equal_token_counts():
             assert num_tokens >= target - totals[stop] / 2
 
 
-def kinds(**columns):
-    return json.dumps(columns)
-
-
 def test_kept_columns_get_one_type_over_all_rows():
     columns = kept_columns(
         {
@@ -55,42 +51,6 @@ def test_kept_columns_get_one_type_over_all_rows():
         "ok": pa.bool_(),
         "never": pa.string(),
     }
-
-
-def row(pair_id, comparison_id="c0", **fields):
-    whole = {
-        "pairs": "train",
-        "state": "used",
-        "file": "f",
-        "file_row": 1,
-        "first": True,
-        "pair_id": pair_id,
-        "marks": [],
-        "sign": 1,
-        "length": 10,
-        "total": 20,
-        "length_difference": 2,
-        "extra": json.dumps({"labeler": "ana", "time": 3}),
-        "kinds": kinds(labeler="str", time="int"),
-        "comparison_id": comparison_id,
-        "prefix": [1],
-        "a": [2],
-        "b": [3, 4],
-        "num_cut": 0,
-        "prompt": "P",
-        "response_a": "A",
-        "response_b": "B",
-    } | fields
-    return whole | {"place": place_of("train", "f", whole["file_row"])}
-
-
-def unused(state, file_row, **fields):
-    where = {"pairs": "train", "file": "f", "file_row": file_row, "first": True}
-    return where | {"state": state} | fields
-
-
-def table(*rows):
-    return pa.Table.from_pylist(list(rows), schema=ROWS)
 
 
 def test_labels_of_one_comparison_share_its_row():

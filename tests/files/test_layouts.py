@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from inflib.files.paths import find_files, is_dataset
+from inflib.files.paths import find_files, fingerprint, is_dataset
 from inflib.files.raw_rows import BadRow, RawRow, ReadOptions
 from inflib.files.readers import read_rows
 
@@ -123,3 +123,25 @@ def test_files_that_are_no_data_are_named(tmp_path):
     assert fields(tmp_path / "x.zip") == [
         "damaged, it cannot be read: File is not a zip file"
     ]
+
+
+def test_columns_by_row_number_are_joined_by_the_number(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(
+        '{"prompt": {"0": "Q0", "1": "Q1"}, "chosen": {"1": "g1", "0": "g0"}, '
+        '"rejected": {"0": "b0", "1": "b1"}}'
+    )
+    rows = [row.fields for row in read_rows(str(path)) if isinstance(row, RawRow)]
+    assert rows == [
+        {"prompt": f"Q{i}", "chosen": f"g{i}", "rejected": f"b{i}"} for i in "01"
+    ]
+
+
+def test_a_change_anywhere_in_a_large_file_is_noticed(tmp_path):
+    path = tmp_path / "x.jsonl"
+    data = bytearray(b"x" * 9_000_000)
+    path.write_bytes(data)
+    before = fingerprint(str(path))
+    data[2_300_000] = ord("y")
+    path.write_bytes(data)
+    assert fingerprint(str(path)) != before

@@ -44,13 +44,15 @@ def test_only_new_comparisons_are_computed(
     recipe = copied(
         audited, tmp_path, "pairs", "reward_model", "sketches", "influence", "report"
     )
-    more = write_jsonl(tmp_path / "more.jsonl", more_rows(data))
+    leaked = read_jsonl(data / "expert.jsonl")[0] | {"pair_id": "leaked"}
+    more = write_jsonl(tmp_path / "more.jsonl", [*more_rows(data), leaked])
     fields = recipe.model_dump(mode="json")
     fields["prepare"]["train"]["path"] = [str(data / "train.jsonl"), str(more)]
     grown = type(recipe).model_validate(fields)
     before = mtimes(Path(recipe.run) / "sketches")
     run_stages(grown, STAGES)
     printed = capsys.readouterr().out
+    assert "on a comparison of expert (prepare.shared_with_train)" in printed
     assert "17 labels appended, 3 of them on comparisons that the run has" in printed
     assert "left out columns that the run has not: ['note']" in printed
     assert "sketch: 1 of 9 shards to compute" in printed

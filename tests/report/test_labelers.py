@@ -138,3 +138,11 @@ def test_missing_columns_are_said():
     assert note.startswith("No column says who gave a label")
     many = pa.table({f"c{i}": [1] for i in range(13)})
     assert own_columns(many).endswith("'c9' and 3 more")
+
+
+def test_times_in_text_are_numbers_and_nan_is_no_time():
+    texts = time_buckets([str(i) for i in range(1, 101)])
+    assert texts[0] == "1 to 10" and texts[99] == "91 to 100"
+    assert time_buckets([1.0, float("nan"), 2.5])[1] == "-"
+    days = [f"2026-01-{day:02}" for day in range(1, 21)]
+    assert time_buckets(days)[0] == "2026-01-01 to 2026-01-02"

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from inflib.files.raw_rows import BadRow
 from tests.support.shaped import assistant, labels, problems, texts, user
 
 Q = "What is a river? "
@@ -155,3 +156,67 @@ def test_a_place_below_zero_has_no_usual_meaning():
 )
 def test_a_column_of_the_worse_response_is_not_one_of_the_better(name):
     assert "who won?" in refused(TWO | {name: "A"})
+
+
+@pytest.mark.parametrize("word", ["None", "A!=B", "tie-break: B", "tier 2"])
+def test_words_that_only_look_like_a_tie_are_no_verdict(word):
+    row = {"prompt": "Q", "response_a": "x", "response_b": "y", "winner": "A"}
+    *_, odd = labels(row, row | {"winner": "B"}, row, row | {"winner": word})
+    assert isinstance(odd, BadRow) and "is not known" in odd.problem
+
+
+def test_a_grade_below_zero_is_seen_though_it_is_rare():
+    row = {"prompt": "Q", "response_a": "x", "response_b": "y"}
+    grades = [1] * 300 + [0] * 200 + [-1] * 4
+    (first, *_, last) = labels(*(row | {"preference": grade} for grade in grades))
+    assert (first.chosen, last.chosen) == ("y", "x")
+
+
+def test_ratings_of_several_people_are_nobodys_comparison():
+    rows = [
+        {"prompt": "Q", "response": "r1", "score": 3, "labeler": "ann"},
+        {"prompt": "Q", "response": "r2", "score": 5, "labeler": "bob"},
+        {"prompt": "P", "response": "r3", "score": 3, "labeler": "ann"},
+        {"prompt": "P", "response": "r4", "score": 5, "labeler": "ann"},
+    ]
+    mixed, own = labels(*rows)
+    assert (mixed.chosen, mixed.extra.get("labeler")) == ("r2", None)
+    assert (own.chosen, own.extra["labeler"]) == ("r4", "ann")
+
+
+def test_answers_and_scores_of_other_numbers_are_not_matched():
+    row: dict[str, object] = {f"answer_{i}": f"answer {i}" for i in (1, 2, 3)}
+    row |= {f"score_{i}": i for i in (1, 2, 3)}
+    gap = {k: v for k, v in row.items() if k not in ("answer_2", "score_3")}
+    rows = [{"prompt": f"Q{i}"} | row for i in range(3)]
+    *_, odd = labels(*rows, {"prompt": "P"} | gap)
+    assert isinstance(odd, BadRow) and "other numbers in this row" in odd.problem
+
+
+def test_a_comment_before_the_choice_and_a_cancelled_annotation():
+    def annotation(*values, **more):
+        return {"result": [{"value": value} for value in values], **more}
+
+    row = {
+        "data": {"prompt": "Q", "answer1": "a", "answer2": "b"},
+        "annotations": [
+            annotation({"text": ["hm"]}, {"selected": "left"}, completed_by=1),
+            annotation({"selected": "right"}, completed_by=2),
+            annotation({"selected": "right"}, completed_by=3, was_cancelled=True),
+        ],
+    }
+    found = [label for label in labels(row, row) if not isinstance(label, BadRow)]
+    assert [label.chosen for label in found] == ["a", "b"] * 2
+
+
+def test_weights_beyond_measure_are_bad_rows():
+    row = {"prompt": "Q", "chosen": "a", "rejected": "b"}
+    weights = (1e308, 1e-300, 0, 2)
+    found = labels(*(row | {"sample_weight": weight} for weight in weights))
+    assert [isinstance(each, BadRow) for each in found] == [True, True, False, False]
+
+
+def test_one_object_with_a_senders_name_is_an_answer_in_json():
+    chosen, rejected = '{"from": "bob", "text": "hi"}', '{"from": "al", "text": "yo"}'
+    (label,) = labels({"prompt": "An email", "chosen": chosen, "rejected": rejected})
+    assert (label.chosen, label.is_chat) == (chosen, False)
