@@ -13,6 +13,7 @@ from inflib.shapes.shape import Shape
 from inflib.shapes.spellings import COLUMNS, ONE_HOT, VERDICTS
 from inflib.shapes.winners import (
     FROM_ONE,
+    LISTS,
     RANKS,
     counts_by_side,
     read_verdict,
@@ -40,7 +41,11 @@ def _pairs(fields: Fields, shape: Shape, config: ShapeConfig) -> list[Judged]:
     better = [chosen]
     if is_texts(chosen) and is_texts(rejected) and not is_texts(parsed(prompt)):
         better = chosen
-    elif not is_texts(others) or is_texts(messages):
+    elif (
+        not is_texts(others)
+        or is_texts(messages)
+        or (isinstance(rejected, str) and shape.scale != LISTS)
+    ):
         others = [rejected]
     target = shape.cell(fields, "target")
     if target is MISSING:

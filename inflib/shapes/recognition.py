@@ -17,9 +17,17 @@ from inflib.shapes.cells import number, parsed, share
 from inflib.shapes.formats import judgment, read
 from inflib.shapes.gathering import GATHERED
 from inflib.shapes.head import most
+from inflib.shapes.messages import is_texts
 from inflib.shapes.shape import Columns, Shape
 from inflib.shapes.split import shares_start
-from inflib.shapes.winners import FROM_ONE, RANKS, SCALES, counts_by_side, scale_of
+from inflib.shapes.winners import (
+    FROM_ONE,
+    LISTS,
+    RANKS,
+    SCALES,
+    counts_by_side,
+    scale_of,
+)
 from inflib.storage.plain_text import printable
 
 _PLAIN_ROLES = (
@@ -218,7 +226,11 @@ class _Recognition(Candidates):
         if "score_a" in columns and columns["score_a"] in ranks:
             return RANKS
         if "verdict" not in columns and "judgments" not in columns:
-            return ""
+            # One answer in JSON is one response; lists in most rows are of several.
+            listed = map(
+                is_texts, map(parsed, self.values(str(columns.get("rejected"))))
+            )
+            return LISTS if "rejected" in columns and most(listed) else ""
         names = columns.get("verdict", columns.get("judgments", ""))
         names = (names,) if isinstance(names, str) else names
         if names in spellings.ONE_HOT:

@@ -29,6 +29,9 @@ FROM_ONE = "from one"
 RANKS = "ranks"
 """Scale of two scores of which the lower one is better."""
 
+LISTS = "lists"
+"""Cells of the rejected column are lists of responses, as text."""
+
 _GRADED = ("overallpreference", "preferencestrength")
 """Names of columns that hold grades, whose sign says which response is better."""
 
@@ -56,6 +59,7 @@ SCALES: dict[str, tuple[str, Callable[[float], Reading | None]]] = {
     "words": ("words", lambda v: None),
     RANKS: ("the response of the lower rank is better", lambda v: None),
     FROM_ONE: ("places of the best answer, counted from 1", lambda v: None),
+    LISTS: ("lists of rejected responses", lambda v: None),
 }
 """{scale: (what values mean, value to reading)}."""
 

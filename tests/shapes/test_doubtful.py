@@ -220,3 +220,12 @@ def test_one_object_with_a_senders_name_is_an_answer_in_json():
     chosen, rejected = '{"from": "bob", "text": "hi"}', '{"from": "al", "text": "yo"}'
     (label,) = labels({"prompt": "An email", "chosen": chosen, "rejected": rejected})
     assert (label.chosen, label.is_chat) == (chosen, False)
+
+
+def test_one_answer_in_json_is_one_response_and_lists_in_most_rows_are_several():
+    plain = {"prompt": "Two colours", "chosen": "Red, green.", "rejected": "Red."}
+    answer = '["red", "blue"]'
+    *_, last = labels(plain, plain | {"prompt": "P"}, plain | {"rejected": answer})
+    assert (last.chosen, last.rejected) == ("Red, green.", answer)
+    several = [plain | {"prompt": p, "rejected": answer} for p in "QP"]
+    assert [label.rejected for label in labels(*several)] == ["red", "blue"] * 2
