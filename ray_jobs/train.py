@@ -23,6 +23,7 @@ from ray.train.torch import TorchTrainer
 
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import Edits
+from inflib.data.pairs_folder import PairsFolder
 from inflib.storage.folder import Folder, open_filesystem
 from inflib.telemetry import Clock, event
 from ray_jobs.shared.observe import observe
@@ -43,6 +44,8 @@ def train(recipe: Recipe) -> dict[str, Any]:
         return stage.skip(f"skipped, the adapter is {recipe.model.adapter}")
     if stage.folder.exists("done.json"):
         return stage.skip()
+    for pairs in recipe.prepare.sources:
+        PairsFolder(Folder(recipe.run) / "pairs" / pairs).plan()  # raises without one
     start_ray(recipe)
     observe("train")
     fit([Training(recipe, stage.folder, {})], stage.folder, "checkpoints")

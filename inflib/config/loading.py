@@ -31,7 +31,7 @@ def read_recipe(text: str, changes: dict[str, Any], origin: str) -> Recipe:
     """
     try:
         fields = yaml.load(text, _UniqueKeys) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         message = " ".join(str(error).split())
         raise ValueError(f"{origin}: not valid YAML: {message}") from None
     if not isinstance(fields, dict):

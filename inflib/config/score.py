@@ -162,6 +162,13 @@ class VerifyConfig(Frozen):
     at_once: PositiveInt = 1
     """Trainings that run at the same time, each on train.workers workers."""
 
+    @field_validator("groups")
+    @classmethod
+    def _leaves_labels(cls, groups: int) -> int:
+        if groups == 1:
+            raise ValueError("a single group is all labels: 0, or 2 and more")
+        return groups
+
 
 class ReportConfig(Frozen):
     """Stage 5: terminal summary and summary.json."""

@@ -98,8 +98,14 @@ class PairsFolder:
     folder: Folder
 
     def plan(self) -> list[Shard]:
-        """All shards of the pair set, in order."""
-        return [Shard(**shard) for shard in self.folder.read_json("plan.json")]
+        """All shards of the pair set, in order. Raises ValueError without a plan."""
+        try:
+            plan = self.folder.read_json("plan.json")
+        except FileNotFoundError:
+            raise ValueError(
+                f"{self.folder.url} has no plan.json: run `inflib prepare` first"
+            ) from None
+        return [Shard(**shard) for shard in plan]
 
     def write_plan(self, shards: list[Shard]) -> None:
         """Write plan.json; the files that it names must be there."""

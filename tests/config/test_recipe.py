@@ -165,3 +165,21 @@ def test_query_sets_whose_columns_would_be_called_alike_are_refused():
     }
     with pytest.raises(ValueError, match="would both be called datainf_layer_expert"):
         Recipe.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"verify.groups": 1}, "a single group is all labels"),
+        ({"train.seed": -1}, "train.seed"),
+        ({"sketch.seed": 2**64}, "sketch.seed"),
+    ],
+)
+def test_what_could_only_fail_later_is_refused_with_the_recipe(changes, message):
+    with pytest.raises(ValueError, match=message):
+        read_recipe(yaml.safe_dump(RECIPE), changes, "here")
+
+
+def test_a_recipe_nested_without_end_is_one_line():
+    with pytest.raises(ValueError, match=r"deep\.yaml: not valid YAML"):
+        read_recipe("x: " + "[" * 5000, {}, "deep.yaml")
