@@ -1,6 +1,7 @@
 """Paths, folders and patterns to the files that are read, and whether they changed."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -49,7 +50,24 @@ def find_files(path: str | tuple[str, ...]) -> list[str]:
         if "://" in pattern:
             found = [fs.unstrip_protocol(file) for file in found]
         files += found
-    return list(dict.fromkeys(files))
+    return _each_once(files)
+
+
+def _each_once(files: list[str]) -> list[str]:
+    """The files without those that are another one by another name: a link to it, or
+    "file://", "." or ".." in its path."""
+    places = {
+        file: file
+        if is_named(file) or "://" in file.removeprefix("file://")
+        else os.path.realpath(file.removeprefix("file://"))
+        for file in files
+    }
+    own = {file for file, place in places.items() if file.endswith(place)}
+    kept: dict[str, str] = {}  # by place; a file's own name before another one
+    for file, place in places.items():
+        if place not in kept or (file in own and kept[place] not in own):
+            kept[place] = file
+    return [file for file in places if kept[places[file]] == file]
 
 
 def is_named(file: str) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 import zipfile
 
@@ -145,3 +146,15 @@ def test_a_change_anywhere_in_a_large_file_is_noticed(tmp_path):
     data[2_300_000] = ord("y")
     path.write_bytes(data)
     assert fingerprint(str(path)) != before
+
+
+def test_a_file_by_several_names_is_read_once(tmp_path):
+    path = tmp_path / "b.jsonl"
+    path.write_text('{"x": 1}\n')
+    (tmp_path / "a.jsonl").symlink_to(path)
+    other = tmp_path / "c.jsonl"
+    other.write_text('{"x": 2}\n')
+    assert find_files(str(tmp_path)) == [str(path), str(other)]
+    names = (f"{tmp_path}/../{tmp_path.name}/b.jsonl", str(path), f"file://{path}")
+    assert [*map(os.path.realpath, find_files(names))] == [str(path)]
+    assert find_files(str(tmp_path / "a.jsonl")) == [str(tmp_path / "a.jsonl")]
