@@ -14,7 +14,7 @@ from tests.support.files import mtimes
 
 
 def test_what_if_predicts_and_scores_beside_the_run(audited, tmp_path, capsys):
-    recipe = copied(audited, tmp_path, "pairs", "sketches", "influence")
+    recipe = copied(audited, tmp_path, "pairs", "sketches", "influence", "report")
     table = influences(recipe)
     before = mtimes(f"{recipe.run}/influence")
     ids = table["pair_id"].to_pylist()
