@@ -173,7 +173,7 @@ def gone(*_: Any) -> bytes:
     raise ConnectionError("s3://b/k: gave up after 16 attempts")
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(file=files())
 def test_files_of_any_bytes_are_read_or_listed(folder, llama_folder, file):
     name, data = file

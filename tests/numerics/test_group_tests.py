@@ -31,7 +31,7 @@ def test_harmful_groups_are_found_at_the_false_discovery_rate():
         assert row["low"] <= row["shrunk"] <= row["high"]
 
 
-@pytest.mark.parametrize("harmful", [0.0, 0.5])
+@pytest.mark.parametrize("harmful", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_the_rate_holds_with_very_unequal_groups_also_when_nobody_harms(harmful):
     rng = np.random.default_rng(3)
     false_shares = []

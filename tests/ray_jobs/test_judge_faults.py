@@ -28,6 +28,7 @@ from tests.support.judged import (
 )
 
 
+@pytest.mark.slow
 def test_faults_of_the_endpoint_are_retried_counted_and_never_guessed(judged_run):
     rows = comparisons(judged_run, "expert")
     all_texts = [row[x] for row in rows for x in ("response_a", "response_b")]

@@ -115,7 +115,7 @@ def test_many_values_that_are_all_rare_tell_the_scale(folder, llama_folder):
     assert len(found.labels) == 149  # one is a tie
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(rows=mangled(KINDS), options=OPTIONS)
 def test_rows_of_any_contents_are_read_or_listed(folder, llama_folder, rows, options):
     found = read(folder, llama_folder, rows, options)
@@ -135,7 +135,7 @@ def test_rows_of_any_contents_are_read_or_listed(folder, llama_folder, rows, opt
         assert set(re.findall(r"w(\d+)w", said)) <= {str(label["file_row"])}, "mixed"
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(rows=mangled(TOGETHER), options=OPTIONS)
 def test_rows_that_are_read_together_are_read_or_listed(
     folder, llama_folder, rows, options
