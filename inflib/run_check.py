@@ -15,6 +15,7 @@ from inflib.scores.influence_folder import InfluenceFolder, score_inputs
 from inflib.sketches import store
 from inflib.sketches.manifest import Manifest
 from inflib.storage.folder import Folder
+from inflib.storage.plain_text import first_line
 
 _FOLDERS = ("pairs", "reward_model", "sketches", "influence", "report")
 _AT_ONCE = 4
@@ -56,7 +57,7 @@ def _read(run: Folder, name: str) -> str:
         elif name.endswith(".parquet"):
             pq.read_metadata(pa.BufferReader(run.read_bytes(name)))
     except (ValueError, OSError) as error:
-        said = str(error).splitlines()[0]
+        said = first_line(error)
         return said if name in said else f"{name}: {said}"
     return ""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from inflib.config.recipe import ModelConfig
 from inflib.storage.folder import Folder, open_filesystem
+from inflib.storage.plain_text import first_line
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -57,7 +58,7 @@ def _fetched(name: str, revision: str | None) -> str:
     try:
         return snapshot_download(name, revision=revision, allow_patterns=patterns)
     except (OSError, ValueError, HfHubHTTPError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
+        said = first_line(error)
         at = f" --revision {revision}" if revision else ""
         raise ValueError(
             f"model.adapter {name}: no such folder, and it cannot be fetched from the "

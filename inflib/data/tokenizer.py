@@ -19,6 +19,7 @@ from inflib.data.adapter_files import (
 )
 from inflib.data.pad_tokens import choose_pad
 from inflib.storage.folder import open_filesystem
+from inflib.storage.plain_text import first_line
 
 PACKAGE = "package:"
 """Prefix of a base model that an installed Python package ships."""
@@ -138,7 +139,7 @@ def _in_one_line(place: str, what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        said = first_line(error)
         prefix = f"{place}: its {what} cannot be loaded: "
         raise ValueError(said if place in said else prefix + said) from None
 

@@ -9,12 +9,11 @@ import csv
 import io
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from inflib.files.encodings import decoded, problem_in
-from inflib.files.raw_rows import BadRow, RawRow, ReadOptions
+from inflib.files.raw_rows import BadRow, RawRow, ReadOptions, check_names
 
 csv.field_size_limit(sys.maxsize)
 
@@ -59,9 +58,10 @@ def read_csv(file: str, stream: Any, options: ReadOptions) -> Iterator[RawRow | 
         while names == []:  # blank lines before the header
             names = next(rows)
         columns = {i: name for i, name in enumerate(names) if _is_named(i, name)}
-        counts = Counter(columns.values())
-        if twice := [name for name, count in counts.items() if count > 1]:
-            yield BadRow(file, 0, f"two columns are named {twice[0]!r}")
+        try:
+            check_names(columns.values())
+        except ValueError as error:
+            yield BadRow(file, 0, str(error))
             return
         for fields in rows:
             if not fields:

@@ -1,6 +1,8 @@
 """What reading a file gives: rows as they are, and rows that cannot be used."""
 
 import errno
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +68,13 @@ def problem_of(error: Exception) -> str:
     if isinstance(error, ValueError) and lines[0]:
         return lines[0]
     return f"cannot be read: {type(error).__name__} {lines[0][:200]}".rstrip()
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise ValueError where two columns have one name."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"two columns are named {name!r}")
 
 
 def is_of_access(error: Exception) -> bool:

@@ -17,6 +17,7 @@ from inflib.files.json_rows import read_json
 from inflib.files.paths import is_dataset, partitions
 from inflib.files.raw_rows import BadRow, RawRow, ReadOptions, is_of_access
 from inflib.files.table_rows import read_arrow, read_dataset, read_parquet
+from inflib.storage.plain_text import first_line
 from inflib.synthetic import sources
 
 _JSON = (".jsonl", ".json", ".ndjson")
@@ -63,7 +64,7 @@ def _read_file(file: str, options: ReadOptions) -> Iterator[RawRow | BadRow]:
     except Exception as error:  # of whatever decompresses or reads it
         if is_of_access(error):
             raise
-        said = (str(error).splitlines() or [type(error).__name__])[0]
+        said = first_line(error)
         where = "it" if number == 0 else f"what follows row {number}"
         yield BadRow(file, number + 1, f"damaged, {where} cannot be read: {said}")
 

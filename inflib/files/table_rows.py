@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inflib.files.raw_rows import BadRow, RawRow, is_of_access
+from inflib.files.raw_rows import BadRow, RawRow, check_names, is_of_access
+from inflib.storage.plain_text import first_line
 
 HUB = "hub:"
 _BATCH = 1024
@@ -27,7 +28,7 @@ def read_parquet(
     except Exception as error:
         if is_of_access(error):
             raise
-        yield BadRow(file, 0, f"not a Parquet file: {_said(error)}")
+        yield BadRow(file, 0, f"not a Parquet file: {first_line(error)}")
         return
     for group in groups if groups is not None else range(parquet.num_row_groups):
         number = first
@@ -40,7 +41,9 @@ def read_parquet(
         except Exception as error:
             if is_of_access(error):
                 raise
-            problem = f"rows {number} to {first - 1} cannot be read: {_said(error)}"
+            problem = (
+                f"rows {number} to {first - 1} cannot be read: {first_line(error)}"
+            )
             yield BadRow(file, number, problem)
 
 
@@ -62,7 +65,9 @@ def read_arrow(file: str, stream: Any) -> Iterator[RawRow | BadRow]:
     except Exception as error:
         if is_of_access(error):
             raise
-        problem = f"cannot be read: {_said(error)}; nothing from this row on was read"
+        problem = (
+            f"cannot be read: {first_line(error)}; nothing from this row on was read"
+        )
         yield BadRow(file, number, problem)
 
 
@@ -114,17 +119,7 @@ def plain_value(value: Any) -> Any:
 
 def _rows(batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
     for batch in batches:
-        names = batch.schema.names
-        if len(set(names)) < len(names):
-            raise ValueError(f"two columns are named {_twice(names)!r}")
+        check_names(batch.schema.names)
         batch.validate(full=True)  # damaged offsets would end the process
         for fields in batch.to_pylist():
             yield {n: plain_value(v) for n, v in fields.items() if n.strip()}
-
-
-def _twice(names: list[str]) -> str:
-    return next(name for name in names if names.count(name) > 1)
-
-
-def _said(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,8 +9,6 @@ import pyarrow as pa
 from inflib.data.label_edits import UNCHANGED, Edits
 from inflib.data.pairs_folder import PairsFolder
 
-IDS = pa.list_(pa.int32())
-
 
 def labelled_ids(folder: PairsFolder, edits: Edits | None = None) -> pa.Table:
     """A row for each label: chosen_ids, rejected_ids, margin, target, weight.

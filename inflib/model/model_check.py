@@ -28,6 +28,7 @@ from inflib.model.adapter import (
     resize,
     weights_problem,
 )
+from inflib.storage.plain_text import first_line
 
 _ANY = "set model.adapter_base to any if it is the same model all the same"
 
@@ -103,7 +104,7 @@ def load_without_weights(model: ModelConfig) -> nn.Module:
     except (ValueError, ImportError) as error:
         raise ValueError(
             f"model.base {model.base}: no reward model can be made of it: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from None
 
 
@@ -127,7 +128,7 @@ def _check_fit(model: ModelConfig, adapter: Adapter) -> None:
             }
     except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{adapter.url}: cannot be put onto {model.base}: {_first_line(error)}"
+            f"{adapter.url}: cannot be put onto {model.base}: {first_line(error)}"
         ) from None
     found = adapter.shapes
     wrong = [
@@ -142,7 +143,3 @@ def _check_fit(model: ModelConfig, adapter: Adapter) -> None:
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise ValueError(f"{adapter.url} and {model.base} do not fit: {wrong[0]}{more}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

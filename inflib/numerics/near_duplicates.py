@@ -101,7 +101,7 @@ def _bands(
 def _mixed(keys: UInt64[np.ndarray, "n _"]) -> UInt64[np.ndarray, "n _"]:
     """Each number to one that looks random: the finalizer of SplitMix64 (Steele, Lea &
     Flood, OOPSLA 2014)."""
-    keys = (keys + np.uint64(0x9E3779B97F4A7C15)) & np.uint64(2**64 - 1)
+    keys = keys + np.uint64(0x9E3779B97F4A7C15)
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return keys ^ (keys >> np.uint64(31))
@@ -112,17 +112,19 @@ def _candidates(
 ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
     """Pairs of items that are first or next to each other among those with an equal
     band, each pair once, as (first, second) with first < second."""
-    count, pairs = len(bands), [np.empty(0, np.int64)]
+    count, pairs = len(bands), np.empty(0, np.int64)
+    if count == 0:
+        return pairs, pairs
     for keys in bands.T:
         order = np.argsort(keys, kind="stable")
         equal = keys[order[1:]] == keys[order[:-1]]
-        starts = np.flatnonzero(np.concatenate([[True], ~equal]))[: count or 0]
+        starts = np.flatnonzero(np.concatenate([[True], ~equal]))
         sizes = np.diff(np.concatenate([starts, [count]]))
-        heads = np.repeat(order[starts], sizes)[1:][equal] if count else order[:0]
+        heads = np.repeat(order[starts], sizes)[1:][equal]
         before, after = order[:-1][equal], order[1:][equal]
-        pairs += [before * count + after, heads * count + after]
-        pairs = [np.unique(np.concatenate(pairs))]
-    return pairs[0] // max(1, count), pairs[0] % max(1, count)
+        found = [before * count + after, heads * count + after]
+        pairs = np.unique(np.concatenate([pairs, *found]))
+    return pairs // count, pairs % count
 
 
 def _similarity(

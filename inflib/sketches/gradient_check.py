@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from inflib.model.packing import Unit, pack
 from inflib.sketches.gradients import UnitGradients
 from inflib.sketches.plain_gradients import PlainGradients
+from inflib.storage.plain_text import first_line
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.1}
 """Largest error of a block's gradient, relative to its norm. Rounding alone makes some
@@ -47,14 +48,8 @@ def check_gradients(
             values, grads = _collect(partial(gradients, packed))
         except torch.OutOfMemoryError:
             raise
-        except (
-            ValueError,
-            RuntimeError,
-            IndexError,
-            TypeError,
-            AttributeError,
-        ) as error:
-            return (str(error).splitlines() or [type(error).__name__])[0]
+        except _UNUSUAL as error:
+            return first_line(error)
         for i, (value, blocks) in enumerate(expected):
             own = {name: block[i : i + 1] for name, block in grads.items()}
             if problem := _compare(values[i], own, value[0], blocks):

@@ -87,10 +87,7 @@ class UnitGradients:
             name for name, block in self.blocks.items() if type(block) is not nn.Linear
         ]
         self._trains = {
-            name: (
-                getattr(block, "weight", None) in _Identities(trained(block)),
-                getattr(block, "bias", None) in _Identities(trained(block)),
-            )
+            name: (_trains(block, "weight"), _trains(block, "bias"))
             for name, block in self.blocks.items()
         }
         model.requires_grad_(False)
@@ -186,11 +183,7 @@ class _Calls:
                 )
 
 
-class _Identities:
-    """Tensors, told apart by what they are and not by their values."""
-
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self._ids = {id(tensor) for tensor in tensors}
-
-    def __contains__(self, tensor: object) -> bool:
-        return id(tensor) in self._ids
+def _trains(block: nn.Module, name: str) -> bool:
+    """Whether the parameter of this name is one that the block trains."""
+    parameter = getattr(block, name, None)
+    return any(each is parameter for each in trained(block))

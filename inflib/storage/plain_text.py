@@ -53,6 +53,11 @@ def shorten(text: str, width: int = 60) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what an error says; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def without_credentials(text: str) -> str:
     """The text with *** for what stands before the host of its URLs: user:password@."""
     return re.sub(r"(://)[^/?#\s@]*(?:@[^/?#\s@]*)*@", r"\1***@", text)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import Edit
-from inflib.data.pairs_folder import PairsFolder
-from inflib.model.label_ids import IDS, joined, labelled_ids
+from inflib.data.pairs_folder import TOKENS, PairsFolder
+from inflib.model.label_ids import joined, labelled_ids
 from inflib.model.preference_trainer import check_float32, evaluate
 from inflib.model.training import build_trainer, labels_of
 from inflib.storage.folder import Folder
@@ -25,7 +25,7 @@ def test_lists_are_joined_row_by_row(first, data):
     second = data.draw(
         st.lists(st.lists(st.integers(0, 9)), min_size=len(first), max_size=len(first))
     )
-    arrays = [pa.array([[7], *lists], IDS).slice(1) for lists in (first, second)]
+    arrays = [pa.array([[7], *lists], TOKENS).slice(1) for lists in (first, second)]
     expected = [a + b for a, b in zip(first, second, strict=True)]
     assert joined(*arrays).to_pylist() == expected
 
