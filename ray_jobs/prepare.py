@@ -20,7 +20,7 @@ from inflib.data.input_files import (
 )
 from inflib.data.label_index import LabelIndex
 from inflib.data.pairs_folder import PairsFolder
-from inflib.data.row_schema import SHARED, USED
+from inflib.data.row_schema import USED
 from inflib.data.shard_tables import kept_columns
 from inflib.data.tokenizer import load_tokenizer, max_positions, tokenizer_digest
 from inflib.model.model_check import check_model
@@ -123,9 +123,8 @@ def _leave_out_shared(indexes: dict[str, LabelIndex]) -> list[np.ndarray]:
     places = []
     for pairs, index in indexes.items():
         if pairs != "train":
-            shared = np.isin(index.label_keys().comparison, train)
             problem = "also a training comparison (prepare.shared_with_train)"
-            places.append(index.exclude(shared, problem, SHARED))
+            places.append(index.leave_out(train, problem))
     return places
 
 

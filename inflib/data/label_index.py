@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inflib.data.row_schema import BAD, OUTSIDE, USED
+from inflib.data.row_schema import BAD, OUTSIDE, SHARED, TOKENS_NEEDED, USED
 
 VERDICT = ("target", "weight", "required_margin")
 """Columns that say, with the sign, what a label says."""
@@ -184,6 +184,12 @@ class LabelIndex:
         self.keep(~mask)
         return records["place"]
 
+    def leave_out(self, comparisons: np.ndarray, problem: str) -> np.ndarray:
+        """Exclude labels on these comparisons (hashes), as SHARED; returns their
+        places, uint64."""
+        shared = np.isin(self._records()["comparison"], comparisons)
+        return self.exclude(shared, problem, SHARED)
+
     def label_keys(self) -> LabelKeys:
         """Keys of the labels, in the order in which they were added."""
         records = self._records()
@@ -220,7 +226,9 @@ class LabelIndex:
             for row in self.unused
         )
         untied = difference[difference != 0]
-        needed = [m[1] for row in self.unused if (m := _NEEDED.match(row["problem"]))]
+        needed = [
+            m[1] for row in self.unused if (m := TOKENS_NEEDED.match(row["problem"]))
+        ]
         fitting = np.concatenate([length, np.array(needed, dtype=int)])
         return {
             "rows_read": self.num_rows,
@@ -260,10 +268,6 @@ class LabelIndex:
         if len(self._chunks) != 1:
             self._chunks = [np.concatenate([np.empty(0, _LABEL), *self._chunks])]
         return self._chunks[0]
-
-
-_NEEDED = re.compile(r"responses need (\d+) tokens")
-"""Problem of a label that is too long, see data.tokens."""
 
 
 def _unused(file: str, row: int, problem: str) -> dict[str, Any]:

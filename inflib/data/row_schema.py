@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import pyarrow as pa
 
@@ -13,6 +14,8 @@ SHARED = "shared"
 comparison. TIED: a tie, where prepare.*.ties is
 drop; OUTSIDE: the recipe leaves the row out (part, select)."""
 
+TOKENS_NEEDED = re.compile(r"responses need (\d+) tokens")
+"""How the problem of a TOO_LONG row starts, see data.tokens."""
 
 ROWS = pa.schema(
     [

@@ -18,7 +18,15 @@ from inflib.data.label_index import id_with_labeler
 from inflib.data.output_columns import KEPT_AS, is_reserved
 from inflib.data.planting import plant, selected
 from inflib.data.ratings import Ratings, read_ratings
-from inflib.data.row_schema import BAD, OUTSIDE, ROWS, TOO_LONG, USED, place_of
+from inflib.data.row_schema import (
+    BAD,
+    OUTSIDE,
+    ROWS,
+    TOKENS_NEEDED,
+    TOO_LONG,
+    USED,
+    place_of,
+)
 from inflib.data.tokens import Tokens, tokenize
 from inflib.files.parts import Part, read_part
 from inflib.files.paths import find_files
@@ -99,7 +107,7 @@ def _unused(item: Pair | BadRow, number: int, problem: str = "") -> dict[str, An
     """The row of ROWS, but for its place, of what is no label; problem: of a Pair."""
     problem = problem or getattr(item, "problem", "")
     state = {TIED: TIED, "": OUTSIDE}.get(problem, BAD)
-    if problem.startswith("responses need"):
+    if TOKENS_NEEDED.match(problem):
         state = TOO_LONG
     return {
         "state": state,

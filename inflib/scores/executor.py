@@ -5,6 +5,7 @@ the same tree, so both give the same bits.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -19,51 +20,40 @@ FAN_IN = 8
 each of some 250 tasks: with a tree, few of them exist at the same time."""
 
 
+@dataclass(frozen=True)
+class Work:
+    """The calls of a pass: function(sketches, shards, *arguments) for every task."""
+
+    function: Callable[..., Any]
+    sketches: SketchSet
+    task_shards: list[list[Shard]]
+    """The shards of each task."""
+
+    arguments: tuple[Any, ...] = ()
+
+
 @runtime_checkable
 class Executor(Protocol):
-    """Calls function(sketches, shards, *arguments) with the shards of every task."""
+    """Who does the work of a pass."""
 
-    def results(
-        self,
-        function: Callable[..., Any],
-        sketches: SketchSet,
-        task_shards: list[list[Shard]],
-        *arguments: Any,
-    ) -> Iterable[Any]:
-        """What the calls return, in the order of task_shards."""
+    def results(self, work: Work) -> Iterable[Any]:
+        """What the calls return, in the order of the tasks."""
 
-    def total(
-        self,
-        function: Callable[..., Any],
-        sketches: SketchSet,
-        task_shards: list[list[Shard]],
-        *arguments: Any,
-    ) -> Any:
+    def total(self, work: Work) -> Any:
         """The sum of what the calls return, as tree_sum adds it."""
 
 
 class InThisProcess:
     """One call after the other, in this process."""
 
-    def results(
-        self,
-        function: Callable[..., Any],
-        sketches: SketchSet,
-        task_shards: list[list[Shard]],
-        *arguments: Any,
-    ) -> Iterable[Any]:
-        return (function(sketches, shards, *arguments) for shards in task_shards)
-
-    def total(
-        self,
-        function: Callable[..., Any],
-        sketches: SketchSet,
-        task_shards: list[list[Shard]],
-        *arguments: Any,
-    ) -> Any:
-        return tree_sum(
-            self.results(function, sketches, task_shards, *arguments), sum_of
+    def results(self, work: Work) -> Iterable[Any]:
+        return (
+            work.function(work.sketches, shards, *work.arguments)
+            for shards in work.task_shards
         )
+
+    def total(self, work: Work) -> Any:
+        return tree_sum(self.results(work), sum_of)
 
 
 def tree_sum(values: Iterable[Sum], add_all: Callable[[list[Sum]], Sum]) -> Sum:

@@ -20,7 +20,7 @@ from inflib.config.score import Curvature, QueryLoss
 from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import Shard
 from inflib.scores import sums
-from inflib.scores.executor import Executor, InThisProcess
+from inflib.scores.executor import Executor, InThisProcess, Work
 from inflib.scores.explain import QueryLabels, best, explain_shards
 from inflib.scores.score_table import ScoreVectors, partial_name, write_scores
 from inflib.scores.sketch_set import SketchSet
@@ -62,8 +62,8 @@ class Passes:
         """
         sketches = SketchSet(self.run, query, version=self.version)
         task_shards = self._tasks(sketches.plan())
-        arguments = num_groups, loss
-        return self.executor.total(sums.query_sums, sketches, task_shards, *arguments)
+        work = Work(sums.query_sums, sketches, task_shards, (num_groups, loss))
+        return self.executor.total(work)
 
     def products(
         self, kind: Curvature, vectors: Float[Tensor, "k q"], lambdas: list[float]
@@ -101,9 +101,8 @@ class Passes:
         explain.explain_shards, here over all shards."""
         task_shards = self._tasks(self.plan)
         arguments = queries, ihvps, top, listed
-        tables = self.executor.results(
-            explain_shards, self.train, task_shards, *arguments
-        )
+        work = Work(explain_shards, self.train, task_shards, arguments)
+        tables = self.executor.results(work)
         return best(pa.concat_tables(tables), top)
 
     def score(self, target: Folder, name: str, columns: ScoreVectors) -> list[str]:
@@ -116,14 +115,14 @@ class Passes:
             for shards, file in zip(task_shards, files, strict=True)
             if file not in present
         ]
-        arguments = target, name, columns
-        list(self.executor.results(write_scores, self.train, missing, *arguments))
+        work = Work(write_scores, self.train, missing, (target, name, columns))
+        list(self.executor.results(work))
         return files
 
     def _total(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Sum of a function's results over all tasks."""
         task_shards = self._tasks(self.plan)
-        return self.executor.total(function, self.train, task_shards, *arguments)
+        return self.executor.total(Work(function, self.train, task_shards, arguments))
 
     def _rows(
         self,
@@ -132,8 +131,8 @@ class Passes:
         *arguments: Any,
     ) -> Tensor:
         """A function's rows of all tasks, joined."""
-        rows = self.executor.results(function, self.train, task_shards, *arguments)
-        return torch.cat([*rows])
+        work = Work(function, self.train, task_shards, arguments)
+        return torch.cat([*self.executor.results(work)])
 
     def _tasks(self, plan: list[Shard]) -> list[list[Shard]]:
         """The shards of each task."""

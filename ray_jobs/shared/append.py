@@ -7,7 +7,6 @@ comparisons make shards of their own, after the others.
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import ray
 
@@ -22,7 +21,6 @@ from inflib.data.new_labels import (
     read_stored,
 )
 from inflib.data.pairs_folder import COMPARISONS, PairsFolder, Shard
-from inflib.data.row_schema import SHARED
 from inflib.data.shard_tables import label_table
 from ray_jobs.shared.look_at_pairs import look_at_pairs
 from ray_jobs.shared.observe import observe
@@ -104,9 +102,8 @@ def _leave_out_queries(recipe: Recipe, stage: Stage, index: LabelIndex) -> None:
     """Leave out new labels on comparisons of the query sets, which stay as they are."""
     for pairs in recipe.prepare.queries:
         query = read_stored(PairsFolder(stage.folder / pairs)).labels.comparison
-        shared = np.isin(index.label_keys().comparison, query)
         problem = f"on a comparison of {pairs} (prepare.shared_with_train)"
-        index.exclude(shared, problem, SHARED)
+        index.leave_out(query, problem)
 
 
 def _merge(folder: PairsFolder, known: StoredLabels, rows: Any) -> list[Shard]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inflib.data.pairs_folder import Shard
-from inflib.scores.executor import sum_of, tree_sum
+from inflib.scores.executor import Work, sum_of, tree_sum
 from inflib.scores.influence_folder import InfluenceFolder
 from inflib.scores.sketch_set import SketchSet
 from inflib.telemetry import Clock, event
@@ -22,32 +22,19 @@ class RayTasks:
     def __init__(self) -> None:
         self.done = self.submitted = 0
 
-    def results(
-        self,
-        function: Callable[..., Any],
-        sketches: SketchSet,
-        task_shards: list[list[Shard]],
-        *arguments: Any,
-    ) -> Iterator[Any]:
-        tasks = [*self._submit(function, sketches, task_shards, *arguments)]
+    def results(self, work: Work) -> Iterator[Any]:
+        tasks = [*self._submit(work)]
         tasks.reverse()
         while tasks:  # popped, so that Ray can free a result as soon as it is used
             result, finished = tasks.pop()
             self._wait([finished])
             yield _from_ray(ray.get(result))
 
-    def total(
-        self,
-        function: Callable[..., Any],
-        sketches: SketchSet,
-        task_shards: list[list[Shard]],
-        *arguments: Any,
-    ) -> Any:
+    def total(self, work: Work) -> Any:
         all_finished = []
 
         def results() -> Iterator[Any]:  # no other reference to a result is kept
-            submitted = self._submit(function, sketches, task_shards, *arguments)
-            for result, finished in submitted:
+            for result, finished in self._submit(work):
                 all_finished.append(finished)
                 yield result
 
@@ -55,18 +42,14 @@ class RayTasks:
         self._wait(all_finished)
         return _from_ray(ray.get(total))
 
-    def _submit(
-        self,
-        function: Callable[..., Any],
-        sketches: SketchSet,
-        task_shards: list[list[Shard]],
-        *arguments: Any,
-    ) -> Iterator[tuple[Any, Any]]:
+    def _submit(self, work: Work) -> Iterator[tuple[Any, Any]]:
         """(reference to a call's result, reference to a mark that it is there)."""
-        shared = [ray.put(_to_ray(argument)) for argument in arguments]
-        for shards in task_shards:
+        shared = [ray.put(_to_ray(argument)) for argument in work.arguments]
+        for shards in work.task_shards:
             self.submitted += 1
-            result, finished = _call.remote(function, sketches, shards, *shared)
+            result, finished = _call.remote(
+                work.function, work.sketches, shards, *shared
+            )
             yield result, finished
 
     def _wait(self, all_finished: Iterable[Any]) -> None:
