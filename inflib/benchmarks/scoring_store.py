@@ -16,6 +16,7 @@ from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
 from inflib.data.pairs_folder import Shard
 from inflib.numerics import curvature
 from inflib.numerics.layer_bins import Layer
+from inflib.scores.labels import Labels
 from inflib.scores.sketch_set import SketchSet
 from inflib.storage.folder import Folder
 
@@ -85,7 +86,7 @@ def exact_datainf(
         squares = labels.derivatives.square()
         norms = labels.sq_norms.sum(1)
         coefficients = labels.by_comparison(squares / (lam + squares * norms))
-        for rows, sketches in _sketches(train, shard):
+        for rows, sketches in _sketches(train, shard, labels):
             sums += sketches.T @ (coefficients[rows, None] * (sketches @ vectors))
         num_labels += len(labels.signs)
     ihvps = curvature.datainf_ihvp(vectors, sums, num_labels, lam)
@@ -96,7 +97,9 @@ def exact_datainf(
         chosen = indices[in_shard] - start
         if len(chosen):
             labels = train.labels(shard)
-            products = [sketches @ ihvps for _, sketches in _sketches(train, shard)]
+            products = [
+                sketches @ ihvps for _, sketches in _sketches(train, shard, labels)
+            ]
             aligned = torch.cat(products)[labels.rows]
             scores.append((-labels.derivatives[:, None] * aligned)[chosen])
         start += shard.num_labels
@@ -104,10 +107,10 @@ def exact_datainf(
 
 
 def _sketches(
-    train: SketchSet, shard: Shard
+    train: SketchSet, shard: Shard, labels: Labels
 ) -> Iterator[tuple[slice, Float[Tensor, "_ k"]]]:
     """(comparisons of the shard, their sketches in float64), 128 at a time."""
-    entries, scales = train.payload(shard)
+    entries, scales = train.payload(shard, labels)
     for start in range(0, len(entries), 128):
         rows = slice(start, start + 128)
         values = torch.from_numpy(entries[rows].astype(np.float64))

@@ -55,7 +55,7 @@ def draw_subsets(
         derivatives = shard_shares * each.query_derivatives(loss)[:, None]
         terms = torch.zeros(each.num_comparisons, len(subsets), dtype=torch.float64)
         terms.index_add_(0, each.rows, derivatives)
-        total = quantized_products.combine(*sketches.payload(shard), terms, total)
+        total = quantized_products.combine(*sketches.payload(shard, each), terms, total)
         start += len(each.signs)
     assert total is not None, "no shards"
     return Subsets([len(subset) for subset in subsets], total)

@@ -123,7 +123,7 @@ def read_query_labels(
     index_of = {pair_id: i for i, pair_id in enumerate(in_shard)}
     picked = torch.tensor([index_of[pair_id] for pair_id in ids])
     rows, derivatives = labels.rows[picked], labels.query_derivatives(loss)[picked]
-    entries, scales = sketches.payload(shard)
+    entries, scales = sketches.payload(shard, labels)
     decoded = store.decode(entries[rows.numpy()], scales[rows].numpy()).double()
     norms = labels.sq_norms[picked].sum(1).sqrt() * derivatives.abs()
     return QueryLabels(ids, (derivatives[:, None] * decoded).T.contiguous(), norms)
@@ -146,7 +146,7 @@ def explain_shards(
     tables = []
     for shard in shards:
         labels = sketches.labels(shard)
-        aligned = quantized_products.times(*sketches.payload(shard), vectors)
+        aligned = quantized_products.times(*sketches.payload(shard, labels), vectors)
         # -d s . x is influence for x = H^-1 g_j; for x = g_j, minus the inner product.
         products = influence.influence(aligned, labels.derivatives, labels.rows)
         scores, minus_products = products.tensor_split(2, dim=1)

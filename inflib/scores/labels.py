@@ -13,6 +13,7 @@ from torch import Tensor
 from inflib.config.score import Curvature, QueryLoss
 from inflib.numerics import influence, preference_loss
 from inflib.numerics.label_means import LabelMargins
+from inflib.scores.shard_facts import ShardFacts
 from inflib.sketches import store
 
 
@@ -47,6 +48,9 @@ class Labels:
 
     importance: Float[Tensor, " n"]
     """How often each label counts: its weight w, with edits."""
+
+    facts: ShardFacts
+    """What the shard's files say, without edits."""
 
     @property
     def usable(self) -> Tensor:

@@ -132,7 +132,7 @@ def score_shards(
     probes = {kind: quantized_products.Vectors(x) for kind, x in columns.probes.items()}
     for shard in shards:
         labels = sketches.labels(shard)
-        entries, scales = sketches.payload(shard)
+        entries, scales = sketches.payload(shard, labels)
         by_layer = [
             quantized_products.times(entries[:, layer.bins], scales, vectors)
             for layer, vectors in zip(layers, layer_ihvps, strict=True)

@@ -15,7 +15,7 @@ from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.numerics.label_means import LabelMargins
 from inflib.scores.labels import Labels
-from inflib.scores.shard_facts import STATUSES, ShardFacts, read_facts
+from inflib.scores.shard_facts import STATUSES, read_facts
 from inflib.sketches import store
 from inflib.storage.folder import Folder
 
@@ -44,7 +44,7 @@ class SketchSet:
 
         Raises ValueError when the sketches are of another plan.
         """
-        facts = self._facts(shard)
+        facts = read_facts(self._pairs, self._sketches, shard, self.version)
         signs = torch.from_numpy(facts.sign.astype(np.float64))
         importance = torch.tensor(facts.weight)
         if self.edits:
@@ -64,15 +64,21 @@ class SketchSet:
             len(facts.margin),
             torch.tensor(facts.target),
             importance,
+            facts,
         )
 
     def table(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
         """The rows of a shard's labels file, see data.pairs_folder; without edits."""
         return self._pairs.labels(shard, columns)
 
-    def payload(self, shard: Shard) -> tuple[np.ndarray, Float[Tensor, " c"]]:
-        """(entries as stored [c k], scale of each row): sketch = entries * scale."""
-        facts = self._facts(shard)
+    def payload(
+        self, shard: Shard, labels: Labels
+    ) -> tuple[np.ndarray, Float[Tensor, " c"]]:
+        """(entries as stored [c k], scale of each row): sketch = entries * scale.
+
+        labels: those of the shard.
+        """
+        facts = labels.facts
         entries = store.read_payload(self._sketches, shard.name, facts.digests)
         return entries, torch.tensor(facts.scale)
 
@@ -86,9 +92,6 @@ class SketchSet:
         labels = self.labels(shard)
         columns = vars(labels.chosen_margins).values()
         return [column[labels.counted] for column in columns]
-
-    def _facts(self, shard: Shard) -> ShardFacts:
-        return read_facts(self._pairs, self._sketches, shard, self.version)
 
     @property
     def _pairs(self) -> PairsFolder:

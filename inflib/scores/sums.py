@@ -93,7 +93,7 @@ def _query_sums(
     sketches: SketchSet, shard: Shard, num_groups: int, loss: QueryLoss
 ) -> QueryGroupSums:
     labels = sketches.labels(shard)
-    entries, scales = sketches.payload(shard)
+    entries, scales = sketches.payload(shard, labels)
     ids = sketches.table(shard, ["comparison_id"])["comparison_id"]
     prompts = map(prompt_of, ids.to_pylist())
     groups = torch.tensor([int(prompt, 16) % num_groups for prompt in prompts])
@@ -127,7 +127,7 @@ def curvature_products(
     total = quantized_products.empty_total(*vectors.shape)
     for shard in shards:
         labels = sketches.labels(shard)
-        entries, scales = sketches.payload(shard)
+        entries, scales = sketches.payload(shard, labels)
         for i, (bins, layers_of_block) in enumerate(blocks):
             if kind in ("datainf", "datainf_layer"):
                 norms = labels.sq_norms[:, layers_of_block].sum(1)
@@ -161,7 +161,9 @@ def noise_sums(
         signs = rng.choice([-1.0, 1.0], size=(len(terms), num_probes))
         noise = torch.zeros(labels.num_comparisons, num_probes, dtype=torch.float64)
         noise.index_add_(0, labels.rows, terms * torch.from_numpy(signs))
-        total = quantized_products.combine(*sketches.payload(shard), noise, total)
+        total = quantized_products.combine(
+            *sketches.payload(shard, labels), noise, total
+        )
     assert total is not None, "no shards"
     return total
 
@@ -176,7 +178,7 @@ def alignments(
     scores, prepared = [], quantized_products.Vectors(vectors)
     for shard in shards:
         labels = sketches.labels(shard)
-        aligned = quantized_products.times(*sketches.payload(shard), prepared)
+        aligned = quantized_products.times(*sketches.payload(shard, labels), prepared)
         influences = influence.influence(aligned, labels.derivatives, labels.rows)
         scores.append(influences[labels.counted])
     return torch.cat(scores)

@@ -102,7 +102,7 @@ def test_cosines_are_those_of_the_loss_gradients(run):
     query_labels = read_query_labels(query, shard, ids[:2], "bradley_terry")
     labels = train.labels(train.plan()[1])
     labelled = train.table(train.plan()[1])["pair_id"].to_pylist()
-    payload, _ = train.payload(train.plan()[1])
+    payload, _ = train.payload(train.plan()[1], labels)
     grads = (
         labels.derivatives[:, None] * torch.from_numpy(payload)[labels.rows].double()
     )

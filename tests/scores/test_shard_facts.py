@@ -39,10 +39,13 @@ def written(path, seed):
 
 def facts_of(sketches):
     """All that a pass reads, of all shards."""
-    return [
-        [*vars(sketches.labels(shard)).values(), *sketches.payload(shard)]
-        for shard in sketches.plan()
-    ]
+    found = []
+    for shard in sketches.plan():
+        labels = sketches.labels(shard)
+        columns = vars(labels) | vars(labels.facts)
+        del columns["facts"]
+        found.append([*columns.values(), *sketches.payload(shard, labels)])
+    return found
 
 
 def same(first, second):
