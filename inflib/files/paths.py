@@ -107,9 +107,11 @@ def fingerprint(file: str, split: str = "train") -> str:
     fs, path = open_filesystem(file)
     if fs.isdir(path):
         inside = sorted(fs.find(path))
-        digests = [f"{name[len(path) :]} {_sampled(fs, name)}" for name in inside]
+        digests = [
+            f"{name[len(path) :]} {_size_and_digest(fs, name)}" for name in inside
+        ]
         return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
-    return _sampled(fs, path)
+    return _size_and_digest(fs, path)
 
 
 def _of_hub(data: Any) -> str:
@@ -135,7 +137,7 @@ def shortest_names(files: Sequence[str]) -> dict[str, str]:
     return {file: file for file in parts}  # several files of one folder
 
 
-def _sampled(fs: Any, path: str) -> str:
+def _size_and_digest(fs: Any, path: str) -> str:
     """Size and digest: of a file on this machine, all of it; of another, what its
     server says of it (ETag), with start, middle and end."""
     size, digest = fs.size(path), hashlib.sha256()
