@@ -42,7 +42,7 @@ class Entry:
     """Whether the module has its own click command, `command`."""
 
 
-_EDITS = click.Argument(["edits"], type=click.Path(), metavar="EDITS.csv")
+_EDITS = click.Argument(["edits"], type=click.Path(), metavar="DECISIONS.csv")
 _SEED = click.Option(["--seed"], type=int, default=0, help="Seed of the made-up data.")
 
 ENTRIES = {

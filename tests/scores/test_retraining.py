@@ -31,7 +31,7 @@ def test_trials_act_on_the_most_harmful_and_on_as_many_random_labels():
         for trial in kinds[f"{action} harmful"]:
             assert set(trial.edits) == {"p3", "p5"}
             assert {e.weight for e in trial.edits.values()} == {weight}
-            assert {e.sign for e in trial.edits.values()} == {1 if weight == 0 else -1}
+            assert {e.action for e in trial.edits.values()} == {action}
         drawn = [frozenset(trial.edits) for trial in kinds[f"{action} random"]]
         assert len(set(drawn)) > 1 and {len(ids) for ids in drawn} == {2}
     assert [trial.seed for trial in kinds[ALL]] == [0, 1, 2]
