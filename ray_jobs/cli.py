@@ -43,6 +43,9 @@ class Entry:
 
 
 _EDITS = click.Argument(["edits"], type=click.Path(), metavar="DECISIONS.csv")
+_DECISIONS = click.Option(
+    ["--decisions"], type=click.Path(), help="decisions.csv to retrain with."
+)
 _SEED = click.Option(["--seed"], type=int, default=0, help="Seed of the made-up data.")
 
 ENTRIES = {
@@ -55,7 +58,7 @@ ENTRIES = {
     "report": Entry("report", "report"),
     "what-if": Entry("what_if", parameters=[_EDITS]),
     "explain": Entry("explain", "explain"),
-    "verify": Entry("verify", "verify"),
+    "verify": Entry("verify", "verify", parameters=[_DECISIONS]),
     "check": Entry("check", is_command=True),
     "judge": Entry("judge", "judge"),
     "bias-study": Entry("detect_bias", "bias"),
