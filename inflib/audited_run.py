@@ -61,6 +61,18 @@ class AuditedRun:
         return self._influence.record.inputs
 
     @property
+    def scores_sha256(self) -> str:
+        """SHA-256 of influence.parquet."""
+        return self._influence.record.sha256
+
+    @property
+    def adapter_sha256(self) -> str | None:
+        """Digest of the adapter whose gradients were sketched."""
+        return (self.folder / "sketches").read_json("manifest.json").get(
+            "adapter_sha256"
+        )
+
+    @property
     def labels(self) -> pa.Table:
         """influence.parquet: a row for each training label, in plan order."""
         return self._influence.table

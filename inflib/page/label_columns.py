@@ -74,7 +74,7 @@ def further_scores(run: AuditedRun) -> Iterator[tuple[str, str, dict[str, Any]]]
     for kind in run.recipe.score.score_names:
         for query in run.queries:
             if kind != run.recipe.score.reported:
-                columns = _scores(run, kind, query, False)
+                columns = [*_scores(run, kind, query, False)]
                 yield kind, query, _payload(run, columns)
 
 
