@@ -20,6 +20,7 @@ from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.retraining import effects_of_trials, plan_trials
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder
+from ray_jobs.report import refresh_page
 from ray_jobs.shared.session import start_ray
 from ray_jobs.shared.stage import Stage
 from ray_jobs.studies.trials import train_all, trial_training
@@ -64,6 +65,7 @@ def verify(recipe: Recipe) -> dict[str, Any]:
     stage.folder.write_json("verify.json", summary)
     show_verification(summary, console())
     stage.done({"trainings": len(trials)}, {"inputs": key})
+    refresh_page(recipe)
     return summary
 
 
