@@ -32,6 +32,7 @@ from inflib.scores.retraining import (
 )
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder
+from ray_jobs.report import refresh_page
 from ray_jobs.shared.session import run_stages, start_ray
 from ray_jobs.shared.stage import Stage
 from ray_jobs.studies.trials import train_all, trial_training
@@ -117,6 +118,7 @@ def _verify(
     stage.folder.write_json("verify.json", summary)
     show_verification(summary, console())
     stage.done({"trainings": len(trials)}, {"inputs": key})
+    refresh_page(recipe)
     return summary
 
 
