@@ -9,7 +9,6 @@ The report's page and `inflib export` read a run through this alone. Nothing is 
 """
 
 import hashlib
-
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -37,11 +36,12 @@ from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 
 _STUDIES = {
-    "verify": ("verify.json",),
-    "bias": ("about.json", "metrics.json"),
-    "oversight": ("metrics.json",),
+    "verify": ("verify", ("verify.json",)),
+    "decisions": ("verify/decisions", ("verify.json",)),
+    "bias": ("bias", ("about.json", "metrics.json")),
+    "oversight": ("oversight", ("metrics.json",)),
 }
-"""{folder of a study: its results}."""
+"""{study: (its folder, files of its results)}."""
 
 
 class AuditedRun:
@@ -68,8 +68,8 @@ class AuditedRun:
     @property
     def adapter_sha256(self) -> str | None:
         """Digest of the adapter whose gradients were sketched."""
-        return (self.folder / "sketches").read_json("manifest.json").get(
-            "adapter_sha256"
+        return (
+            (self.folder / "sketches").read_json("manifest.json").get("adapter_sha256")
         )
 
     @property
@@ -174,10 +174,11 @@ class AuditedRun:
 
     @cached_property
     def studies(self) -> dict[str, dict[str, Any]]:
-        """{verify, bias or oversight: its results}, of those that are through."""
+        """{verify, decisions, bias or oversight: its results}, of those that are
+        through; decisions: retraining with them."""
         found = {}
-        for name, files in _STUDIES.items():
-            folder = self.folder / name
+        for name, (place, files) in _STUDIES.items():
+            folder = self.folder / place
             if {"done.json", *files} <= folder.names():
                 contents = folder.read_jsons(files)
                 keys = (file.removesuffix(".json") for file in files)
@@ -232,7 +233,7 @@ class AuditedRun:
 
 def studies_digest(run: Folder) -> str:
     """Digest of what studies and judges have left in a run: it changes with them."""
-    folders = [run / name for name in _STUDIES]
+    folders = [run / place for place, _ in _STUDIES.values()]
     folders += [run / "judge" / name for name in sorted((run / "judge").folders())]
     total = hashlib.sha256()
     for folder in folders:
