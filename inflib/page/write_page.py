@@ -13,21 +13,19 @@ from importlib.resources.abc import Traversable
 from itertools import islice
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from inflib.audited_run import AuditedRun
 from inflib.page.charts import Chart
 from inflib.page.data_files import data_file, plain
+from inflib.page.environment import render
 from inflib.page.group_rows import group_rows, labelers_tab
 from inflib.page.label_columns import columns_of, further_scores
 from inflib.page.label_flags import label_flags
 from inflib.page.near_chunks import accuracy_of_cosines, most_harmful, near_chunks
-from inflib.page.overview import overview, percent
+from inflib.page.overview import overview
 from inflib.page.query_sets_tab import query_sets_tab
 from inflib.page.studies_tab import studies_tab
 from inflib.page.text_chunks import comparison_texts, query_texts
 from inflib.scores.executor import Executor
-from inflib.storage.plain_text import printable
 
 PAGE_FORMAT = 1
 """Raised when a page of the same run says or looks otherwise, so that those of an
@@ -62,23 +60,15 @@ def write_page(run: AuditedRun, executor: Executor | None = None) -> str:
         for name in (report / folder).names()
     ]
     report.delete(*(name for name in stale if name not in written))
-    html = render(facts, tabs, [name for name, _ in assets])
+    html = page_html(facts, tabs, [name for name, _ in assets])
     report.write("index.html", html.encode("utf-8", "replace"))
     return f"{report.url}/index.html"
 
 
-def render(facts: dict[str, Any], tabs: dict[str, Any], assets: list[str]) -> str:
+def page_html(facts: dict[str, Any], tabs: dict[str, Any], assets: list[str]) -> str:
     """index.html. assets: paths below report/, of others' styles and scripts first."""
-    environment = Environment(
-        loader=PackageLoader("inflib.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = lambda x: printable(str(x), lines=True)
-    environment.filters["percent"] = percent
-    return environment.get_template("index.html.j2").render(
+    return render(
+        "index.html.j2",
         facts=facts,
         title=facts["title"],
         styles=[name for name in assets if name.endswith(".css")],
