@@ -27,4 +27,3 @@ def _environment() -> Environment:
     environment.filters["printable"] = lambda x: printable(str(x), lines=True)
     environment.filters["percent"] = percent
     return environment
-
