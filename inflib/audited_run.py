@@ -9,7 +9,6 @@ The report's page and `inflib export` read a run through this alone. Nothing is 
 """
 
 import hashlib
-
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -68,8 +67,8 @@ class AuditedRun:
     @property
     def adapter_sha256(self) -> str | None:
         """Digest of the adapter whose gradients were sketched."""
-        return (self.folder / "sketches").read_json("manifest.json").get(
-            "adapter_sha256"
+        return (
+            (self.folder / "sketches").read_json("manifest.json").get("adapter_sha256")
         )
 
     @property

@@ -32,10 +32,11 @@ def _detection(run: AuditedRun) -> Shown:
     wrong = truth_column(run.labels, run.recipe.report.truth, "report.truth")
     wrong = wrong[run.counted]
     table = run.labels.filter(run.counted)
-    sets, charts = [], {}
+    sets = []
+    charts: dict[str, Chart] = {}
     for number, (query, facts) in enumerate(run.summary["queries"].items()):
-        detectors = {
-            kind: table[INFLUENCE.of(kind, query)].to_numpy()
+        detectors: dict[str, np.ndarray] = {
+            f"influence {kind}": table[INFLUENCE.of(kind, query)].to_numpy()
             for kind in run.recipe.score.curvatures
         }
         detectors["length difference"] = table[LENGTH_DIFFERENCE.name].to_numpy()
@@ -95,9 +96,7 @@ def _verify(study: dict[str, Any]) -> Shown:
                 "accuracy": with_interval(**arm["accuracy"]),
                 "change_of_accuracy": with_interval(**arm["change_of_accuracy"]),
                 "change_of_loss": with_interval(**arm["change_of_loss"]),
-                "predicted": with_interval(
-                    arm["predicted_change_of_loss"], None, None
-                ),
+                "predicted": with_interval(arm["predicted_change_of_loss"], None, None),
             }
             for arm in arms
         ]
@@ -105,7 +104,11 @@ def _verify(study: dict[str, Any]) -> Shown:
         sets.append(
             {"name": query, "rows": rows, "charts": ids, "agreement": agreement}
         )
-    return {"query": results["query"], "share": results.get("share"), "sets": sets}, charts
+    return {
+        "query": results["query"],
+        "share": results.get("share"),
+        "sets": sets,
+    }, charts
 
 
 def _bias(study: dict[str, Any]) -> Shown:
