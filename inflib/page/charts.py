@@ -93,7 +93,9 @@ def detection_charts(
         rate = np.where(last >= 0, found[np.maximum(last, 0)], 0.0)
         rates.append({"label": name, "values": rate.tolist()})
         first = np.minimum(np.searchsorted(found, grid), len(found) - 1)
-        precision = positives[first] / np.maximum(positives[first] + negatives[first], 1)
+        precision = positives[first] / np.maximum(
+            positives[first] + negatives[first], 1
+        )
         precisions.append({"label": name, "values": precision.tolist()})
     known = f"the {int(wrong.sum()):,} labels that are known to be wrong"
     roc = chart(

@@ -58,9 +58,12 @@ def labelers_tab(
             "rows": rows,
             "traits": [trait["label"] for trait in rows[0]["prefers"]] if rows else [],
             "small": few[column],
-            "linked": column in run.labels.column_names and column != run.recipe.report.time,
+            "linked": column in run.labels.column_names
+            and column != run.recipe.report.time,
             "spread": {
-                query: with_interval(*(facts["spread"][column][k] for k in ("sd", "low", "high")))
+                query: with_interval(
+                    *(facts["spread"][column][k] for k in ("sd", "low", "high"))
+                )
                 for query, facts in run.summary["queries"].items()
                 if facts["spread"][column] is not None
             },

@@ -6,7 +6,7 @@ Numbers are typed arrays, float32 with NaN where a value is missing, or whole nu
 texts with few values are categories, whose codes are in the order of their names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -252,11 +252,11 @@ def _texts(values: pa.ChunkedArray) -> dict[str, Any]:
     return {"kind": "text", "data": deflated(texts)}
 
 
-def _category(texts: list[str | None], first: str | None = None) -> dict[str, Any]:
+def _category(texts: Sequence[str | None], first: str | None = None) -> dict[str, Any]:
     """Codes of texts. first: the text that comes before all others."""
-    names: list[str | None] = sorted({x for x in texts if x not in (None, first)})  # type: ignore[type-var]
-    if first in texts:
-        names = [first, *names]
+    known = {text for text in texts if text is not None}
+    names: list[str | None] = [first] if first in texts else []
+    names += sorted(known - {first})
     codes = {name: code for code, name in enumerate(names)}
     dtype = "u1" if len(names) < 2**8 else "u2" if len(names) < 2**16 else "u4"
     data = packed(np.array([codes[text] for text in texts], dtype))

@@ -80,9 +80,7 @@ def near_chunks(
         yield deflated(chunk)
 
 
-def _harmed(
-    number: int, ids: list[str], harm: Harm, place: int
-) -> Iterator[list[Any]]:
+def _harmed(number: int, ids: list[str], harm: Harm, place: int) -> Iterator[list[Any]]:
     """The query labels of a query set that a label harms most, and only such."""
     products = harm.products[place]
     best, order = products.topk(min(_HARMED, len(products)))

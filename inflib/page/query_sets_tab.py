@@ -1,5 +1,5 @@
-"""Query sets to what the page says of each: how far its scores can be trusted, and which
-of its own labels look wrong."""
+"""Query sets to what the page says of each: how far its scores can be trusted, and
+which of its own labels look wrong."""
 
 from typing import Any
 

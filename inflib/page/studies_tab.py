@@ -35,10 +35,11 @@ def _detection(run: AuditedRun) -> Shown:
     wrong = truth_column(run.labels, run.recipe.report.truth, "report.truth")
     wrong = wrong[run.counted]
     table = run.labels.filter(run.counted)
-    sets, charts = [], {}
+    sets = []
+    charts: dict[str, Chart] = {}
     for number, (query, facts) in enumerate(run.summary["queries"].items()):
-        detectors = {
-            kind: table[INFLUENCE.of(kind, query)].to_numpy()
+        detectors: dict[str, np.ndarray] = {
+            f"influence {kind}": table[INFLUENCE.of(kind, query)].to_numpy()
             for kind in run.recipe.score.curvatures
         }
         detectors["length difference"] = table[LENGTH_DIFFERENCE.name].to_numpy()

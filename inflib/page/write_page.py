@@ -1,9 +1,9 @@
 """An audited run to report/index.html, which opens from disk, and the files beside it.
 
-    report/index.html     the page: overview, labelers, query sets, studies
-    report/assets/        our scripts and styles, and those of others
-    report/data/          facts.js, columns.js, scores-<i>.js, texts-<c>.js, near-<c>.js,
-                          queries-<q>-<c>.js: see page.data_files
+report/index.html     the page: overview, labelers, query sets, studies
+report/assets/        our scripts and styles, and those of others
+report/data/          facts.js, columns.js, scores-<i>.js, texts-<c>.js, near-<c>.js,
+                      queries-<q>-<c>.js: see page.data_files
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any
 
 from inflib.audited_run import AuditedRun
-from inflib.page.charts import Chart
 from inflib.page.data_files import data_file, plain
 from inflib.page.environment import render
 from inflib.page.group_rows import group_rows, labelers_tab
@@ -81,8 +80,7 @@ def _facts(run: AuditedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     """(facts.js, what the templates show beside it)."""
     groups = group_rows(run)
     query_sets, charts = query_sets_tab(run)
-    studies, more = studies_tab(run)
-    charts: dict[str, Chart] = charts | more
+    studies, charts_of_studies = studies_tab(run)
     near = most_harmful(run)
     facts = {
         "format": PAGE_FORMAT,
@@ -97,7 +95,7 @@ def _facts(run: AuditedRun) -> tuple[dict[str, Any], dict[str, Any]]:
         "labels": len(run.labels),
         "near": {str(row): place for place, row in enumerate(near.tolist())},
         "near_accuracy": accuracy_of_cosines(),
-        "charts": charts,
+        "charts": charts | charts_of_studies,
     }
     tabs = {
         "overview": overview(run),

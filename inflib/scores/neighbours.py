@@ -1,5 +1,5 @@
-"""Some training labels to the training labels nearest to them, and the query labels they
-harm most, by their gradients.
+"""Some training labels to the training labels nearest to them, and the query labels
+that they harm most, by their gradients.
 
     t  labels that are looked at     n  labels     m  query labels
     k  entries of a sketch           f  entries of a folded sketch     c  comparisons
@@ -148,7 +148,7 @@ def nearest(
     """The labels of these shards that are nearest to each target.
 
     targets: `directions` of folded gradients; comparisons: number of each target's own
-    comparison, whose labels are left out. Labels that do not count are left out, and so are those
+    comparison, whose labels are left out. So are labels that do not count, and those
     without a gradient.
     """
     parts = (

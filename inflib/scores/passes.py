@@ -117,9 +117,7 @@ class Passes:
         }
         plan = [shard for shard in self.plan if len(in_shard[shard.name])]
         arguments = {name: r.tolist() for name, r in in_shard.items()}, starts
-        work = Work(
-            neighbours.read_gradients, self.train, self._tasks(plan), arguments
-        )
+        work = Work(neighbours.read_gradients, self.train, self._tasks(plan), arguments)
         return neighbours.Gradients.joined(self.executor.results(work), len(rows))
 
     def nearest(
