@@ -35,6 +35,7 @@ from inflib.sketches import store
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 
+_TEXTS = ("comparison_id", "prompt", "response_a", "response_b", "messages")
 _STUDIES = {
     "verify": ("verify", ("verify.json",)),
     "decisions": ("verify/decisions", ("verify.json",)),
@@ -124,6 +125,12 @@ class AuditedRun:
         return np.concatenate(numbers)
 
     @cached_property
+    def labels_of_shards(self) -> list[int]:
+        """How many labels each shard has, in plan order."""
+        plan = PairsFolder(self.folder / "pairs" / "train").plan()
+        return [shard.num_labels for shard in plan]
+
+    @cached_property
     def num_comparisons(self) -> int:
         """Comparisons of the training set."""
         plan = PairsFolder(self.folder / "pairs" / "train").plan()
@@ -201,11 +208,12 @@ class AuditedRun:
 
     def comparisons(self, pairs: str = "train") -> Iterator[pa.Table]:
         """Comparisons of a pair set, shard by shard in plan order, with their texts:
-        comparison_id, prompt, response_a, response_b."""
+        comparison_id, prompt, response_a, response_b, and messages where `prepare`
+        kept them."""
         folder = PairsFolder(self.folder / "pairs" / pairs)
-        columns = ["comparison_id", "prompt", "response_a", "response_b"]
         for shard in folder.plan():
-            yield folder.comparisons(shard, columns)
+            table = folder.comparisons(shard)
+            yield table.select([x for x in _TEXTS if x in table.column_names])
 
     def decisions(self, path: str) -> Decisions:
         """The decisions in a file, all of them on labels of this run.

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from inflib.audited_run import AuditedRun
 from inflib.data.output_columns import INFLUENCE, LENGTH_DIFFERENCE, MARGIN
 from inflib.page.charts import Chart, detection_charts, interval_bars, points
