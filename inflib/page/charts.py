@@ -33,7 +33,7 @@ def chart(
         "title": title,
         "x": {"label": x[0], "values": list(x[1]), "log": log},
         "y": {"label": y},
-        "series": series,
+        "series": [{"low": None, "high": None} | each for each in series],
         "diagonal": diagonal,
         "summary": summary,
     }
@@ -43,7 +43,7 @@ def histogram(title: str, label: str, values: np.ndarray, summary: str) -> Chart
     """Counts of finite values in bins of equal width."""
     finite = values[np.isfinite(values)]
     counts, edges = np.histogram(finite, bins=_BINS if len(finite) else 1)
-    middles = [float(x) for x in (edges[1:] + edges[:-1]) / 2]
+    middles = [float(f"{x:.3g}") for x in (edges[1:] + edges[:-1]) / 2]
     series = [{"label": "labels", "values": counts.tolist()}]
     return chart("bars", title, (label, middles), "labels", series, summary)
 

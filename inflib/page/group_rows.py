@@ -41,9 +41,16 @@ def group_rows(run: AuditedRun) -> dict[str, list[dict[str, Any]]]:
                     continue
                 first = {"name": row["name"], "labels": row["labels"], **found}
                 traits = run.summary["preferences"][column][row["name"]]
-                prefers = _prefers(traits)
+                known_traits = _traits(traits)
                 first["index"] = len(known)
-                known.append(first | {"prefers": prefers, "by_query": {query: found}})
+                known.append(
+                    first
+                    | {
+                        "prefers": [_in_words(trait) for trait in known_traits],
+                        "traits": known_traits,
+                        "by_query": {query: found},
+                    }
+                )
     return columns
 
 
@@ -56,7 +63,7 @@ def labelers_tab(
         {
             "column": column,
             "rows": rows,
-            "traits": [trait["label"] for trait in rows[0]["prefers"]] if rows else [],
+            "traits": [trait["label"] for trait in rows[0]["traits"]] if rows else [],
             "small": few[column],
             "linked": column in run.labels.column_names
             and column != run.recipe.report.time,
@@ -72,7 +79,16 @@ def labelers_tab(
     ]
 
 
-def _prefers(traits: dict[str, Any]) -> list[dict[str, Any]]:
+def _in_words(trait: dict[str, Any]) -> str:
+    """How often a group's labels have a trait, beside all others'."""
+    if trait["share"] is None:
+        return f"{trait['label']}: nothing to say"
+    others = "" if trait["others"] is None else f" (others {trait['others']:.0%})"
+    unusual = ", unusual for sure" if trait["unusual"] else ""
+    return f"{trait['label']}: {trait['share']:.0%}{others}{unusual}"
+
+
+def _traits(traits: dict[str, Any]) -> list[dict[str, Any]]:
     """Each trait in words, with the group's share and that of all others."""
     return [
         {

@@ -8,7 +8,6 @@ import numpy as np
 
 from inflib.audited_run import AuditedRun
 from inflib.data.output_columns import PAIR_ID, RANK
-from inflib.page.data_files import deflated
 from inflib.page.label_columns import NEAR_PER_CHUNK
 from inflib.scores.executor import Executor
 from inflib.scores.neighbours import FOLDED, Harm
@@ -47,8 +46,8 @@ def accuracy_of_cosines() -> str:
 
 def near_chunks(
     run: AuditedRun, rows: np.ndarray, executor: Executor | None
-) -> Iterator[str]:
-    """Chunks of {row: {nearest, queries}} of the labels in these rows, deflated.
+) -> Iterator[dict[str, Any]]:
+    """Chunks of {row: {nearest, queries}} of the labels in these rows.
 
     nearest: [row, cosine]; queries: [number of the query set, number of the label in
     it, pair_id, minus the inner product of gradients, cosine].
@@ -77,7 +76,7 @@ def near_chunks(
                     for line in _harmed(number, ids[number], harms[query], place)
                 ],
             }
-        yield deflated(chunk)
+        yield chunk
 
 
 def _harmed(number: int, ids: list[str], harm: Harm, place: int) -> Iterator[list[Any]]:

@@ -5,19 +5,20 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from inflib.audited_run import AuditedRun
-from inflib.page.data_files import deflated
 from inflib.page.label_columns import TEXTS_PER_CHUNK
 
+Chunk = list[tuple[Any, ...]]
 
-def comparison_texts(run: AuditedRun) -> Iterator[str]:
-    """Chunks of [prompt, response a, response b], deflated, in the order of the
+
+def comparison_texts(run: AuditedRun) -> Iterator[Chunk]:
+    """Chunks of [prompt, response a, response b], in the order of the
     comparisons' numbers."""
     names = ["prompt", "response_a", "response_b"]
     tables = (table.select(names) for table in run.comparisons())
     return _chunks(row for table in tables for row in zip(*_lists(table), strict=True))
 
 
-def query_texts(run: AuditedRun, query: str) -> Iterator[str]:
+def query_texts(run: AuditedRun, query: str) -> Iterator[Chunk]:
     """Chunks of [prompt, chosen, rejected, pair_id, margin] of a query set's labels."""
     names = ["prompt", "chosen", "rejected", "pair_id", "margin"]
     for_rows = (
@@ -34,12 +35,12 @@ def _lists(table: Any) -> list[list[Any]]:
     return [column.to_pylist() for column in table.columns]
 
 
-def _chunks(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    chunk: list[tuple[Any, ...]] = []
+def _chunks(rows: Iterable[tuple[Any, ...]]) -> Iterator[Chunk]:
+    chunk: Chunk = []
     for row in rows:
         chunk.append(row)
         if len(chunk) == TEXTS_PER_CHUNK:
-            yield deflated(chunk)
+            yield chunk
             chunk = []
     if chunk:
-        yield deflated(chunk)
+        yield chunk

@@ -6,15 +6,19 @@ report/data/          facts.js, columns.js, scores-<i>.js, texts-<c>.js, near-<c
                       queries-<q>-<c>.js: see page.data_files
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from inflib.audited_run import AuditedRun
-from inflib.page.data_files import data_file, plain
+from inflib.page.data_files import data_file, deflated, plain
 from inflib.page.environment import render
 from inflib.page.group_rows import group_rows, labelers_tab
 from inflib.page.label_columns import columns_of, further_scores
@@ -34,6 +38,10 @@ _AT_ONCE = 8
 """Files that are written at the same time."""
 
 
+_File = tuple[str, Callable[[], bytes]]
+"""Path of a file below report/, and what makes its contents."""
+
+
 def write_page(run: AuditedRun, executor: Executor | None = None) -> str:
     """Write the page into report/; returns the address of index.html.
 
@@ -43,35 +51,36 @@ def write_page(run: AuditedRun, executor: Executor | None = None) -> str:
     facts, tabs = _facts(run)
     written = set[str]()
 
-    def write(name_and_data: tuple[str, bytes]) -> None:
-        name, data = name_and_data
-        report.write(name, data)
+    def write(file: _File) -> None:
+        name, contents = file
+        report.write(name, contents())
         written.add(name)
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for some in _batches(_data(run, facts, executor)):
             list(pool.map(write, some))
-        assets = [*_assets()]
-        list(pool.map(write, assets))
+        list(pool.map(write, _assets()))
     stale = [
         f"{folder}/{name}"
         for folder in ("data", "assets")
         for name in (report / folder).names()
     ]
     report.delete(*(name for name in stale if name not in written))
-    html = page_html(facts, tabs, [name for name, _ in assets])
+    html = page_html(facts, tabs)
     report.write("index.html", html.encode("utf-8", "replace"))
     return f"{report.url}/index.html"
 
 
-def page_html(facts: dict[str, Any], tabs: dict[str, Any], assets: list[str]) -> str:
-    """index.html. assets: paths below report/, of others' styles and scripts first."""
+def page_html(facts: dict[str, Any], tabs: dict[str, Any]) -> str:
+    """index.html; its styles and scripts in the order of static/order.json."""
+    order = _folder() / "static" / "order.json"
+    assets = json.loads(order.read_bytes()) if order.is_file() else {}
     return render(
         "index.html.j2",
         facts=facts,
         title=facts["title"],
-        styles=[name for name in assets if name.endswith(".css")],
-        scripts=[name for name in assets if name.endswith(".js")],
+        styles=assets.get("styles", []),
+        scripts=assets.get("scripts", []),
         **tabs,
     )
 
@@ -84,9 +93,9 @@ def _facts(run: AuditedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     near = most_harmful(run)
     facts = {
         "format": PAGE_FORMAT,
-        "run": run.recipe.run,
+        "run": printable(run.recipe.run),
         "digest": run.digest,
-        "title": f"Audit of preference labels: {run.folder.name}",
+        "title": f"Audit of preference labels: {printable(run.folder.name)}",
         "reported": run.recipe.score.reported,
         "queries": [{"name": k, **verdict} for k, verdict in run.verdicts.items()],
         "group_columns": [*groups],
@@ -108,39 +117,41 @@ def _facts(run: AuditedRun) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _data(
     run: AuditedRun, facts: dict[str, Any], executor: Executor | None
-) -> Iterator[tuple[str, bytes]]:
-    """(name, contents) of the files in data/."""
+) -> Iterator[_File]:
+    """The files in data/; those of facts get what the others say of themselves."""
     columns, left_out = columns_of(run, label_flags(run))
-    yield "data/columns.js", data_file("columns", 0, columns)
+    yield "data/columns.js", partial(data_file, "columns", 0, columns)
     scores = []
     for i, (kind, query, more) in enumerate(further_scores(run)):
         scores.append({"index": i, "curvature": kind, "query": query})
-        yield f"data/scores-{i}.js", data_file("scores", i, more)
+        yield f"data/scores-{i}.js", partial(data_file, "scores", i, more)
     facts |= plain({"scores": scores, "left_out": left_out})
-    yield "data/facts.js", data_file("facts", 0, facts)
-    if facts["near"]:
-        for c, chunk in enumerate(near_chunks(run, most_harmful(run), executor)):
-            yield f"data/near-{c}.js", data_file("near", c, chunk)
-    for c, chunk in enumerate(comparison_texts(run)):
-        yield f"data/texts-{c}.js", data_file("texts", c, chunk)
+    yield "data/facts.js", partial(data_file, "facts", 0, facts)
+    rows = np.array([int(row) for row in facts["near"]], dtype=np.int64)
+    chunked: dict[str, Iterator[Any]] = {"texts": comparison_texts(run)}
+    if len(rows):
+        chunked["near"] = near_chunks(run, rows, executor)
     for q, query in enumerate(run.queries):
-        for c, chunk in enumerate(query_texts(run, query)):
-            kind = f"queries-{q}"
-            yield f"data/{kind}-{c}.js", data_file(kind, c, chunk)
+        chunked[f"queries-{q}"] = query_texts(run, query)
+    for kind, chunks in chunked.items():
+        for c, chunk in enumerate(chunks):
+            yield f"data/{kind}-{c}.js", partial(_chunk_file, kind, c, chunk)
 
 
-def _batches(
-    named: Iterator[tuple[str, bytes]],
-) -> Iterator[list[tuple[str, bytes]]]:
-    while some := list(islice(named, _AT_ONCE)):
+def _chunk_file(kind: str, number: int, chunk: Any) -> bytes:
+    return data_file(kind, number, deflated(chunk))
+
+
+def _batches(files: Iterator[_File]) -> Iterator[list[_File]]:
+    while some := list(islice(files, _AT_ONCE)):
         yield some
 
 
-def _assets() -> Iterator[tuple[str, bytes]]:
-    """(path below report/, contents) of our scripts and styles, and of others'."""
+def _assets() -> Iterator[_File]:
+    """Our scripts and styles, and those of others, below report/."""
     for folder in ("vendor", "static"):
         for file in _files_in(_folder() / folder):
-            yield f"assets/{file.name}", file.read_bytes()
+            yield f"assets/{file.name}", file.read_bytes
 
 
 def _files_in(folder: Traversable) -> Iterator[Traversable]:
@@ -149,7 +160,7 @@ def _files_in(folder: Traversable) -> Iterator[Traversable]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _files_in(entry)
-        elif not entry.name.endswith(".py"):
+        elif entry.name != "order.json":
             yield entry
 
 

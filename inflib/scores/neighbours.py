@@ -33,6 +33,9 @@ FOLDED = 4096
 _ROWS_AT_ONCE = 256
 """Sketches that are decoded together."""
 
+_FOLDED_AT_ONCE = 1024
+"""Sketches that are folded together."""
+
 
 @dataclass(frozen=True)
 class Gradients:
@@ -115,25 +118,40 @@ def read_gradients(
 
 
 def fold(
-    entries: Shaped[np.ndarray, "c k"] | Float[Tensor, "c k"], layers: list[Layer]
-) -> Float[Tensor, "c f"]:
-    """Sketches with fewer bins, as stored entries or as sketches; float32."""
-    rows = torch.as_tensor(entries)
-    times = -(-rows.shape[1] // FOLDED)
-    widths = [-(-(layer.stop - layer.start) // times) for layer in layers]
-    total, start = torch.zeros(len(rows), sum(widths)), 0
-    for layer, width in zip(layers, widths, strict=True):
-        for bin_ in range(layer.start, layer.stop, width):
-            run = rows[:, bin_ : min(bin_ + width, layer.stop)]
-            total[:, start : start + run.shape[1]].add_(run)
-        start += width
-    return total
+    entries: Shaped[np.ndarray, "c k"], layers: list[Layer]
+) -> Float[np.ndarray, "c f"]:
+    """Sketches with fewer bins, as stored entries or as sketches; float32.
+
+    By NumPy, which walks a row's memory in order: some times faster than torch here.
+    """
+    times = -(-entries.shape[1] // FOLDED)
+    if times == 1:
+        return entries.astype(np.float32)
+    # 256 int8 of at most 127 fit into an int16
+    small = entries.dtype == np.int8 and times <= 256
+    kind = np.int16 if small else np.float32
+    folded = []
+    for layer in layers:
+        rows = entries[:, layer.bins]
+        width = -(-rows.shape[1] // times)
+        runs = rows.shape[1] // width
+        whole = rows[:, : runs * width].reshape(len(rows), runs, width)
+        total = whole.sum(1, dtype=kind)
+        rest = rows[:, runs * width :]
+        total[:, : rest.shape[1]] += rest
+        folded.append(total)
+    return np.concatenate(folded, axis=1, dtype=np.float32)
 
 
-def directions(folded: Float[Tensor, "c f"]) -> Float[Tensor, "c f"]:
+def directions(folded: Float[np.ndarray, "c f"]) -> Float[np.ndarray, "c f"]:
     """Each row in unit length; zeros stay zeros."""
-    norms = torch.linalg.vector_norm(folded, dim=1, keepdim=True)
-    return folded / torch.where(norms > 0, norms, 1.0)
+    return folded / _lengths(folded)[:, None]
+
+
+def _lengths(folded: Float[np.ndarray, "c f"]) -> Float[np.ndarray, " c"]:
+    """Length of each row; 1 for zeros."""
+    norms = np.sqrt(np.einsum("ij,ij->i", folded, folded))
+    return np.where(norms > 0, norms, np.float32(1))
 
 
 def nearest(
@@ -170,13 +188,12 @@ def _nearest(
     labels = sketches.labels(shard)
     entries, _ = sketches.payload(shard, labels)
     signs = torch.where(labels.counted, labels.derivatives.sign(), 0.0).float()
-    by_comparison = torch.cat(
-        [
-            targets @ directions(fold(entries[i : i + _ROWS_AT_ONCE], layers)).T
-            for i in range(0, len(entries), _ROWS_AT_ONCE)
-        ],
-        dim=1,
-    )
+    products, lengths = [], []
+    for first in range(0, len(entries), _FOLDED_AT_ONCE):
+        folded = fold(entries[first : first + _FOLDED_AT_ONCE], layers)
+        products.append(targets @ torch.from_numpy(folded).T)
+        lengths.append(torch.from_numpy(_lengths(folded)))
+    by_comparison = torch.cat(products, dim=1) / torch.cat(lengths)
     cosines = by_comparison[:, labels.rows] * signs
     cosines[:, signs == 0] = -torch.inf
     cosines[comparisons[:, None] == (labels.rows + start[0])] = -torch.inf

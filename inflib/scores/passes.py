@@ -125,7 +125,10 @@ class Passes:
     ) -> neighbours.Nearest:
         """The training labels whose gradients are nearest to the targets', see
         neighbours.nearest."""
-        folded = neighbours.directions(neighbours.fold(targets.vectors, layers))
+        vectors = targets.vectors.numpy()
+        folded = torch.from_numpy(
+            neighbours.directions(neighbours.fold(vectors, layers))
+        )
         starts = neighbours.starts_of(self.plan)
         arguments = layers, folded, targets.comparisons, starts, top
         task_shards = self._tasks(self.plan)

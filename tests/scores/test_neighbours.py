@@ -102,7 +102,9 @@ def test_labels_that_do_not_count_are_nobodys_neighbours(tmp_path):
 def test_folding_adds_bins_within_a_layer(monkeypatch):
     monkeypatch.setattr(neighbours, "FOLDED", 14)
     rows = torch.randn(3, K)
-    folded = neighbours.fold(rows, LAYERS)  # 40 entries in thirds: 6 + 6 + 2
+    folded = torch.from_numpy(
+        neighbours.fold(rows.numpy(), LAYERS)
+    )  # 40 entries in thirds: 6 + 6 + 2
     widths = (6, 6, 2)
     assert folded.shape == (3, sum(widths))
     start = 0
@@ -124,7 +126,8 @@ def test_cosines_of_folded_sketches_have_the_stated_error(monkeypatch):
     for seed in range(seeds):
         sketches = torch.zeros(2, 512)
         Oporp({"a": size}, 512, seed).add(sketches, "a", pair)
-        folded = neighbours.fold(sketches, [Layer("all", size, 0, 512)])
+        layers = [Layer("all", size, 0, 512)]
+        folded = neighbours.fold(sketches.numpy(), layers)
         assert folded.shape == (2, 64)
         x, y = neighbours.directions(folded)
         found.append(float(x @ y))
