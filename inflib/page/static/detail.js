@@ -100,9 +100,16 @@
 
   function interval(value, error) {
     if (Number.isNaN(value)) return "no score";
-    const width = Number.isNaN(error) ? "" : ` ± ${error.toPrecision(2)}`;
-    return digits(value) + width;
+    if (Number.isNaN(error)) return digits(value);
+    const power = Math.floor(Math.log10(Math.max(Math.abs(value), error) || 1));
+    if (power >= -3 && power < 5) {
+      const decimals = Math.min(Math.max(2 - power, 0), 6);
+      return `${value.toFixed(decimals)} ± ${error.toFixed(decimals)}`;
+    }
+    const [middle, width] = [value, error].map((x) => (x / 10 ** power).toFixed(2));
+    return `(${middle} ± ${width})e${power}`;
   }
+  Inflib.interval = interval;
 
   /* A table of the page: heads are texts, rows are <tr>. */
   Inflib.table = function (heads, rows) {

@@ -6,7 +6,21 @@
   let grid = null;
   let chosen = []; // names of the columns shown
 
-  const allColumns = () => [...Inflib.store.columns, Inflib.decisionColumn];
+  // From left to right; roles that are not named come between, as they are stored.
+  const FIRST = ["pair_id", "decision"];
+  const THEN = ["influence", "rank", "flip_effect", "margin", "length_difference", "flags"];
+
+  function place({ name, role }) {
+    if (FIRST.includes(role)) return FIRST.indexOf(role);
+    if (Inflib.facts.group_columns.includes(name)) return 3;
+    return THEN.includes(role) ? 4 + THEN.indexOf(role) : 20;
+  }
+
+  function allColumns() {
+    const columns = [...Inflib.store.columns, Inflib.decisionColumn];
+    return columns.sort((a, b) => place(a) - place(b));
+  }
+
   const hidden = new Set(["comparison", "sign"]); // roles that say nothing in a cell
 
   const provider = {
@@ -23,7 +37,7 @@
 
   function gridColumn(column) {
     const number = column.kind === "number";
-    const width = { pair_id: 130, flags: 230, decision: 80 }[column.role];
+    const width = { pair_id: 110, flags: 260, decision: 76, rank: 70 }[column.role];
     const unit = column.unit && column.unit !== "1" ? ` [${column.unit}]` : "";
     return {
       id: column.name,
@@ -33,7 +47,7 @@
       column,
       sortable: true,
       defaultSortAsc: !["influence", "loss", "flags"].includes(column.role),
-      width: width || (number ? 96 : 120),
+      width: width || (number ? 92 : 100),
       minWidth: 50,
       cssClass: number ? "number" : column.role === "decision" ? "decided" : "",
       headerCssClass: number ? "number" : "",

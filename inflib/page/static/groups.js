@@ -62,8 +62,8 @@
     const { prompt, chosen, rejected } = await Inflib.labelTexts(row);
     const influence = store.score("influence", labels.query);
     const error = store.score("error", labels.query);
-    const width = error ? ` ± ${(1.96 * error.value(row)).toPrecision(2)}` : "";
-    const text = influence ? `influence ${influence.text(row)}${width}` : "";
+    const width = error ? 1.96 * error.value(row) : NaN;
+    const text = influence ? `influence ${Inflib.interval(influence.value(row), width)}` : "";
     return make(
       "article",
       { class: "label" },
