@@ -29,6 +29,7 @@ from inflib.page.query_sets_tab import query_sets_tab
 from inflib.page.studies_tab import studies_tab
 from inflib.page.text_chunks import comparison_texts, query_texts
 from inflib.scores.executor import Executor
+from inflib.storage.plain_text import printable
 
 PAGE_FORMAT = 1
 """Raised when a page of the same run says or looks otherwise, so that those of an
