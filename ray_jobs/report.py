@@ -18,7 +18,7 @@ import ray
 
 from inflib.audited_run import AuditedRun, studies_digest
 from inflib.config.recipe import Recipe
-from inflib.page.write_page import PAGE_FORMAT, write_page
+from inflib.page.write_page import page_digest, write_page
 from inflib.report.console import show
 from inflib.report.summary import FORMAT, summarize
 from inflib.report.tables import console
@@ -80,7 +80,7 @@ def _inputs(recipe: Recipe, scores: str) -> str:
         scores=scores,
         report=recipe.report.model_dump(mode="json"),
         format=FORMAT,
-        page=PAGE_FORMAT,
+        page=page_digest(),
         studies=studies_digest(Folder(recipe.run)),
     )
 

@@ -6,10 +6,11 @@ report/data/          facts.js, columns.js, scores-<i>.js, texts-<c>.js, near-<c
                       queries-<q>-<c>.js: see page.data_files
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import islice
@@ -31,9 +32,8 @@ from inflib.page.text_chunks import comparison_texts, query_texts
 from inflib.scores.executor import Executor
 from inflib.storage.plain_text import printable
 
-PAGE_FORMAT = 1
-"""Raised when a page of the same run says or looks otherwise, so that those of an
-earlier version are written anew."""
+_FORMAT = 1
+"""Of facts.js, for scripts that read it."""
 
 _AT_ONCE = 8
 """Files that are written at the same time."""
@@ -72,6 +72,17 @@ def write_page(run: AuditedRun, executor: Executor | None = None) -> str:
     return f"{report.url}/index.html"
 
 
+@cache
+def page_digest() -> str:
+    """Digest of templates, scripts and styles: a page that others made is written
+    anew."""
+    total = hashlib.sha256()
+    for folder in ("templates", "static", "vendor"):
+        for file in _files_in(_folder() / folder):
+            total.update(file.name.encode() + file.read_bytes())
+    return total.hexdigest()[:16]
+
+
 def page_html(facts: dict[str, Any], tabs: dict[str, Any]) -> str:
     """index.html; its styles and scripts in the order of static/order.json."""
     order = _folder() / "static" / "order.json"
@@ -93,7 +104,7 @@ def _facts(run: AuditedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     studies, charts_of_studies = studies_tab(run)
     near = most_harmful(run)
     facts = {
-        "format": PAGE_FORMAT,
+        "format": _FORMAT,
         "run": printable(run.recipe.run),
         "digest": run.digest,
         "title": f"Audit of preference labels: {printable(run.folder.name)}",
