@@ -77,8 +77,9 @@ def generated(seed, num, directions):
     )
 
 
-def write_scored(folder):
-    """AuditedRun of a new run in the folder, with its summary."""
+def write_scored(folder, changes=None):
+    """AuditedRun of a new run in the folder, with its summary. changes: sections of its
+    recipe."""
     run = Folder(str(folder))
     directions = torch.randn(5, K, generator=torch.Generator().manual_seed(99))
     write_manifest(run, LAYERS)
@@ -98,6 +99,7 @@ def write_scored(folder):
             "sketch": {"sketch_size": K},
             "score": {"damping": [0.1, 1.0], "reliability": -1.0},
             "report": {"truth": "wrong", "min_labels": 5, "fdr": 0.1},
+            **(changes or {}),
         }
     )
     queries = [*QUERIES]
