@@ -101,6 +101,11 @@
     if (chart.kind === "bars") whiskers(chart, plot);
   }
 
+  function tickText(tick) {
+    return tick === null ? "" : digits(Number(tick.toPrecision(3))).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+  }
+  Inflib.tickText = tickText;
+
   function axis(label, extra) {
     const rule = { stroke: () => Inflib.colour("--line"), width: 1 };
     return {
@@ -110,7 +115,8 @@
       ticks: rule,
       font: "12px system-ui, sans-serif",
       labelFont: "12px system-ui, sans-serif",
-      values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : digits(tick))),
+      labelSize: 20,
+      values: (_, ticks) => ticks.map(tickText),
       ...extra,
     };
   }
@@ -135,7 +141,7 @@
         legend: { show: false },
         cursor: { drag: { x: false, y: false }, points: { show: !bars } },
         scales: { x: { time: false, ...x } },
-        axes: [axis(chart.x.label, bars ? categories : {}), axis(chart.y.label, { size: 64 })],
+        axes: [axis(chart.x.label, bars ? categories : { size: 32 }), axis(chart.y.label, { size: 64 })],
         hooks: { draw: [(plot) => guides(chart, plot)] },
       },
     };

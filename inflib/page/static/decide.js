@@ -60,6 +60,7 @@
     note.value = decision ? decision.note : "";
     note.addEventListener("change", () => {
       if (Inflib.decisions.get(row)) Inflib.decisions.note(row, note.value);
+      else if (note.value) say("The note is kept with a decision: press a button.");
     });
     return make(
       "div",

@@ -10,6 +10,11 @@
     Inflib.labels.open = row;
     history.replaceState(null, "", "#label/" + row);
     Inflib.showDetail();
+    const influence = Inflib.store.score("influence", Inflib.labels.query);
+    const value = influence ? `, influence ${influence.text(row) || "missing"}` : "";
+    const decision = Inflib.decisionColumn.raw(row);
+    const id = Inflib.short(Inflib.store.id(row), 80);
+    Inflib.say(`${id}${value}, ${decision || "not decided"}`, false);
   };
 
   Inflib.showDetail = function () {
@@ -34,7 +39,7 @@
     fill(texts, row, async () => {
       const { prompt, chosen, rejected } = await Inflib.labelTexts(row);
       return [
-        make("section", { class: "prompt", "aria-label": "prompt" }, make("h4", {}, "prompt"), ...Inflib.passage(prompt)),
+        make("div", { class: "prompt" }, make("h4", {}, "prompt"), ...Inflib.passage(prompt)),
         ...Inflib.responses(chosen, rejected),
       ];
     });

@@ -35,13 +35,25 @@
     return make("span", {}, ...marks);
   }
 
+  /* Scores of the chosen query set are called by what they are; the verdict on theirs
+     stands before them all. */
+  function heading(column) {
+    const label = Inflib.short(column.label, 60);
+    const query = Inflib.facts.queries.find((each) => each.name === column.query);
+    if (!query) return label;
+    const mark = { trusted: "✓", doubtful: "?" }[query.status] || "✗";
+    const own = column.query === Inflib.labels.query;
+    const name = own ? column.role.replace(/_/g, " ") : label;
+    return make("span", {}, make("span", { class: "mark", title: query.status }, mark), " " + name);
+  }
+
   function gridColumn(column) {
     const number = column.kind === "number";
     const width = { pair_id: 110, flags: 260, decision: 76, rank: 70 }[column.role];
     const unit = column.unit && column.unit !== "1" ? ` [${column.unit}]` : "";
     return {
       id: column.name,
-      name: Inflib.short(column.label, 60),
+      name: heading(column),
       field: column.name,
       toolTip: Inflib.short(`${column.meaning || column.label}${unit}`, 300),
       column,
@@ -142,20 +154,27 @@
     byId("column-list").replaceChildren(...boxes);
   }
 
-  /* What SlickGrid leaves out for screen readers and the keyboard: one tab stop, and
-     rows for the headers and the filters. */
+  /* What SlickGrid leaves out for screen readers and the keyboard: one tab stop, rows
+     for the headers and the filters, and nothing in the grid that is no part of one.
+     The two sinks that hold the focus while a cell is active go beside it. */
   function mend() {
     const box = byId("grid");
-    for (const node of box.querySelectorAll("[tabindex='0']")) node.tabIndex = -1;
-    box.querySelector(".grid-canvas-left").tabIndex = 0;
-    for (const node of box.querySelectorAll(".slick-header-columns, .slick-headerrow-columns")) {
+    const all = (selector) => box.querySelectorAll(selector);
+    for (const sink of all(":scope > div[tabindex]:not(.slick-pane)")) {
+      sink.tabIndex = -1;
+      box.before(sink);
+    }
+    for (const node of all("[tabindex]")) node.removeAttribute("tabindex");
+    const canvas = box.querySelector(".grid-canvas-top.grid-canvas-left");
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "rowgroup");
+    canvas.setAttribute("aria-label", "labels that match");
+    for (const node of all(".slick-header-columns, .slick-headerrow-columns")) {
       node.setAttribute("role", node.children.length ? "row" : "presentation");
     }
-    for (const node of box.querySelectorAll(".slick-headerrow-column")) {
-      node.setAttribute("role", "gridcell");
-    }
-    for (const node of box.querySelectorAll(".slick-resizable-handle")) {
-      node.setAttribute("role", "presentation");
+    for (const node of all(".slick-headerrow-column")) node.setAttribute("role", "gridcell");
+    for (const node of all(".slick-resizable-handle")) {
+      for (const name of ["role", "aria-orientation"]) node.removeAttribute(name);
     }
   }
 
@@ -181,6 +200,10 @@
       headerRowHeight: 30,
       rowHeight: 27,
       nonce: Inflib.facts.digest,
+    });
+    byId("grid").addEventListener("focusin", (event) => {
+      const canvas = event.target.classList.contains("grid-canvas");
+      if (canvas && !grid.getActiveCell()) Inflib.openPlace(0);
     });
     grid.onHeaderRowCellRendered.subscribe((_, { node, column }) =>
       filterInput(node, column.column)

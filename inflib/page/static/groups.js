@@ -28,8 +28,8 @@
       make("h3", {}, `Most harmful decisions`),
       list
     );
+    byId("group-title").focus({ preventScroll: true });
     try {
-      await Inflib.started;
       const column = Inflib.store.byName.get(name);
       if (!column) throw new Error(`The labels have no column ${name}.`);
       button.addEventListener("click", () => showInGrid(column, String(group.name)));

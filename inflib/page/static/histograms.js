@@ -3,7 +3,7 @@
    colour; dragging over one filters by it. Bars are as high as the root of the count,
    so that few labels stay visible among many. */
 (function (Inflib) {
-  const { make, byId, digits } = Inflib;
+  const { make, byId } = Inflib;
   const BINS = 60;
   const plots = []; // {column, edges, chart, low, high, all}
 
@@ -91,7 +91,7 @@
           ticks: { stroke: () => colour("--line"), size: 4 },
           size: 24,
           font: "11px system-ui, sans-serif",
-          values: (_, ticks) => ticks.map(digits),
+          values: (_, ticks) => ticks.map(Inflib.tickText),
         },
         { show: false },
       ],

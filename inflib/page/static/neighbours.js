@@ -9,15 +9,15 @@
     const box = make("section", { class: "neighbours" });
     const position = Inflib.facts.near[row];
     if (position === undefined) {
-      const id = Inflib.short(Inflib.store.id(row), 80);
+      const id = quoted(Inflib.visible(Inflib.store.id(row)));
       box.append(
         make("h4", {}, "Neighbours"),
         make(
           "p",
           { class: "quiet" },
-          "Stored for the most harmful labels only. For query labels, ",
-          make("code", {}, `inflib explain --run ${Inflib.facts.run}`),
-          ` says which training labels drive them; this one is ${id}.`
+          "They are stored for the most harmful labels only. The influence of this one on " +
+            "every query label: ",
+          make("code", {}, `inflib explain --run ${Inflib.facts.run} --explain.train_pairs ${id}`)
         )
       );
       return box;
@@ -30,6 +30,9 @@
     });
     return box;
   };
+
+  const quoted = (text) =>
+    /^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
   function nearest(pairs) {
     const { store, labels } = Inflib;

@@ -63,12 +63,12 @@ window.Inflib = {};
 
   Inflib.byId = (id) => document.getElementById(id);
 
-  /* Said to screen readers, and shown for some seconds. */
+  /* Said to screen readers, and shown for some seconds unless it can be seen anyway. */
   let silence = null;
-  Inflib.say = function (text) {
+  Inflib.say = function (text, shown = true) {
     const status = Inflib.byId("said");
     status.textContent = text;
-    status.classList.add("fresh");
+    status.classList.toggle("fresh", shown);
     clearTimeout(silence);
     silence = setTimeout(() => status.classList.remove("fresh"), 4000);
   };

@@ -64,8 +64,8 @@
     const names = ["chosen", "rejected"];
     const boxes = names.map((name, i) =>
       make(
-        "section",
-        { class: "response " + name, "aria-label": name },
+        "div",
+        { class: "response " + name },
         make("h4", {}, name, make("span", { class: "quiet" }, ` ${count(texts[i].length)} characters`)),
         ...passage(sides ? sides[i] : [{ text: texts[i], tag: null }])
       )
