@@ -28,7 +28,9 @@ window.Inflib = {};
 
   /* One line of at most `width` characters. */
   Inflib.short = function (text, width = 120) {
-    const line = Inflib.visible(text.slice(0, 4 * width)).replace(/\s+/g, " ").trim();
+    const line = Inflib.visible(text.slice(0, 4 * width))
+      .replace(/\s+/g, " ")
+      .trim();
     return line.length <= width ? line : line.slice(0, width - 1) + "…";
   };
 
@@ -80,6 +82,18 @@ window.Inflib = {};
       clearTimeout(timer);
       timer = setTimeout(() => call(...values), delay);
     };
+  };
+
+  /* The same as one character, for narrow columns. */
+  Inflib.mark = function (name) {
+    const query = Inflib.facts.queries.find((each) => each.name === name);
+    if (!query) return "";
+    const mark = { trusted: "✓", doubtful: "?" }[query.status] || "✗";
+    return Inflib.make(
+      "span",
+      { class: "mark", title: query.status, role: "img", "aria-label": query.status },
+      mark,
+    );
   };
 
   /* The verdict on a query set, which stands before its numbers. */

@@ -17,6 +17,7 @@
       const nodes = [];
       for (const { text, tag } of parts) {
         if (left <= 0) break;
+        if (!text) continue;
         const part = text.slice(0, left);
         nodes.push(tag ? make(tag, {}, part) : part);
         left -= part.length;
@@ -66,11 +67,24 @@
       make(
         "div",
         { class: "response " + name },
-        make("h4", {}, name, make("span", { class: "quiet" }, ` ${count(texts[i].length)} characters`)),
-        ...passage(sides ? sides[i] : [{ text: texts[i], tag: null }])
-      )
+        make(
+          "h4",
+          {},
+          name,
+          make("span", { class: "quiet" }, ` ${count(texts[i].length)} characters`),
+        ),
+        ...passage(sides ? sides[i] : [{ text: texts[i], tag: null }]),
+      ),
     );
-    const note = sides ? [] : [make("p", { class: "quiet" }, "Too long or too unlike to compare word by word.")];
+    const note = sides
+      ? []
+      : [
+          make(
+            "p",
+            { class: "quiet" },
+            "Too long or too unlike to compare word by word.",
+          ),
+        ];
     return [make("div", { class: "responses" }, ...boxes), ...note];
   };
 
