@@ -35,12 +35,14 @@ from inflib.sketches import store
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 
+_TEXTS = ("comparison_id", "prompt", "response_a", "response_b", "messages")
 _STUDIES = {
-    "verify": ("verify.json",),
-    "bias": ("about.json", "metrics.json"),
-    "oversight": ("metrics.json",),
+    "verify": ("verify", ("verify.json",)),
+    "decisions": ("verify/decisions", ("verify.json",)),
+    "bias": ("bias", ("about.json", "metrics.json")),
+    "oversight": ("oversight", ("metrics.json",)),
 }
-"""{folder of a study: its results}."""
+"""{study: (its folder, files of its results)}."""
 
 
 class AuditedRun:
@@ -123,6 +125,12 @@ class AuditedRun:
         return np.concatenate(numbers)
 
     @cached_property
+    def labels_of_shards(self) -> list[int]:
+        """How many labels each shard has, in plan order."""
+        plan = PairsFolder(self.folder / "pairs" / "train").plan()
+        return [shard.num_labels for shard in plan]
+
+    @cached_property
     def num_comparisons(self) -> int:
         """Comparisons of the training set."""
         plan = PairsFolder(self.folder / "pairs" / "train").plan()
@@ -173,10 +181,11 @@ class AuditedRun:
 
     @cached_property
     def studies(self) -> dict[str, dict[str, Any]]:
-        """{verify, bias or oversight: its results}, of those that are through."""
+        """{verify, decisions, bias or oversight: its results}, of those that are
+        through; decisions: retraining with them."""
         found = {}
-        for name, files in _STUDIES.items():
-            folder = self.folder / name
+        for name, (place, files) in _STUDIES.items():
+            folder = self.folder / place
             if {"done.json", *files} <= folder.names():
                 contents = folder.read_jsons(files)
                 keys = (file.removesuffix(".json") for file in files)
@@ -199,11 +208,12 @@ class AuditedRun:
 
     def comparisons(self, pairs: str = "train") -> Iterator[pa.Table]:
         """Comparisons of a pair set, shard by shard in plan order, with their texts:
-        comparison_id, prompt, response_a, response_b."""
+        comparison_id, prompt, response_a, response_b, and messages where `prepare`
+        kept them."""
         folder = PairsFolder(self.folder / "pairs" / pairs)
-        columns = ["comparison_id", "prompt", "response_a", "response_b"]
         for shard in folder.plan():
-            yield folder.comparisons(shard, columns)
+            table = folder.comparisons(shard)
+            yield table.select([x for x in _TEXTS if x in table.column_names])
 
     def decisions(self, path: str) -> Decisions:
         """The decisions in a file, all of them on labels of this run.
@@ -231,7 +241,7 @@ class AuditedRun:
 
 def studies_digest(run: Folder) -> str:
     """Digest of what studies and judges have left in a run: it changes with them."""
-    folders = [run / name for name in _STUDIES]
+    folders = [run / place for place, _ in _STUDIES.values()]
     folders += [run / "judge" / name for name in sorted((run / "judge").folders())]
     total = hashlib.sha256()
     for folder in folders:

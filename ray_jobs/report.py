@@ -18,7 +18,7 @@ import ray
 
 from inflib.audited_run import AuditedRun, studies_digest
 from inflib.config.recipe import Recipe
-from inflib.page.write_page import PAGE_FORMAT, write_page
+from inflib.page.write_page import page_digest, write_page
 from inflib.report.console import show
 from inflib.report.summary import FORMAT, summarize
 from inflib.report.tables import console
@@ -43,7 +43,7 @@ def report(recipe: Recipe) -> dict[str, Any]:
         summary = stage.folder.read_json("summary.json")
         show(summary, console())
         stage.skip(f"complete, see {stage.folder.url}/summary.json")
-        print(f"report: page {_page(stage)}", flush=True)
+        print(f"report: page {page_address(Folder(recipe.run))}", flush=True)
         return summary
     summary = summarize(recipe)
     show(summary, console())
@@ -52,7 +52,7 @@ def report(recipe: Recipe) -> dict[str, Any]:
     many = len(recipe.score.curvatures) > 1
     print(" (magnitudes of different curvatures cannot be compared)" if many else "")
     print(f"report: summary {stage.folder.url}/summary.json")
-    print(f"report: page {_page(stage)}", flush=True)
+    print(f"report: page {page_address(Folder(recipe.run))}", flush=True)
     return summary
 
 
@@ -66,7 +66,7 @@ def refresh_page(recipe: Recipe) -> None:
         return
     if not _is_current(stage, recipe, scores):
         _write(stage, recipe, scores, summarize(recipe))
-    print(f"report: page {_page(stage)}", flush=True)
+    print(f"report: page {page_address(Folder(recipe.run))}", flush=True)
 
 
 def _is_current(stage: Stage, recipe: Recipe, scores: str) -> bool:
@@ -80,7 +80,7 @@ def _inputs(recipe: Recipe, scores: str) -> str:
         scores=scores,
         report=recipe.report.model_dump(mode="json"),
         format=FORMAT,
-        page=PAGE_FORMAT,
+        page=page_digest(),
         studies=studies_digest(Folder(recipe.run)),
     )
 
@@ -103,9 +103,9 @@ def _executor(recipe: Recipe) -> Executor:
     return RayTasks()
 
 
-def _page(stage: Stage) -> str:
-    """Address of the page, which a browser opens."""
-    address = f"{stage.folder.url}/index.html"
+def page_address(run: Folder) -> str:
+    """Address of a run's page, which a browser opens."""
+    address = f"{run.url}/report/index.html"
     return Path(address).resolve().as_uri() if "://" not in address else address
 
 

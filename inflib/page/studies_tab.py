@@ -16,10 +16,15 @@ Shown = tuple[dict[str, Any], dict[str, Chart]]
 
 def studies_tab(run: AuditedRun) -> Shown:
     """{study: what is shown of it} of those that are there: detection (report.truth),
-    bias, verify, oversight."""
+    decisions, bias, verify, oversight."""
     shown: dict[str, Any] = {}
     charts: dict[str, Chart] = {}
-    tabs = {"verify": _verify, "bias": _bias, "oversight": _oversight}
+    tabs = {
+        "decisions": _decisions,
+        "verify": _verify,
+        "bias": _bias,
+        "oversight": _oversight,
+    }
     found = [("detection", _detection(run))] if run.recipe.report.truth else []
     found += [(k, tab(run.studies[k])) for k, tab in tabs.items() if k in run.studies]
     for name, (study, more) in found:
@@ -59,7 +64,19 @@ def _detection(run: AuditedRun) -> Shown:
     return {"column": column, "wrong": int(wrong.sum()), "sets": sets}, charts
 
 
-def _verify(study: dict[str, Any]) -> Shown:
+def _decisions(study: dict[str, Any]) -> Shown:
+    """What retraining with decisions did, beside the same on random labels."""
+    shown, charts = _verify(study, "decided")
+    results = study["verify"]
+    for tab, facts in zip(shown["sets"], results["sets"].values(), strict=True):
+        tab["against_random"] = [
+            (metric, with_interval(**facts["against_random"][metric]))
+            for metric in ("loss", "accuracy")
+        ]
+    return shown | {"file": results["file"], "counts": results["counts"]}, charts
+
+
+def _verify(study: dict[str, Any], prefix: str = "arms") -> Shown:
     """What retraining did, beside what was predicted."""
     results = study["verify"]
     sets, charts = [], {}
@@ -69,7 +86,7 @@ def _verify(study: dict[str, Any]) -> Shown:
             (arm["arm"], *(arm["change_of_loss"][k] for k in ("mean", "low", "high")))
             for arm in arms
         ]
-        charts[f"arms-{number}"] = interval_bars(
+        charts[f"{prefix}-{number}"] = interval_bars(
             f"change of the loss on {query} by retraining",
             "change of the query loss (below 0: better)",
             bars,
@@ -100,7 +117,7 @@ def _verify(study: dict[str, Any]) -> Shown:
             }
             for arm in arms
         ]
-        ids = [f"arms-{number}", *([f"predicted-{number}"] if groups else [])]
+        ids = [f"{prefix}-{number}", *([f"predicted-{number}"] if groups else [])]
         sets.append(
             {"name": query, "rows": rows, "charts": ids, "agreement": agreement}
         )

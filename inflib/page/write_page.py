@@ -6,34 +6,34 @@ report/data/          facts.js, columns.js, scores-<i>.js, texts-<c>.js, near-<c
                       queries-<q>-<c>.js: see page.data_files
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import islice
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from inflib.audited_run import AuditedRun
 from inflib.page.data_files import data_file, deflated, plain
+from inflib.page.environment import render
 from inflib.page.group_rows import group_rows, labelers_tab
 from inflib.page.label_columns import columns_of, further_scores
 from inflib.page.label_flags import label_flags
 from inflib.page.near_chunks import accuracy_of_cosines, most_harmful, near_chunks
-from inflib.page.overview import overview, percent
+from inflib.page.overview import overview
 from inflib.page.query_sets_tab import query_sets_tab
 from inflib.page.studies_tab import studies_tab
 from inflib.page.text_chunks import comparison_texts, query_texts
 from inflib.scores.executor import Executor
 from inflib.storage.plain_text import printable
 
-PAGE_FORMAT = 1
-"""Raised when a page of the same run says or looks otherwise, so that those of an
-earlier version are written anew."""
+_FORMAT = 1
+"""Of facts.js, for scripts that read it."""
 
 _AT_ONCE = 8
 """Files that are written at the same time."""
@@ -67,25 +67,28 @@ def write_page(run: AuditedRun, executor: Executor | None = None) -> str:
         for name in (report / folder).names()
     ]
     report.delete(*(name for name in stale if name not in written))
-    html = render(facts, tabs)
+    html = page_html(facts, tabs)
     report.write("index.html", html.encode("utf-8", "replace"))
     return f"{report.url}/index.html"
 
 
-def render(facts: dict[str, Any], tabs: dict[str, Any]) -> str:
+@cache
+def page_digest() -> str:
+    """Digest of templates, scripts and styles: a page that others made is written
+    anew."""
+    total = hashlib.sha256()
+    for folder in ("templates", "static", "vendor"):
+        for file in _files_in(_folder() / folder):
+            total.update(file.name.encode() + file.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def page_html(facts: dict[str, Any], tabs: dict[str, Any]) -> str:
     """index.html; its styles and scripts in the order of static/order.json."""
     order = _folder() / "static" / "order.json"
     assets = json.loads(order.read_bytes()) if order.is_file() else {}
-    environment = Environment(
-        loader=PackageLoader("inflib.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = lambda x: printable(str(x), lines=True)
-    environment.filters["percent"] = percent
-    return environment.get_template("index.html.j2").render(
+    return render(
+        "index.html.j2",
         facts=facts,
         title=facts["title"],
         styles=assets.get("styles", []),
@@ -101,7 +104,7 @@ def _facts(run: AuditedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     studies, charts_of_studies = studies_tab(run)
     near = most_harmful(run)
     facts = {
-        "format": PAGE_FORMAT,
+        "format": _FORMAT,
         "run": printable(run.recipe.run),
         "digest": run.digest,
         "title": f"Audit of preference labels: {printable(run.folder.name)}",

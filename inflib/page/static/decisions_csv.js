@@ -1,0 +1,96 @@
+"use strict";
+/* decisions.csv, as inflib/data/decisions.py and spreadsheets read it.
+
+   Cells follow csv_text and csv_cell of inflib/storage/plain_text.py: one that a
+   spreadsheet would run gets an apostrophe in front, which reading takes away. */
+(function (Inflib) {
+  const COLUMNS = [
+    "pair_id",
+    "labeler",
+    "action",
+    "value",
+    "reason",
+    "note",
+    "decided_by",
+    "decided_at",
+  ];
+  const FORMULA = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+
+  const guarded = (text) => (FORMULA.test(text) ? "'" + text : text);
+
+  Inflib.csvCell = (cell) =>
+    cell.startsWith("'") && guarded(cell.slice(1)) === cell ? cell.slice(1) : cell;
+
+  /* The text of decisions.csv, a row per label in the order of deciding. */
+  Inflib.decisionsText = function (decisions) {
+    const labeler = labelerColumn();
+    const rows = [...decisions.made].map(([row, decision]) => [
+      guarded(Inflib.store.id(row)),
+      guarded(labeler ? labeler.raw(row) : ""),
+      decision.action,
+      decision.value,
+      ...["reason", "note", "decided_by"].map((field) => guarded(decision[field])),
+      decision.decided_at,
+    ]);
+    return Papa.unparse({ fields: COLUMNS, data: rows }, { newline: "\r\n" }) + "\r\n";
+  };
+
+  function labelerColumn() {
+    const { store, facts } = Inflib;
+    return store.byName.get("labeler") || store.byName.get(facts.group_columns[0]);
+  }
+
+  /* {decisions: Map row -> decision, unknown: pair_ids, problems: lines} of a file. The
+     last row of a label wins. */
+  Inflib.readDecisions = function (text) {
+    const lines = Papa.parse(text, { skipEmptyLines: "greedy" }).data;
+    const header = (lines[0] || []).map((each) => Inflib.csvCell(each.trim()));
+    const missing = ["pair_id", "action"].filter((name) => !header.includes(name));
+    if (missing.length) {
+      throw new Error(`it has no column ${missing.join(" and no column ")}`);
+    }
+    const rows = rowsById();
+    const result = { decisions: new Map(), unknown: [], problems: [] };
+    lines.slice(1).forEach((cells, i) => {
+      const field = (name) => Inflib.csvCell(cells[header.indexOf(name)] ?? "");
+      const row = rows.get(field("pair_id"));
+      const problem = problemOf(field("action"), field("value"));
+      if (row === undefined) result.unknown.push(field("pair_id"));
+      else if (problem) result.problems.push(`row ${i + 2}: ${problem}`);
+      else {
+        result.decisions.delete(row);
+        const names = COLUMNS.slice(2);
+        const values = names.map((name) => [name, field(name)]);
+        result.decisions.set(row, Object.fromEntries(values));
+      }
+    });
+    return result;
+  };
+
+  function problemOf(action, value) {
+    if (!Inflib.ACTIONS.includes(action)) {
+      return `the action "${Inflib.short(action, 20)}" is none of ${Inflib.ACTIONS.join(", ")}`;
+    }
+    return action === "weight" ? Inflib.weightProblem(value) : "";
+  }
+
+  /* Why a text is no factor of a label's weight; "" where it is one. */
+  Inflib.weightProblem = function (text) {
+    const number = Number(text);
+    const fits = text.trim() !== "" && Number.isFinite(number) && number >= 0;
+    return fits ? "" : "a weight needs a value, 0 or more";
+  };
+
+  function rowsById() {
+    const ids = Inflib.store.find("pair_id").texts;
+    return new Map(ids.map((id, row) => [id, row]));
+  }
+
+  /* Hands a text to the browser as a file to save. */
+  Inflib.saveFile = function (name, text) {
+    const address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    const link = Inflib.make("a", { href: address, download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 10000);
+  };
+})(window.Inflib);

@@ -1,0 +1,87 @@
+"use strict";
+/* A page per labeler, or whatever the labels are grouped by: #group/<column>/<i>. Its
+   facts, its most harmful decisions with their texts, and a way to the grid. */
+(function (Inflib) {
+  const { make, byId, count, digits } = Inflib;
+  const SHOWN = 20;
+
+  /* The rows of a group, the most harmful first. */
+  function worstRows(column, name) {
+    const { store, labels } = Inflib;
+    const influence = store.score("influence", labels.query);
+    const rows = labels.order.filter((row) => column.raw(row) === name);
+    return influence ? Inflib.sorted(rows, influence.keys(), false) : rows;
+  }
+
+  Inflib.showGroup = async function (name, index) {
+    const box = byId("group");
+    const group = (Inflib.facts.groups[name] || [])[index];
+    if (!group) return box.replaceChildren(make("p", {}, "There is no such group."));
+    const title = `${Inflib.short(name, 40)}: ${Inflib.short(String(group.name), 80)}`;
+    const list = make("div", { class: "worst" });
+    const button = make("button", { type: "button" }, "Show these labels in the grid");
+    box.replaceChildren(
+      make("p", {}, make("a", { href: "#labelers" }, "All labelers")),
+      make("h2", { id: "group-title", tabindex: "-1", dir: "auto" }, title),
+      facts(group),
+      make("p", {}, button),
+      make("h3", {}, `Most harmful decisions`),
+      list
+    );
+    try {
+      await Inflib.started;
+      const column = Inflib.store.byName.get(name);
+      if (!column) throw new Error(`The labels have no column ${name}.`);
+      button.addEventListener("click", () => showInGrid(column, String(group.name)));
+      const rows = worstRows(column, String(group.name));
+      const { query } = Inflib.labels;
+      list.before(make("p", {}, Inflib.verdict(query), ` by influence on ${Inflib.short(query || "", 40)}`));
+      for (const row of rows.slice(0, SHOWN)) list.append(await article(row));
+    } catch (error) {
+      list.append(make("p", { class: "problem", role: "alert" }, error.message));
+    }
+  };
+
+  function facts(group) {
+    const mean = `${digits(group.harm)} (95%: ${digits(group.low)} to ${digits(group.high)})`;
+    const pairs = [
+      ["labels", count(group.labels)],
+      ["harm per label", group.harm === null || group.harm === undefined ? "" : mean],
+      ["harmful", group.harmful ? "yes, its interval is above the others" : "no"],
+      ["suspicious", group.suspicious ? `yes: ${Inflib.visible(group.because || "")}` : "no"],
+      ["prefers", (group.prefers || []).map((each) => Inflib.short(String(each), 120)).join("; ")],
+    ];
+    const items = pairs
+      .filter(([, text]) => text)
+      .map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", { dir: "auto" }, text)));
+    return make("dl", { class: "facts" }, ...items);
+  }
+
+  async function article(row) {
+    const { store, labels } = Inflib;
+    const { prompt, chosen, rejected } = await Inflib.labelTexts(row);
+    const influence = store.score("influence", labels.query);
+    const error = store.score("error", labels.query);
+    const width = error ? 1.96 * error.value(row) : NaN;
+    const text = influence ? `influence ${Inflib.interval(influence.value(row), width)}` : "";
+    return make(
+      "article",
+      { class: "label" },
+      make("h4", {}, Inflib.labelLink(row), make("span", { class: "quiet" }, " " + text)),
+      make("div", { class: "prompt" }, ...Inflib.passage(prompt)),
+      ...Inflib.responses(chosen, rejected)
+    );
+  }
+
+  function showInGrid(column, name) {
+    Inflib.clearFilters();
+    const { typed } = Inflib.labels.filters;
+    const code = column.kind === "category" ? column.values.indexOf(name) : -1;
+    const test = code >= 0 ? (row) => column.array[row] === code : (row) => column.raw(row) === name;
+    typed.set(column.name, { text: name, test, column });
+    const influence = Inflib.store.score("influence", Inflib.labels.query);
+    if (influence) Inflib.sortBy(influence, false);
+    Inflib.showColumn(column.name);
+    location.hash = "#labels";
+  }
+})(window.Inflib);
