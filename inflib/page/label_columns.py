@@ -146,6 +146,7 @@ def _flag_column(run: AuditedRun, flags: list[Flag]) -> dict[str, Any]:
     taken, name = set(run.labels.column_names), "flags"
     while name in taken:
         name += "_"
+    dtype = _unsigned(2 ** len(flags))
     return {
         "name": name,
         "label": "flagged because",
@@ -156,8 +157,8 @@ def _flag_column(run: AuditedRun, flags: list[Flag]) -> dict[str, Any]:
         "curvature": None,
         "shown": True,
         "kind": "flags",
-        "dtype": "u4",
-        "data": packed(bits(flags, len(run.labels))),
+        "dtype": dtype,
+        "data": packed(bits(flags, len(run.labels)).astype(dtype)),
         "flags": [
             {
                 "bit": bit,
@@ -234,12 +235,20 @@ def _numbers(values: pa.ChunkedArray) -> dict[str, Any]:
         largest = pc.max(pc.abs(pc.cast(values, pa.float64()))).as_py() or 0
         if values.null_count == 0 and largest < 2**31:
             whole = values.to_numpy()
-            return _whole(whole.astype(np.int8 if largest < 2**7 else np.int32))
+            dtype = "i1" if largest < 2**7 else "i4"
+            if len(whole) and whole.min() >= 0:
+                dtype = _unsigned(int(largest) + 1)
+            return _whole(whole.astype(dtype))
         if largest > 2**24:
             return {}
     floats = pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
         return {"kind": "number", "dtype": "f4", "data": packed(floats.astype("f4"))}
+
+
+def _unsigned(count: int) -> str:
+    """The smallest type of whole numbers below a count."""
+    return "u1" if count <= 2**8 else "u2" if count <= 2**16 else "u4"
 
 
 def _whole(values: np.ndarray) -> dict[str, Any]:
@@ -258,6 +267,6 @@ def _category(texts: Sequence[str | None], first: str | None = None) -> dict[str
     names: list[str | None] = [first] if first in texts else []
     names += sorted(known - {first})
     codes = {name: code for code, name in enumerate(names)}
-    dtype = "u1" if len(names) < 2**8 else "u2" if len(names) < 2**16 else "u4"
+    dtype = _unsigned(len(names))
     data = packed(np.array([codes[text] for text in texts], dtype))
     return {"kind": "category", "dtype": dtype, "data": data, "values": names}
