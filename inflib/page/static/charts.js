@@ -15,7 +15,8 @@
 
   /* x as numbers in ascending order, and the place of every point in that order. */
   function abscissa(chart) {
-    if (chart.kind === "bars") return { x: chart.x.values.map((_, i) => i), order: null };
+    if (chart.kind === "bars")
+      return { x: chart.x.values.map((_, i) => i), order: null };
     const order = chart.x.values.map((_, i) => i);
     order.sort((a, b) => chart.x.values[a] - chart.x.values[b]);
     return { x: order.map((i) => chart.x.values[i]), order };
@@ -34,22 +35,37 @@
       data.push(put(each.values));
       series.push({ label, stroke, width: 2, spanGaps: true, ...shape(chart, i) });
       if (!each.low) return;
-      const end = { stroke: "transparent", width: 0, points: { show: false }, label: "" };
+      const end = {
+        stroke: "transparent",
+        width: 0,
+        points: { show: false },
+        label: "",
+      };
       const first = data.length;
       data.push(put(each.high), put(each.low));
       series.push({ ...end }, { ...end });
-      if (chart.kind === "lines") bands.push({ series: [first, first + 1], fill: () => faint(i) });
+      if (chart.kind === "lines")
+        bands.push({ series: [first, first + 1], fill: () => faint(i) });
     });
     return { data, series, bands };
   }
 
   function shape(chart, i) {
     if (chart.kind === "points") {
-      const points = { show: true, size: 5, width: 0, fill: () => faint(i), stroke: () => seriesColour(i) };
+      const points = {
+        show: true,
+        size: 5,
+        width: 0,
+        fill: () => faint(i),
+        stroke: () => seriesColour(i),
+      };
       return { paths: () => null, points: { ...points, width: 1 } };
     }
     if (chart.kind === "bars") {
-      return { paths: () => null, points: { show: true, size: 9, fill: () => seriesColour(i) } };
+      return {
+        paths: () => null,
+        points: { show: true, size: 9, fill: () => seriesColour(i) },
+      };
     }
     return { points: { show: chart.x.values.length <= 20, size: 6 } };
   }
@@ -97,9 +113,19 @@
       const high = Math.min(x.max, y.max);
       if (high > low) line(plot, [low, low], [high, high]);
     }
-    if (chart.kind !== "lines" && y.min < 0 && y.max > 0) line(plot, [x.min, 0], [x.max, 0]);
+    if (chart.kind !== "lines" && y.min < 0 && y.max > 0)
+      line(plot, [x.min, 0], [x.max, 0]);
     if (chart.kind === "bars") whiskers(chart, plot);
   }
+
+  function tickText(tick) {
+    return tick === null
+      ? ""
+      : digits(Number(tick.toPrecision(3)))
+          .replace(/(\.\d*?)0+$/, "$1")
+          .replace(/\.$/, "");
+  }
+  Inflib.tickText = tickText;
 
   function axis(label, extra) {
     const rule = { stroke: () => Inflib.colour("--line"), width: 1 };
@@ -110,7 +136,8 @@
       ticks: rule,
       font: "12px system-ui, sans-serif",
       labelFont: "12px system-ui, sans-serif",
-      values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : digits(tick))),
+      labelSize: 20,
+      values: (_, ticks) => ticks.map(tickText),
       ...extra,
     };
   }
@@ -120,11 +147,16 @@
     const names = chart.x.values;
     const categories = {
       splits: () => names.map((_, i) => i),
-      values: () => names.map((name) => Inflib.short(String(name), Math.max(6, 90 / names.length))),
+      values: () =>
+        names.map((name) => Inflib.short(String(name), Math.max(6, 90 / names.length))),
       grid: { show: false },
     };
     const bars = chart.kind === "bars";
-    const x = bars ? { range: [-0.5, names.length - 0.5] } : chart.x.log ? { distr: 3 } : {};
+    const x = bars
+      ? { range: [-0.5, names.length - 0.5] }
+      : chart.x.log
+        ? { distr: 3 }
+        : {};
     return {
       data,
       settings: {
@@ -135,7 +167,10 @@
         legend: { show: false },
         cursor: { drag: { x: false, y: false }, points: { show: !bars } },
         scales: { x: { time: false, ...x } },
-        axes: [axis(chart.x.label, bars ? categories : {}), axis(chart.y.label, { size: 64 })],
+        axes: [
+          axis(chart.x.label, bars ? categories : { size: 32 }),
+          axis(chart.y.label, { size: 64 }),
+        ],
         hooks: { draw: [(plot) => guides(chart, plot)] },
       },
     };
@@ -144,7 +179,7 @@
   function legend(chart) {
     if (chart.series.length < 2) return null;
     const items = chart.series.map((each, i) =>
-      make("li", { class: `series-${(i % 6) + 1}` }, Inflib.short(each.label, 60))
+      make("li", { class: `series-${(i % 6) + 1}` }, Inflib.short(each.label, 60)),
     );
     return make("ul", { class: "legend", "aria-hidden": "true" }, ...items);
   }
@@ -165,7 +200,11 @@
     for (const figure of document.querySelectorAll("figure[data-chart]")) {
       const chart = Inflib.facts.charts[figure.dataset.chart];
       if (!chart) continue;
-      const box = make("div", { class: "plot", role: "img", "aria-label": chart.summary || chart.title });
+      const box = make("div", {
+        class: "plot",
+        role: "img",
+        "aria-label": chart.summary || chart.title,
+      });
       const caption = figure.querySelector("figcaption");
       if (caption) caption.after(box);
       else figure.prepend(box);

@@ -137,7 +137,10 @@
     /* All rows on a comparison, in order. */
     judged(comparison) {
       if (!this.firsts) this.indexComparisons();
-      return this.members.subarray(this.firsts[comparison], this.firsts[comparison + 1]);
+      return this.members.subarray(
+        this.firsts[comparison],
+        this.firsts[comparison + 1],
+      );
     }
 
     indexComparisons() {

@@ -47,7 +47,7 @@
           script.remove();
           fail(
             "is missing. The page reads the folder data/ beside it: " +
-              "move or send the whole report folder."
+              "move or send the whole report folder.",
           );
         });
         script.src = policy.createScriptURL(`data/${name}.js`);

@@ -42,14 +42,25 @@
       const on = Boolean(decision) && decision.action === action;
       const button = make(
         "button",
-        { type: "button", class: "action " + action, "aria-pressed": String(on), "aria-keyshortcuts": KEYS[action] },
+        {
+          type: "button",
+          class: "action " + action,
+          "aria-pressed": String(on),
+          "aria-keyshortcuts": KEYS[action],
+        },
         action + " ",
-        make("kbd", { "aria-hidden": "true" }, KEYS[action])
+        make("kbd", { "aria-hidden": "true" }, KEYS[action]),
       );
       button.addEventListener("click", () => Inflib.decideOpen(action));
       return button;
     });
-    const weight = make("input", { id: "weight", type: "number", min: "0", step: "any", placeholder: "factor" });
+    const weight = make("input", {
+      id: "weight",
+      type: "number",
+      min: "0",
+      step: "any",
+      placeholder: "factor",
+    });
     if (decision && decision.action === "weight") weight.value = decision.value;
     weight.addEventListener("change", () => {
       const problem = Inflib.weightProblem(weight.value);
@@ -60,13 +71,14 @@
     note.value = decision ? decision.note : "";
     note.addEventListener("change", () => {
       if (Inflib.decisions.get(row)) Inflib.decisions.note(row, note.value);
+      else if (note.value) say("The note is kept with a decision: press a button.");
     });
     return make(
       "div",
       { class: "decide", id: "decide", role: "group", "aria-label": "your decision" },
       ...buttons,
       make("label", { class: "weight" }, "weight ", weight),
-      make("label", { class: "note" }, "note ", note)
+      make("label", { class: "note" }, "note ", note),
     );
   };
 
@@ -100,7 +112,11 @@
     }
     const decision = { action, value, reason: words || "all labels" };
     if (byId("all-note").value) decision.note = byId("all-note").value;
-    Inflib.decisions.decide(rows, decision, `${action} of ${count(rows.length)} labels`);
+    Inflib.decisions.decide(
+      rows,
+      decision,
+      `${action} of ${count(rows.length)} labels`,
+    );
     say(`${count(rows.length)} labels are ${Inflib.DONE[action]}.`);
   }
 

@@ -37,7 +37,7 @@
           const whole = { value: "", reason: "", ...decision, note, ...signed };
           return [row, whole];
         }),
-        what
+        what,
       );
     }
 
@@ -129,6 +129,18 @@
       return false;
     }
   }
+
+  /* Another window of the same report has decided: show it here. */
+  window.addEventListener("storage", ({ key }) => {
+    const { decisions } = Inflib;
+    if (!decisions || key !== decisions.key) return;
+    const rows = [...decisions.made.keys()];
+    decisions.made.clear();
+    decisions.past = [];
+    decisions.restore();
+    rows.push(...decisions.made.keys());
+    for (const listener of decisions.listeners) listener(rows);
+  });
 
   /* The decisions as a column of the grid. */
   Inflib.decisionColumn = {

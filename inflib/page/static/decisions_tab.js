@@ -14,7 +14,12 @@
       ? `${count(total)} of ${count(Inflib.store.rows)} labels are decided.`
       : "Nothing is decided yet. Open a label in the Labels tab and press a button or a key.";
     const counts = Object.entries(decisions.counts()).map(([action, number]) =>
-      make("li", { class: "action " + action }, make("strong", {}, count(number)), " " + Inflib.DONE[action])
+      make(
+        "li",
+        { class: "action " + action },
+        make("strong", {}, count(number)),
+        " " + Inflib.DONE[action],
+      ),
     );
     byId("decision-counts").replaceChildren(...counts);
     byId("decision-trouble").textContent = decisions.trouble;
@@ -35,10 +40,18 @@
   function line([row, decision]) {
     const id = Inflib.short(Inflib.store.id(row), 60);
     const labeler = Inflib.store.byName.get(Inflib.facts.group_columns[0]);
-    const note = make("input", { type: "text", "aria-label": `note on ${id}`, maxlength: "2000" });
+    const note = make("input", {
+      type: "text",
+      "aria-label": `note on ${id}`,
+      maxlength: "2000",
+    });
     note.value = decision.note;
     note.addEventListener("change", () => Inflib.decisions.note(row, note.value));
-    const remove = make("button", { type: "button", "aria-label": `take back the decision on ${id}` }, "×");
+    const remove = make(
+      "button",
+      { type: "button", "aria-label": `take back the decision on ${id}` },
+      "×",
+    );
     remove.addEventListener("click", () => {
       Inflib.decisions.decide([row], null, `taking back ${id}`);
       say(`${id} is undecided again.`);
@@ -49,12 +62,16 @@
       {},
       make("td", {}, Inflib.labelLink(row)),
       make("td", { dir: "auto" }, labeler ? labeler.text(row) : ""),
-      make("td", {}, make("span", { class: "action " + decision.action }, decision.action + value)),
+      make(
+        "td",
+        {},
+        make("span", { class: "action " + decision.action }, decision.action + value),
+      ),
       make("td", { dir: "auto" }, Inflib.short(decision.reason, 120)),
       make("td", {}, note),
       make("td", { dir: "auto" }, Inflib.short(decision.decided_by, 40)),
       make("td", {}, decision.decided_at.replace("T", " ").replace("Z", "")),
-      make("td", {}, remove)
+      make("td", {}, remove),
     );
   }
 
@@ -65,11 +82,18 @@
       const { decisions, unknown, problems } = Inflib.readDecisions(await file.text());
       const name = Inflib.short(file.name, 60);
       if (decisions.size) Inflib.decisions.change([...decisions], `loading ${name}`);
-      const examples = unknown.slice(0, 3).map((id) => Inflib.short(id, 40)).join(", ");
+      const examples = unknown
+        .slice(0, 3)
+        .map((id) => Inflib.short(id, 40))
+        .join(", ");
       const lines = [
         `${count(decisions.size)} decisions of ${name} are loaded.`,
-        unknown.length ? `${count(unknown.length)} are on labels that this run does not have: ${examples}${unknown.length > 3 ? ", …" : ""}.` : "",
-        problems.length ? `${count(problems.length)} cannot be read: ${problems.slice(0, 3).join("; ")}.` : "",
+        unknown.length
+          ? `${count(unknown.length)} are on labels that this run does not have: ${examples}${unknown.length > 3 ? ", …" : ""}.`
+          : "",
+        problems.length
+          ? `${count(problems.length)} cannot be read: ${problems.slice(0, 3).join("; ")}.`
+          : "",
       ];
       result.textContent = lines.filter(Boolean).join(" ");
     } catch (error) {
@@ -94,7 +118,9 @@
   Inflib.startDecisionsTab = function () {
     const { decisions } = Inflib;
     byId("decided-by").value = decisions.by;
-    byId("decided-by").addEventListener("change", (event) => decisions.setPerson(event.target.value));
+    byId("decided-by").addEventListener("change", (event) =>
+      decisions.setPerson(event.target.value),
+    );
     byId("undo").addEventListener("click", Inflib.undo);
     byId("clear-decisions").addEventListener("click", askToClear);
     for (const button of byId("clear-dialog").querySelectorAll("button")) {

@@ -54,7 +54,7 @@
     const list = wanted.split(",").map((each) => each.trim());
     const whole = list.every((each) => values.includes(each));
     const fits = values.map((value) =>
-      whole ? list.includes(value) : value.includes(wanted)
+      whole ? list.includes(value) : value.includes(wanted),
     );
     const array = column.array;
     return (row) => (fits[array[row]] || false) !== turned;
@@ -114,10 +114,12 @@
     /* In words, for the reason of a decision on all that match. */
     words() {
       const parts = [...this.typed.values()].map(({ text, column }) =>
-        /^[<>=!]/.test(text) ? `${column.name} ${text}` : `${column.name}: ${text}`
+        /^[<>=!]/.test(text) ? `${column.name} ${text}` : `${column.name}: ${text}`,
       );
       for (const [name, ends] of this.ranges) {
-        const [low, high] = ends.map((x) => (Number.isFinite(x) ? Inflib.digits(x) : ""));
+        const [low, high] = ends.map((x) =>
+          Number.isFinite(x) ? Inflib.digits(x) : "",
+        );
         parts.push(`${name}: ${low}..${high}`);
       }
       if (this.flags) {

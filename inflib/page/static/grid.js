@@ -5,10 +5,18 @@
   const { make, byId } = Inflib;
   let grid = null;
   let chosen = []; // names of the columns shown
+  const made = new Map(); // column name -> SlickGrid's column, which keeps its width
 
   // From left to right; roles that are not named come between, as they are stored.
   const FIRST = ["pair_id", "decision"];
-  const THEN = ["influence", "rank", "flip_effect", "margin", "length_difference", "flags"];
+  const THEN = [
+    "influence",
+    "rank",
+    "flip_effect",
+    "margin",
+    "length_difference",
+    "flags",
+  ];
 
   function place({ name, role }) {
     if (FIRST.includes(role)) return FIRST.indexOf(role);
@@ -31,8 +39,22 @@
 
   function cell(place, _, value, { column }, { row }) {
     if (column.kind !== "flags") return column.text(row);
-    const marks = column.labelsOf(row).map((label) => make("span", { class: "flag" }, label));
+    const marks = column
+      .labelsOf(row)
+      .map((label) => make("span", { class: "flag" }, label));
     return make("span", {}, ...marks);
+  }
+
+  /* Scores of the chosen query set are called by what they are; the verdict on theirs
+     stands before them all. */
+  function heading(column) {
+    const label = Inflib.short(column.label, 60);
+    const query = Inflib.facts.queries.find((each) => each.name === column.query);
+    if (!query) return label;
+    const reported = column.curvature === Inflib.facts.reported;
+    const own = column.query === Inflib.labels.query && reported;
+    const name = own ? column.role.replace(/_/g, " ") : label;
+    return make("span", {}, Inflib.mark(column.query), " " + name);
   }
 
   function gridColumn(column) {
@@ -41,7 +63,7 @@
     const unit = column.unit && column.unit !== "1" ? ` [${column.unit}]` : "";
     return {
       id: column.name,
-      name: Inflib.short(column.label, 60),
+      name: heading(column),
       field: column.name,
       toolTip: Inflib.short(`${column.meaning || column.label}${unit}`, 300),
       column,
@@ -58,7 +80,10 @@
   function shownColumns() {
     return allColumns()
       .filter((each) => chosen.includes(each.name))
-      .map(gridColumn);
+      .map((each) => {
+        if (!made.has(each.name)) made.set(each.name, gridColumn(each));
+        return Object.assign(made.get(each.name), { name: heading(each) });
+      });
   }
 
   /* An input above each column, which filters by it. */
@@ -111,7 +136,7 @@
     const same = (each) => each.curvature === reported && each.query !== null;
     const scores = Inflib.store.columns.filter(same);
     const roles = new Set(
-      scores.filter((each) => chosen.includes(each.name)).map((each) => each.role)
+      scores.filter((each) => chosen.includes(each.name)).map((each) => each.role),
     );
     chosen = chosen.filter((name) => !scores.some((each) => each.name === name));
     for (const each of scores) {
@@ -126,7 +151,7 @@
 
   function fillPicker() {
     const boxes = allColumns()
-      .filter((each) => !hidden.has(each.role) && !each.apart)
+      .filter((each) => !hidden.has(each.role))
       .map((column) => {
         const box = make("input", { type: "checkbox" });
         box.checked = chosen.includes(column.name);
@@ -142,21 +167,65 @@
     byId("column-list").replaceChildren(...boxes);
   }
 
-  /* What SlickGrid leaves out for screen readers and the keyboard: one tab stop, and
-     rows for the headers and the filters. */
+  /* What SlickGrid leaves out for screen readers and the keyboard: one tab stop, rows
+     for the headers and the filters, and nothing in the grid that is no part of one.
+     The two sinks that hold the focus while a cell is active go beside it. */
   function mend() {
     const box = byId("grid");
-    for (const node of box.querySelectorAll("[tabindex='0']")) node.tabIndex = -1;
-    box.querySelector(".grid-canvas-left").tabIndex = 0;
-    for (const node of box.querySelectorAll(".slick-header-columns, .slick-headerrow-columns")) {
+    const all = (selector) => box.querySelectorAll(selector);
+    for (const sink of all(":scope > div[tabindex]:not(.slick-pane)")) {
+      sink.tabIndex = -1;
+      box.after(sink);
+    }
+    for (const node of all("[tabindex]")) node.removeAttribute("tabindex");
+    const canvas = box.querySelector(".grid-canvas-top.grid-canvas-left");
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "rowgroup");
+    canvas.setAttribute("aria-label", "labels that match");
+    for (const node of all(".slick-header-columns, .slick-headerrow-columns")) {
       node.setAttribute("role", node.children.length ? "row" : "presentation");
     }
-    for (const node of box.querySelectorAll(".slick-headerrow-column")) {
+    for (const node of all(".slick-headerrow-column"))
       node.setAttribute("role", "gridcell");
+    for (const node of all(".slick-header-column")) node.tabIndex = 0;
+    markSorted();
+    for (const node of all(".slick-resizable-handle")) {
+      for (const name of ["role", "aria-orientation"]) node.removeAttribute(name);
     }
-    for (const node of box.querySelectorAll(".slick-resizable-handle")) {
-      node.setAttribute("role", "presentation");
+  }
+
+  function markSorted() {
+    const [sorted] = grid.getSortColumns();
+    for (const node of byId("grid").querySelectorAll(".slick-header-column")) {
+      const here =
+        sorted && Slick.Utils.storage.get(node, "column").id === sorted.columnId;
+      const way = here && (sorted.sortAsc ? "ascending" : "descending");
+      if (way) node.setAttribute("aria-sort", way);
+      else node.removeAttribute("aria-sort");
     }
+  }
+
+  /* Headers sort by Enter and Space, as they do by a click. */
+  function headerKey(event) {
+    const header = event.target.closest(".slick-header-column");
+    if (!header || !["Enter", " "].includes(event.key)) return;
+    event.preventDefault();
+    header.click();
+  }
+
+  function startPicker() {
+    const picker = byId("column-list").closest("details");
+    picker.addEventListener("toggle", () => {
+      if (picker.open)
+        Inflib.store.more().then(fillPicker, (error) => Inflib.say(error.message));
+    });
+    document.addEventListener("click", (event) => {
+      if (!picker.contains(event.target)) picker.open = false;
+    });
+    picker.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") picker.open = false;
+    });
+    fillPicker();
   }
 
   /* Opens the label at a place of the grid. */
@@ -168,7 +237,7 @@
   };
 
   Inflib.startGrid = function () {
-    const { labels, store } = Inflib;
+    const { labels } = Inflib;
     const other = (each) => each.query !== null && each.query !== labels.query;
     chosen = allColumns()
       .filter((each) => each.shown && (!each.curvature || !other(each)))
@@ -182,14 +251,23 @@
       rowHeight: 27,
       nonce: Inflib.facts.digest,
     });
+    byId("grid").addEventListener("focusin", (event) => {
+      const canvas = event.target.classList.contains("grid-canvas");
+      if (canvas && !grid.getActiveCell()) Inflib.openPlace(0);
+    });
     grid.onHeaderRowCellRendered.subscribe((_, { node, column }) =>
-      filterInput(node, column.column)
+      filterInput(node, column.column),
     );
     grid.onSort.subscribe((_, { sortCol, sortAsc }) => {
       labels.sort(sortCol.column, sortAsc);
       const way = sortAsc ? "smallest first" : "largest first";
+      markSorted();
       Inflib.say(`Sorted by ${Inflib.short(sortCol.column.label, 60)}, ${way}.`);
     });
+    // Tab leaves the grid; SlickGrid would go from cell to cell.
+    const leave = (event) => event.key === "Tab" && event.stopPropagation();
+    byId("grid").parentElement.addEventListener("keydown", leave, true);
+    byId("grid").addEventListener("keydown", headerKey);
     grid.onActiveCellChanged.subscribe((_, { row }) => {
       if (row !== undefined && labels.rows[row] !== labels.open) {
         Inflib.openLabel(labels.rows[row]);
@@ -201,15 +279,16 @@
       grid.resetActiveCell();
       grid.updateRowCount();
       grid.invalidate();
+      byId("grid").setAttribute("aria-rowcount", String(labels.rows.length + 2));
       const place = labels.place(labels.open);
       if (place >= 0) Inflib.openPlace(place);
       else grid.scrollRowToTop(0);
     });
     Inflib.decisions.listeners.push(() => grid.invalidate());
     new ResizeObserver(() => grid.resizeCanvas()).observe(byId("grid"));
-    fillPicker();
+    startPicker();
     mend();
     byId("grid").setAttribute("aria-label", "labels");
-    byId("grid").setAttribute("aria-rowcount", String(store.rows));
+    byId("grid").setAttribute("aria-rowcount", String(labels.rows.length + 2));
   };
 })(window.Inflib);

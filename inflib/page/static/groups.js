@@ -26,16 +26,23 @@
       facts(group),
       make("p", {}, button),
       make("h3", {}, `Most harmful decisions`),
-      list
+      list,
     );
+    byId("group-title").focus({ preventScroll: true });
     try {
-      await Inflib.started;
       const column = Inflib.store.byName.get(name);
       if (!column) throw new Error(`The labels have no column ${name}.`);
       button.addEventListener("click", () => showInGrid(column, String(group.name)));
       const rows = worstRows(column, String(group.name));
       const { query } = Inflib.labels;
-      list.before(make("p", {}, Inflib.verdict(query), ` by influence on ${Inflib.short(query || "", 40)}`));
+      list.before(
+        make(
+          "p",
+          {},
+          Inflib.verdict(query),
+          ` by influence on ${Inflib.short(query || "", 40)}`,
+        ),
+      );
       for (const row of rows.slice(0, SHOWN)) list.append(await article(row));
     } catch (error) {
       list.append(make("p", { class: "problem", role: "alert" }, error.message));
@@ -48,12 +55,20 @@
       ["labels", count(group.labels)],
       ["harm per label", group.harm === null || group.harm === undefined ? "" : mean],
       ["harmful", group.harmful ? "yes, its interval is above the others" : "no"],
-      ["suspicious", group.suspicious ? `yes: ${Inflib.visible(group.because || "")}` : "no"],
-      ["prefers", (group.prefers || []).map((each) => Inflib.short(String(each), 120)).join("; ")],
+      [
+        "suspicious",
+        group.suspicious ? `yes: ${Inflib.visible(group.because || "")}` : "no",
+      ],
+      [
+        "prefers",
+        (group.prefers || []).map((each) => Inflib.short(String(each), 120)).join("; "),
+      ],
     ];
     const items = pairs
       .filter(([, text]) => text)
-      .map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", { dir: "auto" }, text)));
+      .map(([name, text]) =>
+        make("div", {}, make("dt", {}, name), make("dd", { dir: "auto" }, text)),
+      );
     return make("dl", { class: "facts" }, ...items);
   }
 
@@ -63,13 +78,20 @@
     const influence = store.score("influence", labels.query);
     const error = store.score("error", labels.query);
     const width = error ? 1.96 * error.value(row) : NaN;
-    const text = influence ? `influence ${Inflib.interval(influence.value(row), width)}` : "";
+    const text = influence
+      ? `influence ${Inflib.interval(influence.value(row), width)}`
+      : "";
     return make(
       "article",
       { class: "label" },
-      make("h4", {}, Inflib.labelLink(row), make("span", { class: "quiet" }, " " + text)),
+      make(
+        "h4",
+        {},
+        Inflib.labelLink(row),
+        make("span", { class: "quiet" }, " " + text),
+      ),
       make("div", { class: "prompt" }, ...Inflib.passage(prompt)),
-      ...Inflib.responses(chosen, rejected)
+      ...Inflib.responses(chosen, rejected),
     );
   }
 
@@ -77,7 +99,10 @@
     Inflib.clearFilters();
     const { typed } = Inflib.labels.filters;
     const code = column.kind === "category" ? column.values.indexOf(name) : -1;
-    const test = code >= 0 ? (row) => column.array[row] === code : (row) => column.raw(row) === name;
+    const test =
+      code >= 0
+        ? (row) => column.array[row] === code
+        : (row) => column.raw(row) === name;
     typed.set(column.name, { text: name, test, column });
     const influence = Inflib.store.score("influence", Inflib.labels.query);
     if (influence) Inflib.sortBy(influence, false);

@@ -3,7 +3,7 @@
    colour; dragging over one filters by it. Bars are as high as the root of the count,
    so that few labels stay visible among many. */
 (function (Inflib) {
-  const { make, byId, digits } = Inflib;
+  const { make, byId } = Inflib;
   const BINS = 60;
   const plots = []; // {column, edges, chart, low, high, all}
 
@@ -18,31 +18,36 @@
 
   /* Edges of equal bins between the 0.5% and the 99.5% quantile; what lies outside
      belongs to the first and the last bin. */
-  function binEdges(array) {
-    const known = Float64Array.from(array).filter((x) => x === x).sort();
+  function binEdges({ array, dtype }) {
+    const known = Float64Array.from(array)
+      .filter((x) => x === x)
+      .sort();
     const at = (share) => known[Math.round(share * (known.length - 1))];
     let [low, high] = known.length ? [at(0.005), at(0.995)] : [0, 1];
-    if (!(high > low)) [low, high] = [low - 0.5, low + 0.5];
-    const step = (high - low) / BINS;
-    return { low, high, step };
+    if (dtype === "f4" && !(high > low)) [low, high] = [low - 0.5, low + 0.5];
+    if (dtype === "f4") return { low, high, step: (high - low) / BINS, bins: BINS };
+    // Whole numbers: every bin holds as many of them.
+    const step = Math.max(1, Math.ceil((high - low + 1) / BINS));
+    const bins = Math.ceil((high - low + 1) / step);
+    return { low: low - 0.5, high: low - 0.5 + bins * step, step, bins };
   }
 
-  function counts({ low, step }, array, rows) {
-    const result = new Float64Array(BINS);
+  function counts({ low, step, bins }, array, rows) {
+    const result = new Float64Array(bins);
     for (let i = 0; i < rows.length; i++) {
       const x = array[rows[i]];
       if (x !== x) continue;
       const bin = Math.floor((x - low) / step);
-      result[bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin] += 1;
+      result[bin < 0 ? 0 : bin >= bins ? bins - 1 : bin] += 1;
     }
     return result.map(Math.sqrt);
   }
 
   function drawOne(column) {
-    const edges = binEdges(column.array);
+    const edges = binEdges(column);
     const middles = Float64Array.from(
-      { length: BINS },
-      (_, i) => edges.low + (i + 0.5) * edges.step
+      { length: edges.bins },
+      (_, i) => edges.low + (i + 0.5) * edges.step,
     );
     const plot = { column, edges };
     const field = (name) => {
@@ -60,7 +65,7 @@
       "figcaption",
       {},
       make("span", {}, verdict, " " + Inflib.short(column.label, 60)),
-      make("span", { class: "range" }, plot.low, " to ", plot.high)
+      make("span", { class: "range" }, plot.low, " to ", plot.high),
     );
     byId("histograms").append(make("figure", { class: "histogram" }, caption, box));
     plot.all = counts(edges, column.array, Inflib.labels.order);
@@ -83,7 +88,10 @@
       padding: [4, 8, 0, 8],
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: true, setScale: false } },
-      scales: { x: { time: false, range: [low, high] }, y: { range: (_, a, b) => [0, b] } },
+      scales: {
+        x: { time: false, range: [low, high] },
+        y: { range: (_, a, b) => [0, b] },
+      },
       axes: [
         {
           stroke: () => colour("--quiet"),
@@ -91,7 +99,7 @@
           ticks: { stroke: () => colour("--line"), size: 4 },
           size: 24,
           font: "11px system-ui, sans-serif",
-          values: (_, ticks) => ticks.map(digits),
+          values: (_, ticks) => ticks.map(Inflib.tickText),
         },
         { show: false },
       ],
@@ -135,7 +143,8 @@
   function mark(plot, range) {
     const { chart, edges } = plot;
     const [a, b] = range || [0, 0];
-    const place = (x) => chart.valToPos(Math.min(Math.max(x, edges.low), edges.high), "x");
+    const place = (x) =>
+      chart.valToPos(Math.min(Math.max(x, edges.low), edges.high), "x");
     const left = range ? place(a) : 0;
     const width = range ? Math.max(place(b) - left, 0) : 0;
     plot.silent = true;

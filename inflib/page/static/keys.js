@@ -29,7 +29,8 @@
   }
 
   function typing(target) {
-    const inputs = "textarea, select, input:not([type='checkbox']):not([type='button'])";
+    const inputs =
+      "textarea, select, input:not([type='checkbox']):not([type='button'])";
     return target.closest && target.closest(inputs) !== null;
   }
 

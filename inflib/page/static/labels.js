@@ -62,7 +62,7 @@
         "button",
         { type: "button", class: "chip", "aria-pressed": "false", title: meaning },
         label + " ",
-        make("span", { class: "quiet" }, count(counts[bit]))
+        make("span", { class: "quiet" }, count(counts[bit])),
       );
       chip.addEventListener("click", () => {
         labels.filters.flags ^= 1 << bit;
@@ -94,7 +94,9 @@
   function verdictLine(name) {
     const query = Inflib.facts.queries.find((each) => each.name === name);
     if (!query) return "";
-    const reasons = (query.reasons || []).map((each) => Inflib.visible(each)).join("; ");
+    const reasons = (query.reasons || [])
+      .map((each) => Inflib.visible(each))
+      .join("; ");
     return make("span", {}, Inflib.verdict(name), reasons ? " " + reasons : "");
   }
 
@@ -123,7 +125,10 @@
     Inflib.decisions = new Inflib.Decisions(Inflib.facts.digest);
     const labels = (Inflib.labels = new Labels(Inflib.store));
     const first = Inflib.store.score("influence", labels.query);
-    labels.sortedBy = { column: first || Inflib.store.find("pair_id"), ascending: !first };
+    labels.sortedBy = {
+      column: first || Inflib.store.find("pair_id"),
+      ascending: !first,
+    };
     if (first) labels.order = Inflib.sorted(labels.order, first.keys(), false);
     labels.rows = labels.order;
     makeQueryChooser(labels);

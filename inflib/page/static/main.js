@@ -26,6 +26,7 @@
     } else if (place === "group") {
       show("group");
       window.scrollTo(0, 0);
+      await Inflib.started;
       await Inflib.showGroup(rest[0], Number(rest[1]));
     } else {
       const known = panels.some((panel) => panel.id === place && place !== "group");

@@ -9,20 +9,24 @@
     const box = make("section", { class: "neighbours" });
     const position = Inflib.facts.near[row];
     if (position === undefined) {
-      const id = Inflib.short(Inflib.store.id(row), 80);
+      const id = quoted(Inflib.visible(Inflib.store.id(row)));
       box.append(
         make("h4", {}, "Neighbours"),
         make(
           "p",
           { class: "quiet" },
-          "Stored for the most harmful labels only. For query labels, ",
-          make("code", {}, `inflib explain --run ${Inflib.facts.run}`),
-          ` says which training labels drive them; this one is ${id}.`
-        )
+          "They are stored for the most harmful labels only. The influence of this one on " +
+            "every query label: ",
+          make(
+            "code",
+            {},
+            `inflib explain --run ${Inflib.facts.run} --explain.train_pairs ${id}`,
+          ),
+        ),
       );
       return box;
     }
-    box.append(make("p", { class: "quiet" }, "Loading neighbours …"));
+    box.append(make("p", { class: "quiet loading" }, "Loading neighbours …"));
     Inflib.fill(box, row, async () => {
       const chunk = Math.floor(position / Inflib.store.nearPerChunk);
       const near = (await Inflib.chunk("near", chunk))[row];
@@ -30,6 +34,9 @@
     });
     return box;
   };
+
+  const quoted = (text) =>
+    /^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
   function nearest(pairs) {
     const { store, labels } = Inflib;
@@ -42,11 +49,19 @@
         make("td", {}, Inflib.labelLink(row)),
         make("td", { dir: "auto" }, group ? group.text(row) : ""),
         make("td", { class: "number" }, cosine.toFixed(2)),
-        make("td", { class: "number" }, influence ? influence.text(row) : "")
-      )
+        make("td", { class: "number" }, influence ? influence.text(row) : ""),
+      ),
     );
-    const heads = ["label", group ? Inflib.short(group.label, 40) : "", "cosine", `influence, ${labels.query}`];
-    return [make("h4", {}, "Nearest training labels"), Inflib.table(heads, rows)];
+    const heads = [
+      "label",
+      group ? Inflib.short(group.label, 40) : "",
+      "cosine",
+      Inflib.influenceHead(),
+    ];
+    return [
+      make("h4", {}, "Nearest training labels"),
+      Inflib.table("nearest training labels", heads, rows, 2),
+    ];
   }
 
   function harmed(queries) {
@@ -61,9 +76,13 @@
           {},
           Inflib.verdict(name),
           ` ${Inflib.short(name, 40)}: ${Inflib.short(id, 60)} `,
-          make("span", { class: "quiet" }, `product ${digits(product)}, cosine ${digits(cosine)}`)
+          make(
+            "span",
+            { class: "quiet" },
+            `product ${digits(product)}, cosine ${digits(cosine)}`,
+          ),
         ),
-        text
+        text,
       );
       details.addEventListener("toggle", () => {
         if (details.open && !text.firstChild) openQuery(text, q, queryRow);
@@ -77,9 +96,14 @@
     try {
       const chunk = await Inflib.chunk("queries-" + q, Math.floor(row / QUERY_CHUNK));
       const [prompt, chosen, rejected] = chunk[row % QUERY_CHUNK];
-      box.replaceChildren(...Inflib.passage(prompt), ...Inflib.responses(chosen, rejected));
+      box.replaceChildren(
+        ...Inflib.passage(prompt),
+        ...Inflib.responses(chosen, rejected),
+      );
     } catch (error) {
-      box.replaceChildren(make("p", { class: "problem", role: "alert" }, error.message));
+      box.replaceChildren(
+        make("p", { class: "problem", role: "alert" }, error.message),
+      );
     }
   }
 })(window.Inflib);

@@ -23,7 +23,9 @@
     const found = new Uint8Array(store.comparisons);
     const codes = store.find("comparison").array;
     const ids = store.find("pair_id").texts;
-    const named = Uint8Array.from(ids, (id) => (id.toLowerCase().includes(wanted) ? 1 : 0));
+    const named = Uint8Array.from(ids, (id) =>
+      id.toLowerCase().includes(wanted) ? 1 : 0,
+    );
     labels.filters.found = (row) => found[codes[row]] === 1 || named[row] === 1;
     labels.filters.search = words.trim();
     labels.refresh();
@@ -39,7 +41,8 @@
       });
       if (performance.now() - shown > 300 && c + 1 < chunks) {
         labels.refresh();
-        byId("search-state").textContent = `${Math.round((100 * (c + 1)) / chunks)}% read`;
+        byId("search-state").textContent =
+          `${Math.round((100 * (c + 1)) / chunks)}% read`;
         await new Promise((resolve) => setTimeout(resolve));
         if (number !== current) return;
         shown = performance.now();
@@ -61,7 +64,8 @@
     const typed = Inflib.patient(() => run(input.value), 350);
     input.addEventListener("input", typed);
     input.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") Inflib.byId("grid").querySelector(".grid-canvas").focus();
+      if (event.key === "Escape")
+        Inflib.byId("grid").querySelector(".grid-canvas").focus();
     });
     byId("search-stop").addEventListener("click", () => {
       current += 1;

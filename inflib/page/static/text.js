@@ -28,7 +28,9 @@ window.Inflib = {};
 
   /* One line of at most `width` characters. */
   Inflib.short = function (text, width = 120) {
-    const line = Inflib.visible(text.slice(0, 4 * width)).replace(/\s+/g, " ").trim();
+    const line = Inflib.visible(text.slice(0, 4 * width))
+      .replace(/\s+/g, " ")
+      .trim();
     return line.length <= width ? line : line.slice(0, width - 1) + "…";
   };
 
@@ -63,12 +65,12 @@ window.Inflib = {};
 
   Inflib.byId = (id) => document.getElementById(id);
 
-  /* Said to screen readers, and shown for some seconds. */
+  /* Said to screen readers, and shown for some seconds unless it can be seen anyway. */
   let silence = null;
-  Inflib.say = function (text) {
+  Inflib.say = function (text, shown = true) {
     const status = Inflib.byId("said");
     status.textContent = text;
-    status.classList.add("fresh");
+    status.classList.toggle("fresh", shown);
     clearTimeout(silence);
     silence = setTimeout(() => status.classList.remove("fresh"), 4000);
   };
@@ -80,6 +82,18 @@ window.Inflib = {};
       clearTimeout(timer);
       timer = setTimeout(() => call(...values), delay);
     };
+  };
+
+  /* The same as one character, for narrow columns. */
+  Inflib.mark = function (name) {
+    const query = Inflib.facts.queries.find((each) => each.name === name);
+    if (!query) return "";
+    const mark = { trusted: "✓", doubtful: "?" }[query.status] || "✗";
+    return Inflib.make(
+      "span",
+      { class: "mark", title: query.status, role: "img", "aria-label": query.status },
+      mark,
+    );
   };
 
   /* The verdict on a query set, which stands before its numbers. */

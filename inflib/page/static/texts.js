@@ -17,6 +17,7 @@
       const nodes = [];
       for (const { text, tag } of parts) {
         if (left <= 0) break;
+        if (!text) continue;
         const part = text.slice(0, left);
         nodes.push(tag ? make(tag, {}, part) : part);
         left -= part.length;
@@ -64,13 +65,26 @@
     const names = ["chosen", "rejected"];
     const boxes = names.map((name, i) =>
       make(
-        "section",
-        { class: "response " + name, "aria-label": name },
-        make("h4", {}, name, make("span", { class: "quiet" }, ` ${count(texts[i].length)} characters`)),
-        ...passage(sides ? sides[i] : [{ text: texts[i], tag: null }])
-      )
+        "div",
+        { class: "response " + name },
+        make(
+          "h4",
+          {},
+          name,
+          make("span", { class: "quiet" }, ` ${count(texts[i].length)} characters`),
+        ),
+        ...passage(sides ? sides[i] : [{ text: texts[i], tag: null }]),
+      ),
     );
-    const note = sides ? [] : [make("p", { class: "quiet" }, "Too long or too unlike to compare word by word.")];
+    const note = sides
+      ? []
+      : [
+          make(
+            "p",
+            { class: "quiet" },
+            "Too long or too unlike to compare word by word.",
+          ),
+        ];
     return [make("div", { class: "responses" }, ...boxes), ...note];
   };
 
