@@ -17,7 +17,13 @@ _TRAITS = {
     "others": "agrees with the others on a comparison",
     "first": "chooses the response shown first",
 }
-_BECAUSE = _TRAITS | {"harm": "harm"}
+_BECAUSE = {
+    "harm": "harm",
+    "longer": "how often the longer response is chosen",
+    "model": "how rarely the reward model agrees",
+    "others": "how rarely the others agree",
+    "first": "how often the response shown first is chosen",
+}
 
 
 def group_rows(run: AuditedRun) -> dict[str, list[dict[str, Any]]]:
