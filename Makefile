@@ -1,9 +1,9 @@
 # make setup | demo | demo-seeds | test | test SLOW=1 | test-s3 | test-faults
-#      test-lowest | check | bench-gradients | bench-scale | clean
+#      test-lowest | test-browser | check | bench-gradients | bench-scale | clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo demo-seeds test test-s3 test-faults test-lowest check bench-gradients bench-scale clean
+.PHONY: setup demo demo-seeds test test-s3 test-faults test-lowest test-browser check bench-gradients bench-scale clean
 
 setup: .venv/.done
 
@@ -22,13 +22,22 @@ demo-seeds: setup
 
 # SLOW=1: with the slow ones, which use the same runs
 test: setup
-	$(BIN)/python -m pytest -q $(if $(SLOW),-m 'not gpu and not s3 and not faults')
+	$(BIN)/python -m pytest -q $(if $(SLOW),-m 'not gpu and not s3 and not faults and not browser')
 
 # The tests below run against a real S3 server, see scripts/s3_server.sh
 test-s3 test-faults: setup
 	eval "$$(PYTHON=$(BIN)/python scripts/s3_server.sh start)" && \
 	  { $(BIN)/python -m pytest -q -m $(@:test-%=%); status=$$?; \
 	    scripts/s3_server.sh stop; exit $$status; }
+
+# The report's page in a real Chromium, which is installed where it is missing
+test-browser: .venv/.browser
+	$(BIN)/python -m pytest -q -m browser
+
+.venv/.browser: .venv/.done scripts/chromium.sh
+	scripts/chromium.sh
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,test,browser]'
+	touch $@
 
 # With the lowest versions that pyproject.toml allows: imports, models, sketches,
 # training, the golden scores, and an audit on Ray

@@ -154,3 +154,6 @@ def _check_scores(run: Folder, recipe: Recipe) -> Iterator[str]:
     yield from scores.problems(score_inputs(run, recipe), num_labels)
     if (run / "report").read_json("done.json").get("scores") != scores.record.inputs:
         yield "report/: of other scores; rerun `inflib report`"
+    for name in ("index.html", "data/facts.js", "data/columns.js"):
+        if not run.exists(f"report/{name}"):
+            yield f"report/{name}: missing; rerun `inflib report`"

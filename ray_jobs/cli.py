@@ -42,7 +42,38 @@ class Entry:
     """Whether the module has its own click command, `command`."""
 
 
-_EDITS = click.Argument(["edits"], type=click.Path(), metavar="EDITS.csv")
+_EDITS = click.Argument(["edits"], type=click.Path(), metavar="DECISIONS.csv")
+_DECISIONS = click.Option(
+    ["--decisions"], type=click.Path(), help="decisions.csv to retrain with."
+)
+_RULES = {
+    "flip": "Labels that match are turned round; may be repeated.",
+    "drop": "Labels that match are left out; may be repeated.",
+    "tie": "Labels that match become ties; may be repeated.",
+}
+_EXPORT: list[click.Parameter] = [
+    click.Option(["--to"], required=True, metavar="TARGET", help="What to write."),
+    click.Option(["--decisions"], type=click.Path(), help="decisions.csv to follow."),
+    *(
+        click.Option([f"--{action}"], multiple=True, metavar="RULE", help=text)
+        for action, text in _RULES.items()
+    ),
+    click.Option(["--query"], help="Query set that rules are about."),
+    click.Option(
+        ["--ties"],
+        type=click.Choice(["drop", "both"]),
+        default="drop",
+        help="Ties: left out, or a row each way at half weight.",
+    ),
+    click.Option(
+        ["--weights"],
+        is_flag=True,
+        help="Weight labels by the probability that they do not harm.",
+    ),
+    click.Option(
+        ["--anyway"], is_flag=True, help="Use scores that are not to be trusted."
+    ),
+]
 _SEED = click.Option(["--seed"], type=int, default=0, help="Seed of the made-up data.")
 
 ENTRIES = {
@@ -55,7 +86,8 @@ ENTRIES = {
     "report": Entry("report", "report"),
     "what-if": Entry("what_if", parameters=[_EDITS]),
     "explain": Entry("explain", "explain"),
-    "verify": Entry("verify", "verify"),
+    "export": Entry("export", parameters=_EXPORT),
+    "verify": Entry("verify", "verify", parameters=[_DECISIONS]),
     "check": Entry("check", is_command=True),
     "judge": Entry("judge", "judge"),
     "bias-study": Entry("detect_bias", "bias"),

@@ -4,9 +4,9 @@
     inflib demo --seed 1 --run runs/demo-1
 
 Generates data into the run folder, runs all stages of an audit with recipes/demo.yaml,
-and prints whether influence finds the labeler, and how well influence and the length of
-responses find the wrong labels (AUC). Every field of the recipe can be changed, except
-for the paths of the data.
+and prints whether influence finds the labeler, how well influence and the length of
+responses find the wrong labels (AUC), and the address of the page to look at them.
+Every field of the recipe can be changed, except for the paths of the data.
 """
 
 import time
@@ -20,6 +20,7 @@ from inflib.config.recipe import Recipe
 from inflib.storage.folder import Folder
 from inflib.synthetic.one_biased_labeler import generate
 from ray_jobs.audit import STAGES
+from ray_jobs.report import page_address
 from ray_jobs.shared.session import run_stages
 
 NUM_PAIRS, NUM_QUERIES = 600, 320
@@ -66,7 +67,22 @@ def _add_demo(
     console = Console(width=100)
     for name, value in summary["demo"].items():
         console.print(f"{name:>24}  {value}", markup=False, highlight=False)
+    _say_next(recipe.run, planted)
     return summary
+
+
+def _say_next(run: str, planted: str) -> None:
+    """Print how to go on: look, decide, export, retrain; the page's address last."""
+    clean = f"{run}/clean.jsonl"
+    print(
+        "\nNext: look at labels on the page, decide, and save decisions.csv there; or "
+        "take a rule:\n"
+        f"  inflib export --run {run} --to {clean} "
+        f"--flip \"labeler == '{planted}' and significant\"\n"
+        "Retrain with exactly these decisions, and with as many random ones:\n"
+        f"  inflib verify --run {run} --decisions {run}/clean.decisions.csv\n"
+        f"The page: {page_address(Folder(run))}"
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
     ray job submit --working-dir . -- python -m ray_jobs.oversight --config ...
 
 Needs scores of both responses of every label in each objective, such as correctness and
-verbosity. Writes a page for each labeler, labelers.csv and decisions.csv to
+verbosity. Writes a page for each labeler, labelers.csv and review.csv to
 oversight/guidance/: the labeler's weights of the objectives beside the expert's, and
 the decisions to look at again.
 

@@ -1,21 +1,33 @@
-"""Stage 5 of 5: influence -> tables in the terminal, summary.json.
+"""Stage 5 of 5: influence -> tables in the terminal, summary.json, a page.
 
     inflib report --run runs/demo
     inflib report --run runs/demo --report.top 50
 
 Says for which query sets the scores can be acted on, shows the labels that harm each of
-them most, and the labelers whose labels do, and writes report/summary.json. Rerun with
-other report options; no score is computed again.
+them most, and the labelers whose labels do; writes report/summary.json, and
+report/index.html to look at labels and decide on them. Rerun with other report options,
+or after a study (verify, ...), whose results the page then shows; no score is computed
+again.
 """
 
+import os
+from pathlib import Path
 from typing import Any
 
+import ray
+
+from inflib.audited_run import AuditedRun, studies_digest
 from inflib.config.recipe import Recipe
+from inflib.page.write_page import page_digest, write_page
 from inflib.report.console import show
 from inflib.report.summary import FORMAT, summarize
 from inflib.report.tables import console
+from inflib.scores.executor import Executor, InThisProcess
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.storage.folder import Folder
+from ray_jobs.shared.observe import observe
+from ray_jobs.shared.score_tasks import RayTasks
+from ray_jobs.shared.session import start_ray
 from ray_jobs.shared.stage import Stage
 
 
@@ -27,22 +39,74 @@ def report(recipe: Recipe) -> dict[str, Any]:
     run = Folder(recipe.run)
     stage = Stage("report", run / "report")
     scores = InfluenceFolder.current(recipe).record.inputs
-    settings = recipe.report.model_dump(mode="json")
-    inputs = digest_of(scores=scores, report=settings, format=FORMAT)
-    if stage.is_current(inputs):
+    if _is_current(stage, recipe, scores):
         summary = stage.folder.read_json("summary.json")
         show(summary, console())
         stage.skip(f"complete, see {stage.folder.url}/summary.json")
+        print(f"report: page {page_address(Folder(recipe.run))}", flush=True)
         return summary
     summary = summarize(recipe)
     show(summary, console())
-    stage.folder.write_json("summary.json", summary)
-    stage.done({}, {"inputs": inputs, "scores": scores})
+    _write(stage, recipe, scores, summary)
     print(f"report: labels {run.url}/influence/influence.parquet", end="")
     many = len(recipe.score.curvatures) > 1
     print(" (magnitudes of different curvatures cannot be compared)" if many else "")
-    print(f"report: summary {stage.folder.url}/summary.json", flush=True)
+    print(f"report: summary {stage.folder.url}/summary.json")
+    print(f"report: page {page_address(Folder(recipe.run))}", flush=True)
     return summary
+
+
+def refresh_page(recipe: Recipe) -> None:
+    """Write the page of a run that has a report anew, where a study has finished since;
+    prints its address. Does nothing without a report of the run's scores."""
+    stage = Stage("report", Folder(recipe.run) / "report")
+    scores = InfluenceFolder.current(recipe).record.inputs
+    done = stage.folder.exists("done.json") and stage.folder.read_json("done.json")
+    if not done or done.get("scores") != scores:
+        return
+    if not _is_current(stage, recipe, scores):
+        _write(stage, recipe, scores, summarize(recipe))
+    print(f"report: page {page_address(Folder(recipe.run))}", flush=True)
+
+
+def _is_current(stage: Stage, recipe: Recipe, scores: str) -> bool:
+    has_page = stage.folder.exists("index.html")
+    return has_page and stage.is_current(_inputs(recipe, scores))
+
+
+def _inputs(recipe: Recipe, scores: str) -> str:
+    """Digest of all that the report shows."""
+    return digest_of(
+        scores=scores,
+        report=recipe.report.model_dump(mode="json"),
+        format=FORMAT,
+        page=page_digest(),
+        studies=studies_digest(Folder(recipe.run)),
+    )
+
+
+def _write(stage: Stage, recipe: Recipe, scores: str, summary: dict[str, Any]) -> None:
+    inputs = _inputs(recipe, scores)
+    stage.folder.write_json("summary.json", summary)
+    write_page(AuditedRun(recipe, summary), _executor(recipe))
+    stage.done({}, {"inputs": inputs, "scores": scores})
+
+
+def _executor(recipe: Recipe) -> Executor:
+    """Ray's tasks where Ray runs already, or elsewhere; else this process, since a Ray
+    takes longer to start than the passes of a small run."""
+    address = os.environ.get("RAY_ADDRESS") or recipe.cluster.address
+    if not ray.is_initialized() and address == "local":
+        return InThisProcess()
+    start_ray(recipe)
+    observe("report")
+    return RayTasks()
+
+
+def page_address(run: Folder) -> str:
+    """Address of a run's page, which a browser opens."""
+    address = f"{run.url}/report/index.html"
+    return Path(address).resolve().as_uri() if "://" not in address else address
 
 
 STAGES = [report]

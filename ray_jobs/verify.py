@@ -1,26 +1,39 @@
-"""Retrain with labels dropped or flipped: do the scores hold?
+"""Retrain with labels dropped or flipped, or with decisions: does it help?
 
     inflib verify --run runs/demo
+    inflib verify --run runs/demo --decisions decisions.csv
     ray job submit --working-dir . -- python -m ray_jobs.verify --run s3://bucket/run
 
 Trains the reward model with all labels, with the most harmful ones dropped or flipped,
 and with as many random ones dropped or flipped, each over several seeds. Then it trains
 without one group of labels at a time and without random halves, and compares how much
-the query loss changes with the predictions. Writes loss and accuracy on every query set
-to verify/verify.json. Rerun to resume: trainings that are done are kept.
+the query loss changes with the predictions. With --decisions, it trains with all
+labels, with exactly these decisions, and with the same done to as many random labels.
+Writes loss and accuracy on every query set to verify/verify.json, or
+verify/decisions/verify.json. Rerun to resume: trainings that are done are kept.
 """
 
+from collections import Counter
+from functools import partial
 from typing import Any
 
+from inflib.audited_run import AuditedRun
 from inflib.config.recipe import Recipe
+from inflib.data.decisions import edits_of
 from inflib.data.label_edits import Edits
-from inflib.report.study_console import show_verification
+from inflib.report.study_console import show_verdicts, show_verification
 from inflib.report.tables import console
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
-from inflib.scores.retraining import effects_of_trials, plan_trials
+from inflib.scores.retraining import (
+    Trial,
+    effects_of_trials,
+    plan_decided,
+    plan_trials,
+)
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder
-from ray_jobs.shared.session import start_ray
+from ray_jobs.report import refresh_page
+from ray_jobs.shared.session import run_stages, start_ray
 from ray_jobs.shared.stage import Stage
 from ray_jobs.studies.trials import train_all, trial_training
 
@@ -30,26 +43,67 @@ def verify(recipe: Recipe) -> dict[str, Any]:
 
     Raises ValueError when the scores are not of the run's labels, sketches or settings.
     """
-    run = Folder(recipe.run)
     influence = InfluenceFolder.current(recipe)
     query = recipe.query_set(recipe.verify.query, "verify.query")
     settings = recipe.verify.model_dump(exclude={"at_once"}) | {"query": query}
-    # Trials are compared with each other, and a GPU draws another dropout.
-    on_gpu = {"gpu": True} if recipe.train.gpus_per_worker else {}
-    seed = recipe.train.seed
-    trained = digest_of(scores=influence.record.inputs, train=seed, **on_gpu)
-    key = digest_of(trained=trained, **settings)
-    stage = Stage("verify", run / "verify")
-    if stage.is_current(key):
-        stage.skip()
-        return stage.folder.read_json("verify.json")
     score = f"{recipe.score.reported}_{query}"
     trials = plan_trials(recipe.verify, influence.table, score)
+    facts = {"query": query, "share": recipe.verify.share}
+    folder = Folder(recipe.run) / "verify"
+    return _verify(recipe, influence, trials, folder, settings, facts)
+
+
+def verify_decisions(recipe: Recipe, decisions: str) -> dict[str, Any]:
+    """Write verify/decisions/verify.json of a scored run; returns it.
+
+    decisions: path of a decisions.csv. Raises ValueError naming a label that the run
+    does not have, and like `verify`.
+    """
+    run = AuditedRun(recipe)
+    edits = edits_of(run.decisions(decisions))
+    if not edits:
+        raise ValueError(f"{decisions}: no label is changed, all are kept")
+    show_verdicts(run.folder, console())
+    query = recipe.query_set(recipe.verify.query, "verify.query")
+    seeds = recipe.verify.seeds
+    trials = plan_decided(seeds, run.labels, run.score(query), edits)
+    counts = Counter(edit.action for edit in edits.values())
+    facts = {"query": query, "file": decisions, "counts": dict(counts)}
+    settings = {"edits": {k: vars(edit) for k, edit in edits.items()}, "seeds": seeds}
+    influence = InfluenceFolder.of(run.folder)
+    folder = run.folder / "verify" / "decisions"
+    return _verify(recipe, influence, trials, folder, settings, facts)
+
+
+def _verify(
+    recipe: Recipe,
+    influence: InfluenceFolder,
+    trials: list[Trial],
+    folder: Folder,
+    settings: dict[str, Any],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    """Run the trials and write verify.json into the folder; returns it.
+
+    settings: what the trials depend on beside the scores; facts: added to verify.json.
+    """
+    run = Folder(recipe.run)
+    # Trials are compared with each other, and a GPU draws another dropout.
+    on_gpu = {"gpu": True} if recipe.train.gpus_per_worker else {}
+    scores = influence.record.inputs
+    trained = digest_of(scores=scores, train=recipe.train.seed, **on_gpu)
+    key = digest_of(trained=trained, **settings)
+    stage = Stage("verify", folder)
+    if stage.is_current(key):
+        stage.skip()
+        summary = stage.folder.read_json("verify.json")
+        show_verification(summary, console())
+        return summary
     print(f"verify: {len(trials)} trainings{_time_of_one(run)}", flush=True)
     start_ray(recipe)
-    target = stage.folder / trained
+    target = run / "verify" / trained
     trainings = [trial_training(recipe, target, trial) for trial in trials]
-    results = train_all(trainings, recipe.verify.at_once, stage.folder)
+    results = train_all(trainings, recipe.verify.at_once, run / "verify")
     measured = {trial.name: row for trial, row in zip(trials, results, strict=True)}
     predicted = {t.name: _predicted(recipe, influence, t.edits) for t in trials}
     sets = {
@@ -60,10 +114,11 @@ def verify(recipe: Recipe) -> dict[str, Any]:
         )
         for name in recipe.prepare.queries
     }
-    summary = {"query": query, "share": recipe.verify.share, "sets": sets}
+    summary = facts | {"sets": sets}
     stage.folder.write_json("verify.json", summary)
     show_verification(summary, console())
     stage.done({"trainings": len(trials)}, {"inputs": key})
+    refresh_page(recipe)
     return summary
 
 
@@ -95,7 +150,11 @@ def _predicted(
     }
 
 
-STAGES = [verify]
+def job(recipe: Recipe, decisions: str | None) -> Any:
+    """verify, or verify_decisions where there are some."""
+    if decisions is None:
+        return run_stages(recipe, [verify])
+    return run_stages(recipe, [partial(verify_decisions, decisions=decisions)])
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
     inflib what-if fixes.csv --run runs/demo
     python -m ray_jobs.what_if fixes.csv --run s3://bucket/run
 
-EDITS.csv has the columns pair_id and action: flip, drop, or a number by which the
-label's weight is multiplied. Prints how much every query set's mean loss would change,
-to first order, and scores all labels as if the edits were made, into
-what_if/<name of the CSV file>/. Nothing is trained or sketched.
+DECISIONS.csv has the columns pair_id and action (flip, drop, tie, keep, or weight with
+a factor as value), as the report's page saves it. Prints how much every query set's
+mean loss would change, to first order, and scores all labels as if the edits were made,
+into what_if/<name of the CSV file>/. Nothing is trained or sketched.
 """
 
 from functools import partial
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from inflib.config.recipe import Recipe
-from inflib.data.label_edits import read_edits
+from inflib.data.decisions import read_edits
 from inflib.report.study_console import show_predictions, show_verdicts
 from inflib.report.tables import console
 from inflib.scores.influence_folder import InfluenceFolder, digest_of

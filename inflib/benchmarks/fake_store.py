@@ -47,6 +47,12 @@ class Generated:
     required: list[float] | None = None
     """Required margins of the labels; None: all 0."""
 
+    texts: list[tuple[str, str, str]] | None = None
+    """Prompt and responses a and b of each comparison; None: a letter each."""
+
+    lengths: list[int] | None = None
+    """Length differences of the labels; None: one token more where a was chosen."""
+
 
 def write_manifest(run: Folder, layers: list[Layer]) -> None:
     """Write as much of sketches/manifest.json as scoring reads."""
@@ -62,7 +68,9 @@ def write_set(
     for number, generated in enumerate(shards):
         name = f"{number:05}"
         ids = [_identity(pairs, number, i) for i in range(len(generated.margins))]
-        shard = target.write_shard(name, _comparisons(ids), _labels(ids, generated))
+        shard = target.write_shard(
+            name, _comparisons(ids, generated), _labels(ids, generated)
+        )
         sketches = torch.nan_to_num(generated.sketches, 0.0, 0.0, 0.0)
         payload, scales = store.encode(sketches, dtype)
         rows = store.Rows(
@@ -89,10 +97,15 @@ def _status(square: float) -> str:
     return store.OK if square > 0 else store.ZERO
 
 
-def _comparisons(ids: list[str]) -> pa.Table:
-    row = {"prefix": [1], "a": [2], "b": [3], "num_cut": 0, "prompt": "p"}
-    row |= {"response_a": "a", "response_b": "b"}
-    return pa.Table.from_pylist([{"comparison_id": i, **row} for i in ids], COMPARISONS)
+def _comparisons(ids: list[str], generated: Generated) -> pa.Table:
+    row = {"prefix": [1], "a": [2], "b": [3], "num_cut": 0}
+    names = ("prompt", "response_a", "response_b")
+    texts = generated.texts or [("p", "a", "b")] * len(ids)
+    rows = [
+        {"comparison_id": i, **row, **dict(zip(names, text, strict=True))}
+        for i, text in zip(ids, texts, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, COMPARISONS)
 
 
 def _labels(ids: list[str], generated: Generated) -> pa.Table:
@@ -105,7 +118,7 @@ def _labels(ids: list[str], generated: Generated) -> pa.Table:
             "sign": sign,
             "file": "generated",
             "file_row": i,
-            "length_difference": sign,
+            "length_difference": generated.lengths[i] if generated.lengths else sign,
             "required_margin": generated.required[i] if generated.required else 0.0,
             "target": generated.targets[i] if generated.targets else 1.0,
             "weight": generated.weights[i] if generated.weights else 1.0,

@@ -18,7 +18,7 @@ from click.shell_completion import CompletionItem
 from inflib.config.loading import read_recipe
 from inflib.config.options import NAME, FieldOption, field_options
 from inflib.config.recipe import Recipe
-from inflib.config.run_config import stored_fields
+from inflib.config.run_config import stored_recipe
 from inflib.storage.folder import Folder
 from inflib.storage.plain_text import printable
 
@@ -177,13 +177,7 @@ def load(config: str | None, changes: dict[str, Any]) -> Recipe:
             raise ValueError(f"--config {config}: not text in UTF-8") from None
     if "run" not in changes:
         raise ValueError("give --config RECIPE.yaml, or --run PATH of an existing run")
-    run = Folder(str(changes["run"]))
-    if not run.exists("config.json"):
-        raise ValueError(
-            f"{run.url} holds no run (no config.json): check the path, or give a new "
-            "run its recipe with --config"
-        )
-    return read_recipe(json.dumps(stored_fields(run)), changes, run.url)
+    return stored_recipe(Folder(str(changes["run"])), changes)
 
 
 def run_command(

@@ -1,9 +1,11 @@
 """A recipe to the config.json of its run folder, which binds the run to it."""
 
+import json
 from typing import Any
 
 from pydantic import ValidationError
 
+from inflib.config.loading import read_recipe
 from inflib.config.recipe import Recipe
 from inflib.storage.folder import Folder
 
@@ -82,6 +84,18 @@ def bind_new(recipe: Recipe) -> None:
     run = Folder(recipe.run)
     if not run.exists(_CONFIG) or not any(map(run.exists, _FIRST_RESULTS)):
         bind(recipe)
+
+
+def stored_recipe(run: Folder, changes: dict[str, Any] | None = None) -> Recipe:
+    """The recipe that is stored in a run, with {dotted field: value} changed. Raises
+    ValueError where the folder holds no run."""
+    if not run.exists(_CONFIG):
+        raise ValueError(
+            f"{run.url} holds no run (no config.json): check the path, or give a new "
+            "run its recipe with --config"
+        )
+    fields = {"run": run.url} | (changes or {})
+    return read_recipe(json.dumps(stored_fields(run)), fields, run.url)
 
 
 def stored_fields(run: Folder) -> dict[str, Any]:

@@ -58,6 +58,9 @@ LENGTH_DIFFERENCE = OutputColumn(
 TARGET = OutputColumn(
     "target", "1", "probability that the chosen response is the better one; 0.5: a tie"
 )
+REQUIRED_MARGIN = OutputColumn(
+    "required_margin", "reward", "margin that the loss requires of the label, c"
+)
 WEIGHT = OutputColumn("weight", "1", "factor of the label's loss; with edits")
 STATUS = OutputColumn(
     "status",
@@ -114,6 +117,7 @@ COLUMNS = (
     FILE,
     FILE_ROW,
     LENGTH_DIFFERENCE,
+    REQUIRED_MARGIN,
     TARGET,
     WEIGHT,
     STATUS,

@@ -30,10 +30,12 @@ COMPARISONS = pa.schema(
         ("prompt", pa.string()),
         ("response_a", pa.string()),
         ("response_b", pa.string()),
+        ("messages", pa.string()),
     ]
 )
 """A comparison. prefix: token ids that both sequences start with; a, b: those that
-follow for response a and b; num_cut: prompt tokens cut off to fit max_length."""
+follow for response a and b; num_cut: prompt tokens cut off to fit max_length; messages:
+where the texts were made from chat messages these, as JSON, see shapes.pairs.Pair."""
 
 LABELS = pa.schema(
     [

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from inflib.data.pairs_folder import PairsFolder, TextsById
-from inflib.report.html import document, escaped, label_table
+from inflib.page.environment import render
 from inflib.storage.folder import Folder
 
 
@@ -19,26 +19,27 @@ def examples_page(
     columns: {query set: name of its influence column}; wrong: [n] which labels of the
     table were planted wrong.
     """
-    texts = TextsById(PairsFolder(run / "pairs" / "train"))
-    sections = [
-        "<p>Influence is on the loss of the query set: positive raises it. Coloured: "
-        "the label was planted, chosen and rejected were exchanged.</p>"
-    ]
+    texts, lists = TextsById(PairsFolder(run / "pairs" / "train")), []
     for query, column in columns.items():
-        scores = table[column].to_numpy()
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(-table[column].to_numpy(), kind="stable")
         for title, places in (
             ("Most harmful", order[:most]),
             ("Most helpful", order[::-1][:most]),
         ):
-            sections.append(f"<h2>{title}, query set {escaped(query)}</h2>")
-            for place in places:
-                label = table.slice(int(place), 1).to_pylist()[0]
-                text = texts[label["comparison_id"]]
-                marked = bool(wrong[place])
-                heading = _heading(label, column, marked)
-                sections.append(label_table(heading, text, label["sign"], marked))
-    return document("Most and least harmful labels", sections)
+            rows = []
+            for place in places.tolist():
+                label = table.slice(place, 1).to_pylist()[0]
+                rows.append(
+                    {
+                        "heading": _heading(label, column, bool(wrong[place])),
+                        "text": texts[label["comparison_id"]],
+                        "sign": label["sign"],
+                        "marked": bool(wrong[place]),
+                    }
+                )
+            lists.append({"title": f"{title}, query set {query}", "rows": rows})
+    title = "Most and least harmful labels"
+    return render("examples.html.j2", title=title, lists=lists)
 
 
 def _heading(label: dict[str, Any], column: str, wrong: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from inflib.data.label_edits import UNCHANGED, Edits
+from inflib.data.label_edits import Edits, LabelValues
 from inflib.data.pairs_folder import PairsFolder
 
 
@@ -14,9 +14,8 @@ def labelled_ids(folder: PairsFolder, edits: Edits | None = None) -> pa.Table:
     """A row for each label: chosen_ids, rejected_ids, margin, target, weight.
 
     margin: what the loss requires r(chosen) - r(rejected) to exceed; target and weight
-    as in data.pairs_folder.LABELS. edits: dropped labels have no row, flipped ones are
-    turned round, weights are multiplied. Raises ValueError for a pair set without
-    labels that count.
+    as in data.pairs_folder.LABELS. edits: see data.label_edits.LabelValues; dropped
+    labels have no row. Raises ValueError for a pair set without labels that count.
     """
     tables = [_of_shard(folder, shard, edits or {}) for shard in folder.plan()]
     table = pa.concat_tables(tables).combine_chunks()
@@ -31,19 +30,21 @@ def _of_shard(folder: PairsFolder, shard: Any, edits: Edits) -> pa.Table:
     sequences = pa.concat_arrays([joined(prefix, a), joined(prefix, b)])
     columns = ["pair_id", "row", "sign", "required_margin", "target", "weight"]
     labels = folder.labels(shard, columns)
-    all_edits = [edits.get(i, UNCHANGED) for i in labels["pair_id"].to_pylist()]
-    weight = labels["weight"].to_numpy() * [edit.weight for edit in all_edits]
-    sign = labels["sign"].to_numpy() * [edit.sign for edit in all_edits]
+    values = [labels[name].to_numpy() for name in columns[2:]]
+    sign, required, target, weight = values
+    edited = LabelValues(sign, target, weight, required).edited(
+        edits, labels["pair_id"].to_pylist()
+    )
     row, half = labels["row"].to_numpy().astype(np.int64), len(comparisons)
-    keep = weight > 0
-    chosen, rejected = np.where(sign > 0, [row, row + half], [row + half, row])[:, keep]
+    keep, first = edited.weight > 0, edited.sign > 0
+    chosen, rejected = np.where(first, [row, row + half], [row + half, row])[:, keep]
     return pa.table(
         {
             "chosen_ids": sequences.take(pa.array(chosen)),
             "rejected_ids": sequences.take(pa.array(rejected)),
-            "margin": labels["required_margin"].filter(pa.array(keep)),
-            "target": labels["target"].filter(pa.array(keep)),
-            "weight": pa.array(weight[keep], pa.float64()),
+            "margin": pa.array(edited.required[keep], pa.float64()),
+            "target": pa.array(edited.target[keep], pa.float64()),
+            "weight": pa.array(edited.weight[keep], pa.float64()),
         }
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from inflib.oversight.guidance import in_words
-from inflib.report.html import document, escaped, label_table, rows_table
+from inflib.page.environment import render
 
 
 def labeler_page(
@@ -21,36 +21,31 @@ def labeler_page(
     table: the labeler's scored labels; weights: guidance.differs; decisions:
     guidance.decisions; texts: prompt, response_a and response_b of each decision.
     """
-    sections = [
-        f"<p>{len(table)} labels. Weights are scaled to length 1: the labeler's as the "
-        "decisions show them, the expert's as far as the influence of these labels on "
-        "the expert's own tells. Intervals: 95%, over the labeler's labels.</p>",
-        rows_table(
-            [
-                {
-                    "objective": row["objective"],
-                    "labeler": f"{row['labeler_weight']:.2f}",
-                    "expert": f"{row['expert_weight']:.2f}",
-                    "difference": f"{row['difference']:+.2f} ({row['low']:+.2f} to "
-                    f"{row['high']:+.2f})",
-                    "in words": in_words(row),
-                }
-                for row in weights
-            ]
-        )
-        or "<p>Too few labels to say in what they differ from the expert's.</p>",
-        "<h2>Decisions to look at again</h2>",
-    ]
     signs = table["sign"].to_pylist()
-    for row, text in zip(decisions, texts, strict=True):
-        differences = ", ".join(
-            f"{weight['objective']} {row[weight['objective']]:+g}" for weight in weights
-        )
-        heading = (
-            f"{row['pair_id']}: influence {row['influence']:.3g} "
-            f"(standard error {row['error']:.2g})"
-        )
-        sections.append(label_table(heading, text, signs[row["place"]], False))
-        if differences:
-            sections.append(f"<p>chosen - rejected: {escaped(differences)}</p>")
-    return document(f"Labeler {labeler}", sections)
+    objectives = [row["objective"] for row in weights]
+    return render(
+        "guidance.html.j2",
+        title=f"Labeler {labeler}",
+        labels=len(table),
+        weights=[
+            {
+                "objective": row["objective"],
+                "labeler": f"{row['labeler_weight']:.2f}",
+                "expert": f"{row['expert_weight']:.2f}",
+                "difference": f"{row['difference']:+.2f} ({row['low']:+.2f} to "
+                f"{row['high']:+.2f})",
+                "in_words": in_words(row),
+            }
+            for row in weights
+        ],
+        decisions=[
+            {
+                "heading": f"{row['pair_id']}: influence {row['influence']:.3g} "
+                f"(standard error {row['error']:.2g})",
+                "text": text,
+                "sign": signs[row["place"]],
+                "differences": ", ".join(f"{x} {row[x]:+g}" for x in objectives),
+            }
+            for row, text in zip(decisions, texts, strict=True)
+        ],
+    )

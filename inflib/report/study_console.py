@@ -74,6 +74,14 @@ def show_verification(summary: dict[str, Any], console: Console) -> None:
             for row in facts["arms"]
         ]
         console.print(table(rows, f"query set {name}: mean (95% over seeds)"))
+        if against := facts["against_random"]:
+            changes = ", ".join(
+                f"{metric} {with_interval(**against[metric])}"
+                for metric in ("loss", "accuracy")
+            )
+            say(
+                console, f"{name}: decisions minus the same on random labels: {changes}"
+            )
         for test in ("leave_group_out", "lds"):
             if facts[test]:
                 say(

@@ -15,7 +15,6 @@ from inflib.data.findings import findings
 from inflib.data.output_columns import ERROR, FLIP_EFFECT, INFLUENCE, RANK, STATUS
 from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics.ranking import detection
-from inflib.numerics.uncertainty import discoveries, query_freedom
 from inflib.report.evidence import Judged, evidence
 from inflib.report.labelers import (
     audit_groups,
@@ -24,6 +23,7 @@ from inflib.report.labelers import (
     small_groups,
 )
 from inflib.report.verdict import judge_query_set
+from inflib.scores.discoveries import differing_labels
 from inflib.scores.influence_folder import InfluenceFolder, truth_column
 from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
@@ -84,7 +84,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     for query in recipe.prepare.queries:
         score = f"{recipe.score.reported}_{query}"
         scores = counted[INFLUENCE.of(score)].to_numpy()
-        differ = _discoveries(recipe, influence, query)
+        differ = differing_labels(recipe, influence, query)
         known = evidence(
             judged[query], judged["train"], counted, score, prepared[query]
         )
@@ -137,23 +137,6 @@ def _detection(
     detectors["length_difference"] = table["length_difference"].to_numpy()
     detectors["low_margin"] = -table["margin"].to_numpy()
     return {name: detection(values, wrong) for name, values in detectors.items()}
-
-
-def _discoveries(
-    recipe: Recipe, influence: InfluenceFolder, query: str
-) -> np.ndarray | None:
-    """Which labels' scores differ from zero at report.fdr; None where that cannot be
-    estimated, since fewer than two query groups hold labels."""
-    freedom = query_freedom(influence.shares(query))
-    if freedom == 0:
-        return None
-    table, score = influence.table, f"{recipe.score.reported}_{query}"
-    return discoveries(
-        table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False),
-        table[ERROR.of(score)].to_numpy(zero_copy_only=False),
-        recipe.report.fdr,
-        freedom,
-    )
 
 
 def _top(

@@ -30,9 +30,9 @@ from inflib.sketches import store
 from inflib.storage.folder import Folder
 
 _SCORES = "influence.parquet"
-_METHOD = 2
-"""Raised when the same inputs give other scores or errors than before, so that those of
-an earlier version are computed again."""
+_METHOD = 3
+"""Raised when the same inputs give other scores, errors or columns than before, so that
+those of an earlier version are computed again."""
 
 
 class InfluenceFolder:

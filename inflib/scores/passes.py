@@ -11,6 +11,7 @@ executor (scores.executor) calls the functions, in this process or as Ray tasks.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Float
@@ -19,7 +20,8 @@ from torch import Tensor
 from inflib.config.score import Curvature, QueryLoss
 from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import Shard
-from inflib.scores import sums
+from inflib.numerics.layer_bins import Layer
+from inflib.scores import neighbours, sums
 from inflib.scores.executor import Executor, InThisProcess, Work
 from inflib.scores.explain import QueryLabels, best, explain_shards
 from inflib.scores.score_table import ScoreVectors, partial_name, write_scores
@@ -104,6 +106,48 @@ class Passes:
         work = Work(explain_shards, self.train, task_shards, arguments)
         tables = self.executor.results(work)
         return best(pa.concat_tables(tables), top)
+
+    def gradients(self, rows: np.ndarray) -> neighbours.Gradients:
+        """Gradients of the labels in these rows of the plan, in ascending order."""
+        starts = neighbours.starts_of(self.plan)
+        in_shard = {
+            shard.name: (rows[(rows >= start) & (rows < start + shard.num_labels)])
+            - start
+            for shard, (_, start) in zip(self.plan, starts.values(), strict=True)
+        }
+        plan = [shard for shard in self.plan if len(in_shard[shard.name])]
+        arguments = {name: r.tolist() for name, r in in_shard.items()}, starts
+        work = Work(neighbours.read_gradients, self.train, self._tasks(plan), arguments)
+        return neighbours.Gradients.joined(self.executor.results(work), len(rows))
+
+    def nearest(
+        self, targets: neighbours.Gradients, layers: list[Layer], top: int
+    ) -> neighbours.Nearest:
+        """The training labels whose gradients are nearest to the targets', see
+        neighbours.nearest."""
+        vectors = targets.vectors.numpy()
+        folded = torch.from_numpy(
+            neighbours.directions(neighbours.fold(vectors, layers))
+        )
+        starts = neighbours.starts_of(self.plan)
+        arguments = layers, folded, targets.comparisons, starts, top
+        task_shards = self._tasks(self.plan)
+        work = Work(neighbours.nearest, self.train, task_shards, arguments)
+        return neighbours.Nearest.best(self.executor.results(work), top)
+
+    def harm_of(
+        self, targets: neighbours.Gradients, query: str, loss: QueryLoss
+    ) -> neighbours.Harm:
+        """What each target does to every label of a query set, see
+        neighbours.harm_of."""
+        sketches = SketchSet(self.run, query, version=self.version)
+        task_shards = self._tasks(sketches.plan())
+        work = Work(neighbours.harm_of, sketches, task_shards, (targets, loss))
+        parts = [*self.executor.results(work)]
+        return neighbours.Harm(
+            torch.cat([part.products for part in parts], dim=1),
+            torch.cat([part.cosines for part in parts], dim=1),
+        )
 
     def score(self, target: Folder, name: str, columns: ScoreVectors) -> list[str]:
         """Write the scores of all labels to files of `target`, one for each task's

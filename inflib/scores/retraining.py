@@ -5,7 +5,8 @@ dropped, or flipped; as many random ones dropped, or flipped; one group of label
 dropped, the groups being cut from the least to the most harmful label
 (leave-group-out); a random half dropped (LDS, linear datamodeling score, Park et al.,
 "TRAK", ICML 2023, arXiv:2303.14186, section 5.1). The first five kinds of trials are
-the arms of the comparison, each with one trial per seed.
+the arms of the comparison, each with one trial per seed. To check decisions, the arms
+are: no edits, the decisions, and the same edits of as many random labels.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from inflib.numerics.uncertainty import t_interval
 
 ALL = "all labels"
 HARMFUL, RANDOM, GROUP, SUBSET = "harmful", "random", "group", "subset"
+DECIDED, SAME_ON_RANDOM = "decisions", "the same on random labels"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Trial:
     """One training with edited labels."""
 
     kind: str
-    """`all labels`, `drop harmful`, `flip random`, ..., `group`, `subset`."""
+    """`all labels`, `drop harmful`, `flip random`, ..., `group`, `subset`, `decisions`,
+    `the same on random labels`."""
 
     number: int
     """Number of the seed, the group or the subset, within its kind."""
@@ -56,9 +59,8 @@ def plan_trials(config: VerifyConfig, table: pa.Table, score: str) -> list[Trial
     table: influence.parquet; score: curvature and query set that say which labels are
     harmful, gauss_newton_expert for example.
     """
-    scores = table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False)
-    ids = np.array(table["pair_id"].to_pylist())[np.isfinite(scores)]
-    order = np.argsort(-scores[np.isfinite(scores)], kind="stable")
+    scores, ids = _scored(table, score)
+    order = np.argsort(-scores, kind="stable")
     count = max(1, round(config.share * len(ids)))
     trials = []
     for seed in range(config.seeds):
@@ -79,6 +81,33 @@ def plan_trials(config: VerifyConfig, table: pa.Table, score: str) -> list[Trial
     return trials
 
 
+def plan_decided(seeds: int, table: pa.Table, score: str, edits: Edits) -> list[Trial]:
+    """The trials that check decisions: for each seed no edits, these edits, and the
+    same edits of as many random labels, drawn anew for each seed from all labels that
+    have a score.
+
+    table: influence.parquet; score: any of its scores.
+    """
+    _, ids = _scored(table, score)
+    trials = []
+    for seed in range(seeds):
+        picked = np.random.default_rng([seed, 2]).permutation(len(ids))[: len(edits)]
+        drawn = dict(zip(ids[picked].tolist(), edits.values(), strict=True))
+        trials += [
+            Trial(ALL, seed, seed, {}),
+            Trial(DECIDED, seed, seed, edits),
+            Trial(SAME_ON_RANDOM, seed, seed, drawn),
+        ]
+    return trials
+
+
+def _scored(table: pa.Table, score: str) -> tuple[np.ndarray, np.ndarray]:
+    """(scores, pair_ids) of the labels that have a score, in the table's order."""
+    scores = table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False)
+    ids = np.array(table["pair_id"].to_pylist(), dtype=object)
+    return scores[np.isfinite(scores)], ids[np.isfinite(scores)]
+
+
 def _edits(ids: np.ndarray, action: str) -> Edits:
     """The same edit, drop or flip, of each of these labels."""
     edit = Edit(action, 0.0 if action == DROP else 1.0)
@@ -91,13 +120,15 @@ def effects_of_trials(
     predicted: dict[str, float],
 ) -> dict[str, Any]:
     """Measured and predicted effects of the trials on one query set: {arms,
-    leave_group_out, lds}.
+    against_random, leave_group_out, lds}.
 
     measured: {trial: {"loss", "accuracy"}} after training; predicted: {trial: change of
     the loss}. Changes are from the training with all labels and the same seed. The
     arms' intervals are Student's t over seeds, 95%, of training's randomness alone: the
-    query set is the same. The other two are rank correlations of predicted with
-    measured changes; None with fewer than three trials.
+    query set is the same. against_random: the decisions' metrics minus those of the
+    same edits of random labels, paired by seed, with such intervals; None without
+    decisions. The other two are rank correlations of predicted with measured changes;
+    None with fewer than three trials.
     """
     before = {trial.seed: measured[trial.name] for trial in trials if trial.kind == ALL}
     kinds = dict.fromkeys(t.kind for t in trials if t.kind not in (GROUP, SUBSET))
@@ -119,8 +150,25 @@ def effects_of_trials(
         arms.append(row)
     return {
         "arms": arms,
+        "against_random": _against_random(trials, measured),
         "leave_group_out": _agreement(trials, GROUP, measured, predicted),
         "lds": _agreement(trials, SUBSET, measured, predicted),
+    }
+
+
+def _against_random(
+    trials: list[Trial], measured: dict[str, dict[str, float]]
+) -> dict[str, Any] | None:
+    """{metric: mean and interval of decisions minus random edits}, paired by seed."""
+    decided, drawn = (
+        {trial.seed: measured[trial.name] for trial in trials if trial.kind == kind}
+        for kind in (DECIDED, SAME_ON_RANDOM)
+    )
+    if not decided:
+        return None
+    return {
+        metric: t_interval([decided[s][metric] - drawn[s][metric] for s in decided])
+        for metric in ("accuracy", "loss")
     }
 
 

@@ -23,8 +23,10 @@ from inflib.data.output_columns import (
     LOSS,
     MARGIN,
     PARTS,
+    REQUIRED_MARGIN,
     SELF_INFLUENCE,
     STATUS,
+    TARGET,
     WEIGHT,
 )
 from inflib.data.pairs_folder import Shard
@@ -203,9 +205,11 @@ def _score(
 
 def _edited(table: pa.Table, labels: Labels) -> pa.Table:
     """The columns kept with the labels; those that an edit changes are as edited."""
-    table = table.drop_columns(["row", "required_margin"])
+    table = table.drop_columns(["row"])
     flips = labels.signs.numpy() * table["sign"].to_numpy()  # -1 for a flipped label
     edited = {name: flips * table[name].to_numpy() for name in _TURNED}
+    edited[REQUIRED_MARGIN.name] = labels.required.numpy()
+    edited[TARGET.name] = labels.targets.numpy()
     edited[WEIGHT.name] = labels.importance.numpy()
     for name, values in edited.items():
         index, dtype = table.column_names.index(name), table.schema.field(name).type

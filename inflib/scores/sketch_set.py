@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inflib.data.label_edits import Edits
+from inflib.data.label_edits import Edits, LabelValues
 from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.numerics.label_means import LabelMargins
 from inflib.scores.labels import Labels
@@ -45,25 +45,20 @@ class SketchSet:
         Raises ValueError when the sketches are of another plan.
         """
         facts = read_facts(self._pairs, self._sketches, shard, self.version)
-        signs = torch.from_numpy(facts.sign.astype(np.float64))
-        importance = torch.tensor(facts.weight)
-        if self.edits:
-            ids = self.table(shard, ["pair_id"])["pair_id"].to_pylist()
-            for i, pair_id in enumerate(ids):
-                if pair_id in self.edits:
-                    signs[i] *= self.edits[pair_id].sign
-                    importance[i] *= self.edits[pair_id].weight
+        stored = facts.sign, facts.target, facts.weight, facts.required_margin
+        ids = self.table(shard, ["pair_id"])["pair_id"] if self.edits else pa.array([])
+        edited = LabelValues(*stored).edited(self.edits, ids.to_pylist())
         rows = torch.from_numpy(facts.row.astype(np.int64))
         return Labels(
-            signs,
+            torch.from_numpy(edited.sign),
             rows,
             torch.tensor(facts.margin)[rows],
             torch.tensor(facts.sq_norms)[rows],
-            torch.tensor(facts.required_margin),
+            torch.from_numpy(edited.required),
             STATUSES[facts.status[rows.numpy()]],
             len(facts.margin),
-            torch.tensor(facts.target),
-            importance,
+            torch.from_numpy(edited.target),
+            torch.from_numpy(edited.weight),
             facts,
         )
 

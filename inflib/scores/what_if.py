@@ -5,8 +5,10 @@
 To first order in the edits, and without retraining (`verify` retrains): a query set's
 loss changes by the sum of the edits' effects divided by the number of labels. The
 effect is -influence for a dropped label, (factor - 1) * influence for one whose weight
-is multiplied by a factor, and the flip effect for a flipped one (Koh & Liang, ICML
-2017, arXiv:1703.04730, section 2). The number of labels is the sum of their weights.
+is multiplied by a factor, the flip effect for a flipped one, and a share of the flip
+effect for one that becomes a tie: half of it where no margin is required (Koh & Liang,
+ICML 2017, arXiv:1703.04730, section 2). The number of labels is the sum of their
+weights.
 """
 
 from typing import Any
@@ -16,8 +18,15 @@ import pyarrow as pa
 import torch
 
 from inflib.config.recipe import Recipe
-from inflib.data.label_edits import FLIP, Edit, Edits
-from inflib.data.output_columns import FLIP_PARTS, PARTS
+from inflib.data.label_edits import FLIP, TIE, Edit, Edits
+from inflib.data.output_columns import (
+    FLIP_PARTS,
+    MARGIN,
+    PARTS,
+    REQUIRED_MARGIN,
+    TARGET,
+)
+from inflib.numerics import preference_loss
 from inflib.numerics.uncertainty import query_freedom, query_variance
 from inflib.scores.influence_folder import InfluenceFolder
 
@@ -67,8 +76,30 @@ def _effects(
     parts = _lists(table[PARTS.of(score)], num_groups)
     flip_parts = _lists(table[FLIP_PARTS.of(score)], num_groups)
     factors = np.array([edit.weight - 1 for edit in edits])
-    flips = np.array([edit.action == FLIP for edit in edits])
-    return np.where(flips[:, None], flip_parts, factors[:, None] * parts)
+    actions = np.array([edit.action for edit in edits])
+    shares = np.where(actions == FLIP, 1.0, 0.0)
+    ties = actions == TIE
+    shares[ties] = tie_shares(table.filter(pa.array(ties)))
+    return shares[:, None] * flip_parts + factors[:, None] * parts
+
+
+def tie_shares(table: pa.Table) -> np.ndarray:
+    """[n] effect of making each label a tie, as a share of its flip effect.
+
+    With d, d_flip and d_tie the derivatives of its loss in the margin as labelled, if
+    flipped and as a tie, that is (d_tie - d) / (d_flip - d), since all three influences
+    are such a derivative times the same number. 0 for a label that is a tie.
+    """
+    margin, required, target = (
+        torch.from_numpy(table[column.name].to_numpy(zero_copy_only=False).copy())
+        for column in (MARGIN, REQUIRED_MARGIN, TARGET)
+    )
+    tied = torch.full_like(target, 0.5)
+    before = preference_loss.derivatives(margin - required, target)
+    flipped = -preference_loss.derivatives(-margin - required, target)
+    change = preference_loss.derivatives(margin, tied) - before
+    whole = flipped - before
+    return torch.where(whole == 0, 0.0, change / whole).nan_to_num(0.0).numpy()
 
 
 def _lists(column: pa.ChunkedArray, length: int) -> np.ndarray:

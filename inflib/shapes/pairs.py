@@ -77,6 +77,18 @@ class Pair:
         return self.texts.is_chat
 
     @property
+    def messages(self) -> str | None:
+        """{"prompt", "a", "b": lists of messages; "arguments": of the chat template}
+        as JSON, a and b in canonical order; None for a pair of texts."""
+        if not self.is_chat:
+            return None
+        prompt, chosen, rejected = map(json.loads, self.texts.keys)
+        turns, _, arguments = prompt
+        a, b = (chosen, rejected) if self.sign > 0 else (rejected, chosen)
+        whole = {"prompt": turns, "a": a, "b": b, "arguments": arguments}
+        return json.dumps(whole, default=str)
+
+    @property
     def sign(self) -> int:
         """+1: response a was chosen; -1: b."""
         return 1 if self.chosen < self.rejected else -1

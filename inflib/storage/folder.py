@@ -98,13 +98,19 @@ class Folder:
 
     def names(self) -> set[str]:
         """Names of the complete files directly in this folder."""
+        return self._entries("file")
+
+    def folders(self) -> set[str]:
+        """Names of the folders directly in this folder."""
+        return self._entries("directory")
+
+    def _entries(self, kind: str) -> set[str]:
         fs, path = self._at("")
         try:
             entries = fs.ls(path.rstrip("/"), detail=True)
         except FileNotFoundError:
             return set()
-        files = [entry for entry in entries if entry["type"] == "file"]
-        names = {Path(file["name"]).name for file in files}
+        names = {Path(entry["name"]).name for entry in entries if entry["type"] == kind}
         return {name for name in names if not name.startswith(SCRATCH)}
 
     def tree(self) -> dict[str, int]:
@@ -116,8 +122,7 @@ class Folder:
 
     def half_written(self) -> list[str]:
         """Sorted paths of scratch files below this folder, which a writer left."""
-        paths = self.tree()
-        return sorted(p for p in paths if p.split("/")[-1].startswith(SCRATCH))
+        return sorted(p for p in self.tree() if p.split("/")[-1].startswith(SCRATCH))
 
     def num_bytes(self) -> int:
         """Size of all files below this folder, in bytes."""

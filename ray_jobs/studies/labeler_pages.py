@@ -22,7 +22,7 @@ from ray_jobs.shared.stage import Stage
 
 
 def guide(recipe: Recipe) -> dict[str, Any]:
-    """Write labelers/, labelers.csv and decisions.csv to oversight/guidance/.
+    """Write labelers/, labelers.csv and review.csv to oversight/guidance/.
 
     The run is scored. Without the column oversight.labeler, all labels are taken as one
     labeler's. Returns the stage's record. Raises ValueError when the labels lack the
@@ -47,7 +47,7 @@ def guide(recipe: Recipe) -> dict[str, Any]:
         page = f"{number:04}-{_plain(labeler)}.html"
         tasks.append(_guide_labeler.remote(recipe, labeler, labels, score, page, texts))
     rows_of_labelers = [ray.get(task) for task in tasks]
-    for place, name in enumerate(("labelers.csv", "decisions.csv")):
+    for place, name in enumerate(("labelers.csv", "review.csv")):
         rows = [row for files in rows_of_labelers for row in files[place]]
         stage.folder.write(name, _csv(rows).encode())
     return stage.done(
@@ -71,7 +71,7 @@ def _guide_labeler(
     page: str,
     texts: TextsById,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Write a labeler's page; returns its rows of labelers.csv and of decisions.csv.
+    """Write a labeler's page; returns its rows of labelers.csv and of review.csv.
 
     labels: the labeler's, scored; score: such as gauss_newton_expert; page: file name.
     """

@@ -1,5 +1,6 @@
 """A cluster of a head and two nodes, and an undisturbed audit to compare with."""
 
+import io
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import ray
 from ray.cluster_utils import Cluster
@@ -127,6 +129,23 @@ def outputs(recipe: Recipe, *folders: str) -> dict[str, bytes]:
             if path != "done.json" and not path.startswith("checkpoints"):
                 contents[f"{name}/{path}"] = folder.read_bytes(path)
     return contents
+
+
+def differences(recipe: Recipe, expected: Recipe, *folders: str) -> list[str]:
+    """A line for each output that differs between two runs, with its rows where it is a
+    table: a whole file's bytes say nothing to a reader."""
+    ours, theirs = outputs(recipe, *folders), outputs(expected, *folders)
+    lines = [f"only in one run: {name}" for name in sorted(ours.keys() ^ theirs.keys())]
+    for name in sorted(ours.keys() & theirs.keys()):
+        if ours[name] == theirs[name]:
+            continue
+        lines.append(f"differs: {name}")
+        if name.endswith(".parquet"):
+            tables = [pq.read_table(io.BytesIO(x[name])) for x in (ours, theirs)]
+            lines += [str(table.to_pydict())[:2000] for table in tables]
+        elif name.endswith(".json"):
+            lines += [x[name].decode()[:2000] for x in (ours, theirs)]
+    return lines
 
 
 def processes(title: str) -> list[psutil.Process]:

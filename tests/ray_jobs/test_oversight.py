@@ -112,7 +112,7 @@ def test_the_labeler_gets_a_page_and_rows(overseen):
     assert [row["objective"] for row in rows] == OBJECTIVES
     weights = [float(row["labeler_weight"]) for row in rows]
     assert 1 - cosine(weights, LABELER) > 0.9
-    decisions = guidance_rows(overseen, "decisions.csv")
+    decisions = guidance_rows(overseen, "review.csv")
     harmful = [float(row["influence"]) for row in decisions]
     assert len(harmful) == 2 and harmful[0] >= harmful[1] > 0
     folder = Path(overseen.run) / "labelers" / "0" / "oversight" / "guidance"

@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from inflib.data.label_edits import read_edits
+from inflib.data.decisions import read_edits
 from inflib.scores.influence_folder import InfluenceFolder
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder

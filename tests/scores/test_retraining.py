@@ -6,8 +6,17 @@ import pytest
 from scipy.stats import spearmanr, t
 
 from inflib.config.score import VerifyConfig
+from inflib.data.label_edits import Edit
 from inflib.numerics.uncertainty import t_interval
-from inflib.scores.retraining import ALL, Trial, effects_of_trials, plan_trials
+from inflib.scores.retraining import (
+    ALL,
+    DECIDED,
+    SAME_ON_RANDOM,
+    Trial,
+    effects_of_trials,
+    plan_decided,
+    plan_trials,
+)
 
 SCORES = [0.5, -1.0, None, 3.0, 0.0, 2.0, -2.0, 0.1, 0.2, 0.3, -0.4]
 TABLE = pa.table(
@@ -31,7 +40,7 @@ def test_trials_act_on_the_most_harmful_and_on_as_many_random_labels():
         for trial in kinds[f"{action} harmful"]:
             assert set(trial.edits) == {"p3", "p5"}
             assert {e.weight for e in trial.edits.values()} == {weight}
-            assert {e.sign for e in trial.edits.values()} == {1 if weight == 0 else -1}
+            assert {e.action for e in trial.edits.values()} == {action}
         drawn = [frozenset(trial.edits) for trial in kinds[f"{action} random"]]
         assert len(set(drawn)) > 1 and {len(ids) for ids in drawn} == {2}
     assert [trial.seed for trial in kinds[ALL]] == [0, 1, 2]
@@ -74,6 +83,31 @@ def test_changes_are_paired_by_seed_and_rank_correlations_plain():
     expected = [predicted[named["group", i]] for i in range(4)]
     assert agreement["spearman"] == pytest.approx(spearmanr(expected, losses).statistic)
     assert result["lds"] is None
+
+
+def test_decisions_are_checked_against_the_same_edits_of_random_labels():
+    edits = {"p1": Edit("flip", 1.0), "p2": Edit("drop", 0.0), "p3": Edit("tie", 1.0)}
+    trials = plan_decided(4, TABLE, "x", edits)
+    kinds = by_kind(trials)
+    assert [len(kinds[k]) for k in (ALL, DECIDED, SAME_ON_RANDOM)] == [4, 4, 4]
+    assert all(trial.edits == edits for trial in kinds[DECIDED])
+    draws = [trial.edits for trial in kinds[SAME_ON_RANDOM]]
+    for draw in draws:
+        assert sorted(e.action for e in draw.values()) == ["drop", "flip", "tie"]
+        assert "p2" not in draw  # it has no score
+    assert len({frozenset(draw) for draw in draws}) > 1
+    rng = np.random.default_rng(0)
+    measured = {
+        trial.name: {"loss": rng.uniform(), "accuracy": rng.uniform()}
+        for trial in trials
+    }
+    result = effects_of_trials(trials, measured, dict.fromkeys(measured, 0.0))
+    differences = [
+        measured[a.name]["loss"] - measured[b.name]["loss"]
+        for a, b in zip(kinds[DECIDED], kinds[SAME_ON_RANDOM], strict=True)
+    ]
+    assert result["against_random"]["loss"] == t_interval(differences)
+    assert [row["arm"] for row in result["arms"]] == [ALL, DECIDED, SAME_ON_RANDOM]
 
 
 def test_the_interval_over_seeds_is_students_t():

@@ -1,16 +1,24 @@
 """Edits of labels: predictions, and scores as if they had been made."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
-from inflib.data.label_edits import Edit, read_edits
+from inflib.data.decisions import (
+    Decision,
+    decisions_csv,
+    edits_of,
+    read_decisions,
+    read_edits,
+)
+from inflib.data.label_edits import Edit
 from inflib.scores.influence_folder import InfluenceFolder
 from inflib.scores.passes import Passes
 from inflib.scores.query_vectors import read_queries
 from inflib.scores.score_record import ScoreRecord
 from inflib.scores.solver import Solver
-from inflib.scores.what_if import predict
+from inflib.scores.what_if import predict, tie_shares
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 from inflib.storage.plain_text import csv_text
@@ -56,8 +64,10 @@ def test_ids_that_our_csv_files_guard_against_spreadsheets_are_read_back(tmp_pat
         ("pair_id,action\na,flop\n", r"edits\.csv row 2: action 'flop'"),
         ("pair_id,action\na,flip\nb,-1\n", r"edits\.csv row 3: action '-1'"),
         ("pair_id,action\na,nan\n", r"row 2: action 'nan'"),
-        ("pair_id,action\na,flip\na,drop\n", r"row 3: 'a' is edited twice"),
+        ("pair_id,action,value\na,weight,\n", r"row 2: value '' is not keep, flip"),
+        ("pair_id,action\n,drop\n", "row 2: no pair_id"),
         ("pair_id,action\n", "no rows"),
+        ("pair_id,action\na,keep\n", "no label is changed"),
     ],
 )
 def test_bad_edits_are_named(tmp_path, text, problem):
@@ -82,7 +92,8 @@ def test_scores_with_edits_are_those_of_a_store_with_such_labels(tmp_path):
         for i, (row, sign) in enumerate(zip(shard.rows, shard.signs, strict=True)):
             edit = edits.get(ids[start + i], Edit("reweight", 1.0))
             rows += [row] * int(edit.weight)
-            signs += [sign * edit.sign] * int(edit.weight)
+            turned = -1 if edit.action == "flip" else 1
+            signs += [sign * turned] * int(edit.weight)
         start += len(shard.rows)
         edited.append(
             Generated(shard.sketches, shard.margins, shard.sq_norms, signs, rows)
@@ -153,3 +164,40 @@ def test_flips_of_labels_whose_influence_is_zero_are_predicted(tmp_path):
         expected = flip / record.finite
         assert together["change_of_query_loss"] == pytest.approx(expected, rel=1e-5)
         assert together["error"] > 0
+
+
+@pytest.mark.parametrize("required", [0.0, 0.7])
+def test_the_effect_of_a_tie_is_that_of_scores_with_the_tie(tmp_path, required):
+    first = TRAIN[0]
+    n = len(first.signs)
+    changed = vars(first) | {"targets": [0.9] * n, "required": [required] * n}
+    run = build_store(tmp_path, [Generated(**changed), *TRAIN[1:]])
+    config = score_config("identity")
+    before, _ = scored(run, config)
+    edits = {row["pair_id"]: Edit("tie", 1.0) for row in before[:n]}
+    after, _ = scored(run, config, edits=edits)
+    assert {(r["target"], r["required_margin"]) for r in after[:n]} == {(0.5, 0.0)}
+    changes = column(after, "influence_identity_q") - column(
+        before, "influence_identity_q"
+    )
+    shares = tie_shares(pa.Table.from_pylist(before[:n]))
+    predicted = shares * column(before, "flip_effect_identity_q")[:n]
+    np.testing.assert_allclose(predicted, changes[:n], rtol=1e-5, atol=1e-12)
+    assert (np.abs(shares - 0.5) < 1e-12).all() == (required == 0)
+    assert after[n:] == before[n:]
+
+
+def test_the_last_decision_on_a_label_counts_and_what_is_written_is_read(tmp_path):
+    rows = [
+        Decision("a", "dev", "flip", None, "rank 3", "odd", "kim", "2026-01-02T03:04Z"),
+        Decision("=b", "", "weight", 0.25),
+        Decision("c", "", "tie"),
+        Decision("a", "dev", "drop"),
+    ]
+    decisions = read_decisions(written(tmp_path, decisions_csv(rows)))
+    assert list(decisions.values()) == [rows[3], rows[1], rows[2]]
+    assert edits_of(decisions) == {
+        "a": Edit("drop", 0.0),
+        "=b": Edit("reweight", 0.25),
+        "c": Edit("tie", 1.0),
+    }

@@ -1,0 +1,1 @@
+"""Decisions on labels to datasets, and to the files of labelling tools."""

@@ -1,0 +1,1 @@
+"""An audited run to the pages that people read and decide in."""
