@@ -81,9 +81,11 @@
     }
   }
 
-  // Digits are padded, so that train-9 comes before train-10.
+  // A text's only number is padded, so that train-9 comes before train-10.
   function sortable(text) {
-    return (text || "").toLowerCase().replace(/\d+/g, (run) => run.padStart(12, "0"));
+    const lower = (text || "").toLowerCase();
+    if (!/^\D*\d{1,12}\D*$/.test(lower)) return lower;
+    return lower.replace(/\d+/, (run) => run.padStart(12, "0"));
   }
 
   function bitCount(bits) {

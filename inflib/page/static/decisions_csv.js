@@ -18,6 +18,8 @@
 
   const guarded = (text) => (FORMULA.test(text) ? "'" + text : text);
 
+  Inflib.guarded = guarded;
+
   Inflib.csvCell = (cell) =>
     cell.startsWith("'") && guarded(cell.slice(1)) === cell ? cell.slice(1) : cell;
 

@@ -52,7 +52,7 @@
           "div",
           { class: "prompt" },
           make("h4", {}, "prompt"),
-          ...Inflib.passage(prompt),
+          ...Inflib.promptText(prompt),
         ),
         ...Inflib.responses(chosen, rejected),
       ];

@@ -95,7 +95,7 @@
         Inflib.labelLink(row),
         make("span", { class: "quiet" }, " " + text),
       ),
-      make("div", { class: "prompt" }, ...Inflib.passage(prompt)),
+      make("div", { class: "prompt" }, ...Inflib.promptText(prompt)),
       ...Inflib.responses(chosen, rejected),
     );
   }

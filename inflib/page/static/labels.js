@@ -91,13 +91,14 @@
     show();
   }
 
+  /* The verdict and what decided it; the Query sets tab has the other reasons. */
   function verdictLine(name) {
     const query = Inflib.facts.queries.find((each) => each.name === name);
     if (!query) return "";
-    const reasons = (query.reasons || [])
-      .map((each) => Inflib.visible(each))
-      .join("; ");
-    return make("span", {}, Inflib.verdict(name), reasons ? " " + reasons : "");
+    const [first, ...others] = query.reasons || [];
+    const text = first ? " " + Inflib.visible(first) + " " : "";
+    const more = make("a", { href: "#query-sets" }, `and ${others.length} more`);
+    return make("span", {}, Inflib.verdict(name), text, others.length ? more : null);
   }
 
   /* Everything that filters is emptied, and so are its inputs. */

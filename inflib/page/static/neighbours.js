@@ -97,7 +97,7 @@
       const chunk = await Inflib.chunk("queries-" + q, Math.floor(row / QUERY_CHUNK));
       const [prompt, chosen, rejected] = chunk[row % QUERY_CHUNK];
       box.replaceChildren(
-        ...Inflib.passage(prompt),
+        ...Inflib.promptText(prompt),
         ...Inflib.responses(chosen, rejected),
       );
     } catch (error) {

@@ -4,11 +4,12 @@
 (function (Inflib) {
   const { make, count, visible } = Inflib;
   const LONG = 6000; // characters that are shown before a button shows the rest
+  const LONG_PROMPT = 1500; // the responses should not move out of sight
   const COMPARED = 40000; // of both responses, beyond which no words are compared
   const NO_SPACES = /[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]/;
 
   /* parts: [{text, tag}], tag: "ins", "del" or null. A long text ends in a button. */
-  function passage(parts) {
+  function passage(parts, most = LONG) {
     const box = make("p", { class: "text", dir: "auto" });
     const size = parts.reduce((sum, { text }) => sum + text.length, 0);
     if (!size) box.append(make("span", { class: "quiet" }, "(empty)"));
@@ -24,8 +25,8 @@
       }
       if (nodes.length) box.replaceChildren(...nodes);
     };
-    fill(LONG);
-    if (size <= LONG) return [box];
+    fill(most);
+    if (size <= most) return [box];
     const text = `Show all ${count(size)} characters`;
     const button = make("button", { type: "button" }, text);
     button.addEventListener("click", () => {
@@ -35,7 +36,8 @@
     return [box, button];
   }
 
-  Inflib.passage = (text) => passage([{ text: visible(text), tag: null }]);
+  Inflib.promptText = (text) =>
+    passage([{ text: visible(text), tag: null }], LONG_PROMPT);
 
   /* [parts of the chosen, parts of the rejected], or null for texts that are too long
      or too unlike to compare. */
