@@ -9,7 +9,9 @@ from typing import Any
 
 _SHOWN = "() => document.querySelectorAll('#grid .slick-row').length > 0"
 _COUNT = "() => document.querySelector('#match-count').textContent"
-_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+_FRAMES = """() => new Promise(
+    done => requestAnimationFrame(() => requestAnimationFrame(done))
+)"""
 _PATIENCE = 300
 """Seconds until a page counts as unusable."""
 
