@@ -64,14 +64,14 @@ def write_report(folder: Path, labels: int = 2000) -> None:
         payload = columns | {"columns": score_columns(generator, labels, **scores)}
         write(folder, "scores", i, payload)
     for c in range(-(-comparisons // TEXTS)):
-        rows = range(c * TEXTS, min((c + 1) * TEXTS, comparisons))
-        write(folder, "texts", c, packed([texts(generator, row) for row in rows]))
+        here = range(c * TEXTS, min((c + 1) * TEXTS, comparisons))
+        write(folder, "texts", c, packed([texts(generator, row) for row in here]))
     for q in range(len(QUERIES)):
-        rows = [texts(generator, row) for row in range(40)]
-        write(folder, f"queries-{q}", 0, packed(rows))
+        sets = [texts(generator, row) for row in range(40)]
+        write(folder, f"queries-{q}", 0, packed(sets))
     for c in range(-(-len(facts["near"]) // NEAR)):
-        rows = [row for row, place in facts["near"].items() if place // NEAR == c]
-        near = {row: neighbours(generator, labels) for row in rows}
+        worst = [row for row, place in facts["near"].items() if place // NEAR == c]
+        near = {row: neighbours(generator, labels) for row in worst}
         write(folder, "near", c, packed(near))
     write_index(folder, facts)
 
