@@ -45,7 +45,7 @@ def histogram(title: str, label: str, values: np.ndarray, summary: str) -> Chart
     counts, edges = np.histogram(finite, bins=_BINS if len(finite) else 1)
     middles = [float(f"{x:.3g}") for x in (edges[1:] + edges[:-1]) / 2]
     series = [{"label": "labels", "values": counts.tolist()}]
-    return chart("bars", title, (label, middles), "labels", series, summary)
+    return chart("lines", title, (label, middles), "labels", series, summary)
 
 
 def reliability_chart(

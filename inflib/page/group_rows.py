@@ -5,13 +5,25 @@ from typing import Any
 from inflib.audited_run import AuditedRun
 from inflib.report.tables import with_interval
 
+_HEADERS = {
+    "longer": "longer chosen",
+    "model": "model agrees",
+    "others": "others agree",
+    "first": "first chosen",
+}
 _TRAITS = {
     "longer": "chooses the longer response",
     "model": "agrees with the reward model",
     "others": "agrees with the others on a comparison",
     "first": "chooses the response shown first",
 }
-_BECAUSE = _TRAITS | {"harm": "harm"}
+_BECAUSE = {
+    "harm": "harm",
+    "longer": "how often the longer response is chosen",
+    "model": "how rarely the reward model agrees",
+    "others": "how rarely the others agree",
+    "first": "how often the response shown first is chosen",
+}
 
 
 def group_rows(run: AuditedRun) -> dict[str, list[dict[str, Any]]]:
@@ -62,8 +74,8 @@ def labelers_tab(
     return [
         {
             "column": column,
-            "rows": rows,
-            "traits": [trait["label"] for trait in rows[0]["traits"]] if rows else [],
+            "rows": [row | {"suspected": _suspected(row)} for row in rows],
+            "traits": [trait["header"] for trait in rows[0]["traits"]] if rows else [],
             "small": few[column],
             "linked": column in run.labels.column_names
             and column != run.recipe.report.time,
@@ -77,6 +89,15 @@ def labelers_tab(
         }
         for column, rows in groups.items()
     ]
+
+
+def _suspected(row: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """(why a group is suspicious, by which query sets), in their order."""
+    found: dict[str, list[str]] = {}
+    for query, of_query in row["by_query"].items():
+        if of_query["suspicious"]:
+            found.setdefault(of_query["because"], []).append(query)
+    return [*found.items()]
 
 
 def _in_words(trait: dict[str, Any]) -> str:
@@ -93,6 +114,7 @@ def _traits(traits: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "label": _TRAITS.get(trait, trait),
+            "header": _HEADERS.get(trait, trait),
             "share": test["share"],
             "others": test["others"],
             "unusual": test["unusual"],

@@ -189,7 +189,8 @@ def _own_columns(
     for name in names:
         values = run.labels[name]
         if name in groups:
-            data = _category(group_names(values), first="-")
+            texts = [None if x is None else str(x) for x in values.to_pylist()]
+            data = _category(texts)
         elif pa.types.is_string(values.type) and _is_long(values):
             why = f"its texts are longer than {_LONG_TEXT} characters on average"
             left_out.append({"name": name, "why": why})
@@ -261,11 +262,10 @@ def _texts(values: pa.ChunkedArray) -> dict[str, Any]:
     return {"kind": "text", "data": deflated(texts)}
 
 
-def _category(texts: Sequence[str | None], first: str | None = None) -> dict[str, Any]:
-    """Codes of texts. first: the text that comes before all others."""
-    known = {text for text in texts if text is not None}
-    names: list[str | None] = [first] if first in texts else []
-    names += sorted(known - {first})
+def _category(texts: Sequence[str | None]) -> dict[str, Any]:
+    """Codes of texts; that of a missing one comes first."""
+    names: list[str | None] = [None] if None in texts else []
+    names += sorted({text for text in texts if text is not None})
     codes = {name: code for code, name in enumerate(names)}
     dtype = _unsigned(len(names))
     data = packed(np.array([codes[text] for text in texts], dtype))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from inflib.audited_run import AuditedRun
-from inflib.data.output_columns import PAIR_ID, RANK
+from inflib.data.output_columns import RANK
 from inflib.page.label_columns import NEAR_PER_CHUNK
 from inflib.scores.executor import Executor
 from inflib.scores.neighbours import FOLDED, Harm
@@ -87,8 +87,3 @@ def _harmed(number: int, ids: list[str], harm: Harm, place: int) -> Iterator[lis
         if value > 0:
             cosine = round(float(harm.cosines[place, label]), 4)
             yield [number, label, ids[label], float(f"{value:.6g}"), cosine]
-
-
-def pair_ids(run: AuditedRun, rows: np.ndarray) -> list[str]:
-    """pair_ids of the labels in these rows."""
-    return run.labels[PAIR_ID.name].take(rows).to_pylist()

@@ -36,9 +36,8 @@ def test_whole_numbers_and_texts_are_exact(scored):
 
 def test_categories_are_named_and_what_is_missing_is_said(scored):
     found = columns(scored)
-    labelers = ["-" if x is None else x for x in stored(scored, "labeler")]
-    assert found["labeler"][1] == labelers
-    assert found["labeler"][0]["values"][0] == "-" and found["labeler"][0]["shown"]
+    assert found["labeler"][1] == stored(scored, "labeler")
+    assert found["labeler"][0]["values"][0] is None and found["labeler"][0]["shown"]
     words = {True: "true", False: "false", None: None}
     assert found["wrong"][1] == [words[x] for x in stored(scored, "wrong")]
     assert found["wrong"][0]["values"] == [None, "false", "true"]

@@ -5,11 +5,16 @@
   const { make, byId, count, digits } = Inflib;
   const SHOWN = 20;
 
+  /* Tests whether a row is in a group; "-" is the group of labels without a value. */
+  function inGroup(column, name) {
+    return (row) => (column.raw(row) || "-") === name;
+  }
+
   /* The rows of a group, the most harmful first. */
   function worstRows(column, name) {
     const { store, labels } = Inflib;
     const influence = store.score("influence", labels.query);
-    const rows = labels.order.filter((row) => column.raw(row) === name);
+    const rows = labels.order.filter(inGroup(column, name));
     return influence ? Inflib.sorted(rows, influence.keys(), false) : rows;
   }
 
@@ -98,11 +103,7 @@
   function showInGrid(column, name) {
     Inflib.clearFilters();
     const { typed } = Inflib.labels.filters;
-    const code = column.kind === "category" ? column.values.indexOf(name) : -1;
-    const test =
-      code >= 0
-        ? (row) => column.array[row] === code
-        : (row) => column.raw(row) === name;
+    const test = inGroup(column, name);
     typed.set(column.name, { text: name, test, column });
     const influence = Inflib.store.score("influence", Inflib.labels.query);
     if (influence) Inflib.sortBy(influence, false);
