@@ -1,6 +1,7 @@
 "use strict";
-/* Keys of the Labels tab. They are off while something is typed, and can be switched
-   off in the help for people whose input device sends single letters. */
+/* Keys of the Labels tab; undo works in the Decisions tab too. They are off while
+   something is typed, and can be switched off in the help for people whose input device
+   sends single letters. */
 (function (Inflib) {
   const { byId } = Inflib;
 
@@ -38,8 +39,9 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (typing(event.target) || document.querySelector("dialog[open]")) return;
     if (event.key === "?") return open(event);
-    if (!byId("keys-on").checked || byId("labels").hidden || !Inflib.labels) return;
-    const action = ACTIONS[event.key];
+    if (!byId("keys-on").checked || !Inflib.decisions) return;
+    const undoes = event.key === "u" && !byId("decisions").hidden;
+    const action = undoes || !byId("labels").hidden ? ACTIONS[event.key] : null;
     if (!action) return;
     event.preventDefault();
     event.stopPropagation();
