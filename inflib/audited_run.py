@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.stats import t
 
 from inflib.config.recipe import Recipe
 from inflib.config.run_config import stored_recipe
@@ -136,9 +137,11 @@ class AuditedRun:
         plan = PairsFolder(self.folder / "pairs" / "train").plan()
         return sum(shard.num_comparisons for shard in plan)
 
-    def query_freedom(self, query: str) -> float:
-        """Degrees of freedom of errors over draws of a query set; 0: none is known."""
-        return query_freedom(self._influence.shares(query))
+    def errors_in_95(self, query: str) -> float | None:
+        """Standard errors in half a 95% interval of a score, by Student's t; None where
+        errors over draws of the query set are not known."""
+        freedom = query_freedom(self._influence.shares(query))
+        return float(t.ppf(0.975, freedom)) if freedom else None
 
     def predicted(self, edits: Edits) -> list[dict[str, Any]]:
         """What edits of labels would do to every query set: see scores.what_if."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from scipy.stats import t
 
 from inflib.audited_run import AuditedRun
 from inflib.data.label_edits import DROP, FLIP, Edit
@@ -94,7 +93,7 @@ def _what_if(run: AuditedRun, query: str, harmful: np.ndarray) -> list[dict[str,
             change, error = row["change_of_query_loss"], row["error"]
             low = high = None
             if error is not None:
-                half = float(t.ppf(0.975, run.query_freedom(row["query"]))) * error
+                half = (run.errors_in_95(row["query"]) or 0.0) * error
                 low, high = change - half, change + half
             changes[row["query"]] = with_interval(change, low, high)
         rows.append(

@@ -109,7 +109,10 @@ def _facts(run: AuditedRun) -> tuple[dict[str, Any], dict[str, Any]]:
         "digest": run.digest,
         "title": f"Audit of preference labels: {printable(run.folder.name)}",
         "reported": run.recipe.score.reported,
-        "queries": [{"name": k, **verdict} for k, verdict in run.verdicts.items()],
+        "queries": [
+            {"name": k, "errors_in_95": run.errors_in_95(k), **verdict}
+            for k, verdict in run.verdicts.items()
+        ],
         "group_columns": [*groups],
         "groups": groups,
         "fdr": run.recipe.report.fdr,

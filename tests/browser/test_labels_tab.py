@@ -1,5 +1,7 @@
 """The Labels tab: sort, filter, brush, search, look at texts."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -146,5 +148,13 @@ def test_details_hold_texts_with_their_difference_and_all_scores(labels, hostile
     for kind in ("gauss newton", "datainf", "identity"):
         assert kind in text
     assert f"{label['margin']:.3g}"[:5] in text
+    cell = detail.locator("tr", has_text="gauss newton (reported)").first
+    (found,) = re.findall(r"(-?[\d.]+) ± ([\d.]+)", cell.inner_text())
+    value, half = map(float, found)
+    factor = hostile.errors_in_95("expert")
+    assert factor > 2  # Student's t over ten query groups, not 1.96
+    assert value == pytest.approx(label[INFLUENCES], rel=0.01)
+    error = label[INFLUENCES.replace("influence", "error")]
+    assert half == pytest.approx(factor * error, rel=0.01)
     for heading in ("Nearest training labels", "Who else judged this comparison"):
         assert heading in text

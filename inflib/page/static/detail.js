@@ -100,7 +100,7 @@
         return other ? other.value(row) : NaN;
       };
       const value = column.value(row);
-      const error = 1.96 * of("error");
+      const error = Inflib.errorsIn95(query) * of("error");
       const clear = Math.abs(value) > error;
       const cells = [
         interval(value, error),

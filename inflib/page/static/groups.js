@@ -82,7 +82,7 @@
     const { prompt, chosen, rejected } = await Inflib.labelTexts(row);
     const influence = store.score("influence", labels.query);
     const error = store.score("error", labels.query);
-    const width = error ? 1.96 * error.value(row) : NaN;
+    const width = error ? Inflib.errorsIn95(labels.query) * error.value(row) : NaN;
     const text = influence
       ? `influence ${Inflib.interval(influence.value(row), width)}`
       : "";

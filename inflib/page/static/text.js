@@ -96,6 +96,13 @@ window.Inflib = {};
     );
   };
 
+  /* Standard errors in half a 95% interval of scores on a query set; NaN where errors
+     over draws of it are not known. */
+  Inflib.errorsIn95 = function (name) {
+    const query = Inflib.facts.queries.find((each) => each.name === name);
+    return query && query.errors_in_95 !== null ? query.errors_in_95 : NaN;
+  };
+
   /* The verdict on a query set, which stands before its numbers. */
   Inflib.verdict = function (name) {
     const query = Inflib.facts.queries.find((each) => each.name === name);
