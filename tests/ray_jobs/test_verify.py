@@ -1,12 +1,18 @@
 """Retraining with edited labels on a real Ray."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from inflib.data.decisions import Decision, decisions_csv
+from inflib.scores.influence_folder import InfluenceFolder
+from inflib.scores.retraining import DECIDED, SAME_ON_RANDOM
+from inflib.storage.folder import Folder
+from ray_jobs.report import report
 from ray_jobs.shared.session import run_stages
-from ray_jobs.verify import verify
+from ray_jobs.verify import verify, verify_decisions
 from tests.support.audits import copied
 from tests.support.files import mtimes
 
@@ -52,3 +58,39 @@ def test_verify_retrains_resumes_and_reports_every_query_set(audited, tmp_path, 
     assert "5 trainings" in capsys.readouterr().out  # all of them kept
     now = mtimes(folder)
     assert all(now[p] == t for p, t in before.items() if p.parent.name in kept)
+
+
+@pytest.mark.slow
+def test_decisions_are_retrained_beside_as_many_random_ones(audited, tmp_path, capsys):
+    recipe = copied(
+        audited,
+        tmp_path,
+        "pairs",
+        "sketches",
+        "influence",
+        "report",
+        verify={"seeds": 1, "at_once": 2},
+    )
+    ids = InfluenceFolder.of(Folder(recipe.run)).table["pair_id"].to_pylist()
+    actions = ["flip"] * 4 + ["drop"] * 3 + ["tie"] * 2 + ["keep"]
+    decisions = [Decision(i, "", a) for i, a in zip(ids, actions, strict=False)]
+    path = tmp_path / "decisions.csv"
+    path.write_text(decisions_csv(decisions))
+    stages = [report, partial(verify_decisions, decisions=str(path))]
+    summary = run_stages(recipe, stages)
+    assert "3 trainings" in capsys.readouterr().out
+    assert summary["counts"] == {"flip": 4, "drop": 3, "tie": 2}
+    for facts in summary["sets"].values():
+        arms = {row["arm"]: row for row in facts["arms"]}
+        assert [row["labels"] for row in arms.values()] == [0, 9, 9]
+        difference = (
+            arms[DECIDED]["loss"]["mean"] - arms[SAME_ON_RANDOM]["loss"]["mean"]
+        )
+        assert facts["against_random"]["loss"]["mean"] == pytest.approx(difference)
+    page = (Path(recipe.run) / "report" / "index.html").read_text()
+    assert "Proof: retraining with decisions" in page and "4 flip, 3 drop" in page
+    run_stages(recipe, [partial(verify_decisions, decisions=str(path))])
+    assert "nothing to do" in capsys.readouterr().out
+    path.write_text("pair_id,action\n" + f"{ids[0]},keep\n")
+    with pytest.raises(ValueError, match="no label is changed"):
+        run_stages(recipe, [partial(verify_decisions, decisions=str(path))])
