@@ -219,11 +219,12 @@ def column(
     name: str, role: str, kind: str, dtype: str, values: Any, shown: bool
 ) -> dict[str, Any]:
     """A column of columns.js whose data are a typed array."""
-    data = np.asarray(values).astype(f"<{dtype}").tobytes()
+    data = zlib.compress(np.asarray(values).astype(f"<{dtype}").tobytes())
     return {
         "name": name, "label": name.replace("_", " "), "meaning": f"{name}, made up",
         "unit": "1", "role": role, "query": None, "curvature": None, "kind": kind,
-        "dtype": dtype, "data": base64.b64encode(data).decode(), "shown": shown,
+        "dtype": dtype, "deflated": True, "data": base64.b64encode(data).decode(),
+        "shown": shown,
     }  # fmt: skip
 
 
@@ -243,7 +244,7 @@ def text(
     name: str, values: list[str], role: str, shown: bool = False
 ) -> dict[str, Any]:
     each = column(name, role, "text", "u1", [], shown) | {"data": packed(values)}
-    del each["dtype"]
+    del each["dtype"], each["deflated"]
     return each
 
 
