@@ -136,6 +136,24 @@ def fidelity(target: str, k: str, dtypes: str, **settings: Any) -> None:
     _write(target, measure(sizes=sizes, dtypes=dtypes.split(","), **settings))
 
 
+@command.command()
+@_JSON
+@click.option("--labels", default=100_000, help="Training labels.")
+@click.option("--k", default=65_536, help="Entries of a sketch.")
+@click.option("--repeats", default=3, help="Times that the page is opened.")
+@click.option("--folder", help="Folder to put the run in, for the time.")
+def report(target: str, **settings: Any) -> None:
+    """Time, memory and bytes of the report and its page.
+
+    Of made-up labels with texts: the report stage in a process of its own, and how fast
+    its page opens, sorts, filters and searches in Chromium, where that and Playwright
+    are installed (make test-browser installs both).
+    """
+    from ray_jobs.benchmarks.report_speed import report_speed
+
+    _write(target, report_speed(**settings))
+
+
 def _write(target: str, results: dict[str, Any]) -> None:
     Path(target).write_text(json.dumps(results, indent=1) + "\n")
 

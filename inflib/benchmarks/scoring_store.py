@@ -4,7 +4,7 @@ k  entries of a sketch     q  query sets
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +33,28 @@ def write_store(
 
     Sketches share a few directions, and norms spread over two orders of magnitude.
     """
+    generate = sketch_generator(sketch_size)
+    write_manifest(run, one_layer(sketch_size))
+    write_set(run, "train", map(generate, shard_sizes(num_pairs)), dtype)
+    for i in range(num_queries):
+        write_set(run, f"query_{i}", [generate(64)], dtype)
+
+
+def one_layer(sketch_size: int) -> list[Layer]:
+    """The layers of the manifest: one."""
+    return [Layer("all", NUM_PARAMETERS, 0, sketch_size)]
+
+
+def shard_sizes(num_pairs: int) -> Iterator[int]:
+    """How many pairs each shard has."""
+    for start in range(0, num_pairs, _SHARD):
+        yield min(_SHARD, num_pairs - start)
+
+
+def sketch_generator(sketch_size: int) -> Callable[[int], Generated]:
+    """Makes shards of so many comparisons, the same ones in every run."""
     generator = torch.Generator().manual_seed(0)
     common = torch.randn(_DIRECTIONS, sketch_size, generator=generator)
-    write_manifest(run, [Layer("all", NUM_PARAMETERS, 0, sketch_size)])
 
     def generate(num_rows: int) -> Generated:
         noise = torch.empty(num_rows, sketch_size).normal_(generator=generator)
@@ -46,11 +65,7 @@ def write_store(
         squares = sketches.square().sum(1, keepdim=True)
         return Generated(sketches, margins, squares, [1] * num_rows)
 
-    starts = range(0, num_pairs, _SHARD)
-    sizes = (min(_SHARD, num_pairs - start) for start in starts)
-    write_set(run, "train", map(generate, sizes), dtype)
-    for i in range(num_queries):
-        write_set(run, f"query_{i}", [generate(64)], dtype)
+    return generate
 
 
 def read_floor(run: Folder) -> tuple[float, float]:

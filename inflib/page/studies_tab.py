@@ -88,7 +88,7 @@ def _verify(study: dict[str, Any], prefix: str = "arms") -> Shown:
         ]
         charts[f"{prefix}-{number}"] = interval_bars(
             f"change of the loss on {query} by retraining",
-            "change of the query loss (below 0: better)",
+            "change of loss (< 0: better)",
             bars,
             "; ".join(f"{name}: {with_interval(*rest)}" for name, *rest in bars),
         )

@@ -1,7 +1,5 @@
 """The Labels tab: sort, filter, brush, search, look at texts."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -81,7 +79,7 @@ def test_chips_show_the_labels_that_are_flagged(labels, hostile):
     chip = labels.locator(".chip", has_text="influence significant").last
     sure = hostile.surely_harmful("concise")
     text = chip.inner_text()
-    assert int(re.search(r"([\d,]+)$", text)[1].replace(",", "")) == sure.sum() > 0
+    assert int(text.split()[-1].replace(",", "")) == sure.sum() > 0
     chip.click()
     wait_for_count(labels, sure.sum())
     assert chip.get_attribute("aria-pressed") == "true"

@@ -1,6 +1,7 @@
 """Decisions and rules to datasets: rows, formats, change log, counts."""
 
 import json
+from typing import Any
 
 import datasets
 import numpy as np
@@ -16,7 +17,13 @@ from inflib.export.rules import Rule
 from inflib.export.selection import check_verdicts, select
 from ray_jobs.export import job
 
-OPTIONS = {"decisions": None, "flip": (), "drop": (), "tie": (), "query": "concise"}
+OPTIONS: dict[str, Any] = {
+    "decisions": None,
+    "flip": (),
+    "drop": (),
+    "tie": (),
+    "query": "concise",
+}
 OPTIONS |= {"ties": "drop", "weights": False, "anyway": False}
 
 
@@ -25,7 +32,7 @@ def exported(scored, target, **options):
     counts = job(scored.recipe, str(target), **OPTIONS | options)
     rows = [json.loads(line) for line in target.read_text().splitlines()]
     assert counts["rows"] == len(rows)
-    by_id = {}
+    by_id: dict[str, list[Any]] = {}
     for row in rows:
         by_id.setdefault(row["inflib_pair_id"], []).append(row)
     return counts, by_id

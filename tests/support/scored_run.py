@@ -1,21 +1,16 @@
 """A run that is scored, made of generated sketches in a second, without a model: one
 with texts, labelers and columns that a page must show as they are."""
 
-import json
 from typing import Any
 
 import torch
 
 from inflib.audited_run import AuditedRun
 from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
+from inflib.benchmarks.finished_store import finish
 from inflib.config.recipe import Recipe
 from inflib.numerics.layer_bins import Layer
 from inflib.report.summary import summarize
-from inflib.scores.influence_folder import InfluenceFolder, score_inputs
-from inflib.scores.passes import Passes
-from inflib.scores.query_vectors import read_queries
-from inflib.scores.score_record import ScoreRecord
-from inflib.scores.score_run import score_run
 from inflib.storage.folder import Folder
 
 K = 64
@@ -102,27 +97,5 @@ def write_scored(folder, changes=None):
             **(changes or {}),
         }
     )
-    queries = [*QUERIES]
-    table, curvatures = score_run(run, recipe.score, queries)
-    influence = InfluenceFolder.of(run)
-    influence.partials.write_table("all.parquet", table)
-    names = [f"{kind}_{q}" for kind in recipe.score.score_names for q in queries]
-    rows, digest = influence.assemble(["all.parquet"], names)
-    influence.partials.delete("all.parquet")
-    shares = read_queries(recipe.score, queries, Passes(run, 4)).shares.tolist()
-    record = ScoreRecord(
-        inputs=score_inputs(run, recipe),
-        sha256=digest,
-        pairs=rows,
-        finite=float((table["status"].to_numpy(zero_copy_only=False) == "ok").sum()),
-        curvatures=curvatures,
-        query_groups=dict(zip(queries, shares, strict=True)),
-    )
-    stage = {"seconds": 1.0, "bytes": 1}
-    facts = json.loads(record.model_dump_json())
-    influence.folder.write_json("done.json", facts | stage)
-    report = {"labels": rows, "comparisons": sum(SIZES), "excluded": {"too long": 2}}
-    report |= {"share_longer_chosen": 0.5, "prompts_cut": 0}
-    sets = {name: report for name in recipe.prepare.sources}
-    (run / "pairs").write_json("report.json", sets)
+    finish(recipe)
     return AuditedRun(recipe, summarize(recipe))

@@ -31,6 +31,7 @@
     } else {
       const known = panels.some((panel) => panel.id === place && place !== "group");
       show(known ? place : "overview");
+      window.scrollTo(0, 0);
     }
   }
 
