@@ -28,13 +28,16 @@
       return this.decoded;
     }
 
-    /* Texts come deflated, which takes the browser a moment. */
+    /* Texts come deflated, and so do arrays that say so: it takes a moment. */
     async ready() {
-      if (this.kind === "text" && !this.texts) {
-        this.texts = await Inflib.inflateJson(this.data);
-        this.data = this.spec.data = null;
+      const { data } = this;
+      if (data === null || !(this.kind === "text" || this.deflated)) return;
+      if (this.kind === "text") this.texts = await Inflib.inflateJson(data);
+      else {
+        const buffer = await Inflib.inflate(data).arrayBuffer();
+        this.decoded = new ARRAYS[this.dtype](buffer);
       }
-      return this;
+      this.data = this.spec.data = null;
     }
 
     value(row) {
@@ -130,7 +133,9 @@
       const payloads = await Promise.all(files.map((_, i) => Inflib.load("scores", i)));
       for (const spec of payloads.flatMap((payload) => payload.columns)) {
         if (this.byName.has(spec.name)) continue;
-        const column = new Column({ ...spec, apart: true });
+        const column = new Column(spec);
+        await column.ready();
+        if (this.byName.has(spec.name)) continue; // two asked at once
         this.columns.push(column);
         this.byName.set(spec.name, column);
       }

@@ -85,11 +85,15 @@
     return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   };
 
+  /* A Response that holds what was deflated (zlib) and written in base64. */
+  Inflib.inflate = function (base64) {
+    const stream = new Blob([Inflib.bytes(base64)]).stream();
+    return new Response(stream.pipeThrough(new DecompressionStream("deflate")));
+  };
+
   Inflib.inflateJson = inflateJson;
 
   async function inflateJson(base64) {
-    const stream = new Blob([Inflib.bytes(base64)]).stream();
-    const plain = stream.pipeThrough(new DecompressionStream("deflate"));
-    return JSON.parse(await new Response(plain).text());
+    return JSON.parse(await Inflib.inflate(base64).text());
   }
 })(window.Inflib);
