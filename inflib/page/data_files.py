@@ -2,8 +2,8 @@
 disk where it may not fetch.
 
 Each is inflibData(kind, number, value); in pure ASCII, with < escaped, so that nothing
-in it can end a script. Large values are base64: of numbers in the order of the machine
-(little-endian), or of JSON that is deflated (zlib).
+in it can end a script. Large values are deflated (zlib) and in base64: numbers, in
+little-endian order, and JSON.
 """
 
 import base64
@@ -44,13 +44,16 @@ def plain(value: Any) -> Any:
 
 
 def packed(array: np.ndarray) -> str:
-    """The array's numbers in base64, little-endian."""
+    """The array's numbers, little-endian, deflated, in base64."""
     data = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return base64.b64encode(data.tobytes()).decode("ascii")
+    return _compressed(data.tobytes())
 
 
 def deflated(value: Any) -> str:
     """The value as JSON, deflated, in base64; lone surrogates become U+FFFD."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    data = _SURROGATES.sub("\ufffd", text).encode()
+    return _compressed(_SURROGATES.sub("\ufffd", text).encode())
+
+
+def _compressed(data: bytes) -> str:
     return base64.b64encode(zlib.compress(data, _LEVEL)).decode("ascii")

@@ -28,7 +28,11 @@ def payload(run, name):
 
 def inflated(text):
     """The value of a deflated text."""
-    return json.loads(zlib.decompress(base64.b64decode(text)))
+    return json.loads(_bytes(text))
+
+
+def _bytes(text):
+    return zlib.decompress(base64.b64decode(text))
 
 
 def chunks(run, kind):
@@ -53,7 +57,7 @@ def _values(column, rows):
     if column["kind"] == "text":
         values = inflated(column["data"])
     else:
-        values = np.frombuffer(base64.b64decode(column["data"]), column["dtype"])
+        values = np.frombuffer(_bytes(column["data"]), column["dtype"])
     if column["kind"] == "category":
         values = [column["values"][code] for code in values]
     assert len(values) == rows

@@ -19,25 +19,16 @@
       this.spec = spec;
     }
 
-    get array() {
-      if (!this.decoded) {
-        const bytes = Inflib.bytes(this.data);
-        this.decoded = new ARRAYS[this.dtype](bytes.buffer);
-        this.data = this.spec.data = null; // the text is no longer needed
-      }
-      return this.decoded;
-    }
-
-    /* Texts come deflated, and so do arrays that say so: it takes a moment. */
+    /* Decodes the values: into `texts`, or into the typed array `array`. */
     async ready() {
       const { data } = this;
-      if (data === null || !(this.kind === "text" || this.deflated)) return;
+      if (data === null) return;
       if (this.kind === "text") this.texts = await Inflib.inflateJson(data);
       else {
         const buffer = await Inflib.inflate(data).arrayBuffer();
-        this.decoded = new ARRAYS[this.dtype](buffer);
+        this.array = new ARRAYS[this.dtype](buffer);
       }
-      this.data = this.spec.data = null;
+      this.data = this.spec.data = null; // the text is no longer needed
     }
 
     value(row) {
