@@ -121,7 +121,7 @@ def test_edits_flip_the_labels_that_new_weights_would_not_have_made():
     wrong = {i for i, d in zip(labels.pair_ids, labels.disagrees, strict=True) if d}
     assert set(edits) == wrong
     assert not labels.edits(LABELER)
-    assert {edit.sign for edit in edits.values()} == {-1}
+    assert {edit.action for edit in edits.values()} == {"flip"}
 
 
 def test_ablations_have_a_row_for_every_subset_and_share():

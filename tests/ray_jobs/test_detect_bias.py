@@ -124,8 +124,8 @@ def test_figures_and_examples_are_written_and_texts_escaped(studied):
     assert {"roc_less.png", "pr_full.png", "query_sets.png", "query_size.png"} <= drawn
     page = (folder / "examples.html").read_text()
     # Two most harmful and two most helpful ones, for two query sets
-    assert page.count("<table class='label'>") == 8
-    assert "class='prompt'" in page and "Most helpful, query set full" in page
+    assert page.count('<table class="label">') == 8
+    assert 'class="prompt"' in page and "Most helpful, query set full" in page
     rows = (folder / "metrics.csv").read_text().splitlines()
     assert len(rows) == 1 + sum(map(len, results(studied, "metrics.json").values()))
 
