@@ -70,7 +70,7 @@ def test_estimates_are_sums_over_groups_with_the_stated_weights():
 @pytest.mark.parametrize(
     ("sizes_of", "trials", "query_noise", "shares"),
     [
-        (lambda rng: FIVE, 200, 0.0, SHARES),
+        pytest.param(lambda rng: FIVE, 200, 0.0, SHARES, marks=pytest.mark.slow),
         (many, 60, 0.0, SHARES),
         (many, 60, 0.3, SHARES),
         (many, 60, 0.3, UNEQUAL),

@@ -137,6 +137,7 @@ def test_a_lost_shard_alone_is_recomputed_to_the_same_bytes(finished, lost):
     assert {f"train/{path.name}" for path in paths} <= changed
 
 
+@pytest.mark.slow
 def test_worker_count_and_a_users_own_adapter_change_no_bit(audited, tmp_path, capsys):
     recipe = copied(
         audited,

@@ -93,6 +93,7 @@ def test_every_response_is_rated_once_whatever_the_labels(judged_run):
     assert ratings.rating("any", row["comparison_id"], -1) == (a, b)
 
 
+@pytest.mark.slow
 def test_choices_in_both_orders_pay_for_the_second_order_only(judged_run):
     rows = comparisons(judged_run, "train")
     fooled = {row["comparison_id"] for row in rows[::3]}  # the judge says A to these
