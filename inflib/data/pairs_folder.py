@@ -30,10 +30,13 @@ COMPARISONS = pa.schema(
         ("prompt", pa.string()),
         ("response_a", pa.string()),
         ("response_b", pa.string()),
+        ("messages", pa.string()),
     ]
 )
 """A comparison. prefix: token ids that both sequences start with; a, b: those that
-follow for response a and b; num_cut: prompt tokens cut off to fit max_length."""
+follow for response a and b; num_cut: prompt tokens cut off to fit max_length; messages:
+JSON {prompt, a, b: lists of chat messages, arguments: of the chat template}, null for
+texts, and missing in runs of earlier versions."""
 
 LABELS = pa.schema(
     [

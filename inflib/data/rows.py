@@ -217,6 +217,7 @@ def _row(
         "prompt": pair.prompt,
         "response_a": a,
         "response_b": b,
+        "messages": pair.messages,
     }
 
 

@@ -87,6 +87,19 @@ class Pair:
         return min(self.chosen, self.rejected), max(self.chosen, self.rejected)
 
     @property
+    def messages(self) -> str | None:
+        """JSON {prompt, a, b: lists of messages, arguments: of the chat template}; None
+        where the texts were not made from messages."""
+        if self.texts.messages is None:
+            return None
+        kept = json.loads(self.texts.messages)
+        sides = kept["chosen"], kept["rejected"]
+        a, b = sides if self.sign > 0 else sides[::-1]
+        values = {"prompt": kept["prompt"], "a": a, "b": b}
+        values["arguments"] = kept["arguments"]
+        return json.dumps(values, ensure_ascii=False)
+
+    @property
     def prompt_key(self) -> str:
         """What the prompt is told apart by; equal for equal messages on any day."""
         return self.texts.keys[0]
