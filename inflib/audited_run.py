@@ -85,6 +85,19 @@ class AuditedRun:
         for shard in folder.plan():
             yield folder.comparisons(shard, columns)
 
+    def shards(self) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """(rows of `labels`, comparisons with texts) of each shard, in plan order.
+
+        Comparisons have a column `messages` too, but in runs that were prepared before
+        it was kept.
+        """
+        folder, start = PairsFolder(self.folder / "pairs" / "train"), 0
+        left_out = ("prefix", "a", "b", "num_cut")
+        for shard in folder.plan():
+            labels = self.labels.slice(start, shard.num_labels)
+            yield labels, folder.comparisons(shard).drop_columns(left_out)
+            start += shard.num_labels
+
     def decisions(self, path: str) -> Decisions:
         """The decisions in a file, all of them on labels of this run.
 

@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from inflib.config.cli import HELP_NAMES, RecipeCommand, run_command
+from inflib.export.export_options import PARAMETERS as EXPORT
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ ENTRIES = {
     "what-if": Entry("what_if", parameters=[_EDITS]),
     "explain": Entry("explain", "explain"),
     "verify": Entry("verify", "verify"),
+    "export": Entry("export", parameters=EXPORT),
+    "import-decisions": Entry("import_decisions", is_command=True),
     "check": Entry("check", is_command=True),
     "judge": Entry("judge", "judge"),
     "bias-study": Entry("detect_bias", "bias"),
