@@ -1,6 +1,6 @@
 """A run and what is decided on its labels to a dataset, its log of changes and counts.
 
-    <target>                 the rows, see trl_rows; or labels to review, see review_items
+    <target>                 the rows, see trl_rows; or labels to review, review_items
     <stem>.decisions.csv     every decision that the rows follow, as a decisions.csv
     <stem>.counts.json       how many labels, by action, by labeler, by rule
 

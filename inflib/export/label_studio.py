@@ -101,5 +101,8 @@ def _answer(
 def _one(value: Any) -> str:
     """The text of a choice or a note, which Label Studio writes as it is or in a
     list."""
-    texts = value if isinstance(value, list) else [value]
-    return " ".join(str(text) for text in texts if text is not None)
+    if isinstance(value, dict):
+        return _one(value.get("choices", value.get("text")))
+    if isinstance(value, list):
+        return " ".join(filter(None, map(_one, value)))
+    return "" if value is None else str(value)

@@ -1,9 +1,9 @@
 """Labels that somebody is to look at, with their texts, and the CSV file of them.
 
-review.csv has the columns of decisions.csv first, `action` empty: whoever looks fills it
-in (keep, flip, drop, tie, or a weight). `inflib import-decisions` leaves out rows that
-are still empty; once all are filled in, the file is itself a decisions.csv. Cells that a
-spreadsheet would run are made inert.
+review.csv has the columns of decisions.csv first, `action` empty: whoever looks fills
+it in (keep, flip, drop, tie, or a weight). `inflib import-decisions` leaves out rows
+that are still empty; once all are filled in, the file is itself a decisions.csv. Cells
+that a spreadsheet would run are made inert.
 """
 
 from collections.abc import Iterator

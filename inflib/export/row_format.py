@@ -87,15 +87,15 @@ def look(run: AuditedRun, form: Form | None) -> tuple[Form, Chats]:
         chats.add(comparisons, form)
     if chats.unknown:
         raise ValueError(
-            f"{run.folder.url} was prepared by a version that kept no chat messages: add "
-            "--form text for the texts as the chat template made them, or prepare it "
-            "anew in another --run"
+            f"{run.folder.url} was prepared by a version that kept no chat messages: "
+            "add --form text for the texts as the chat template made them, or prepare "
+            "it anew in another --run"
         )
     if form is None and chats.texts and chats.chats:
         raise ValueError(
-            f"the run has {chats.texts} comparisons of texts and {chats.chats} of chats, "
-            "which no dataset can mix: add --form messages (texts become turns) or "
-            "--form text (chats as the chat template made them)"
+            f"the run has {chats.texts} comparisons of texts and {chats.chats} of "
+            "chats, which no dataset can mix: add --form messages (texts become turns) "
+            "or --form text (chats as the chat template made them)"
         )
     return form or ("messages" if chats.chats else "text"), chats
 

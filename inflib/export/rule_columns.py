@@ -59,7 +59,8 @@ class RuleColumns:
         if len(self.run.queries) == 1:
             return self.run.queries[0]
         raise ValueError(
-            f"there are several query sets: add --query, one of {_listed(self.run.queries)}"
+            "there are several query sets: add --query, one of "
+            f"{_listed(self.run.queries)}"
         )
 
     def named(self, name: str) -> tuple[str, pa.Array]:
@@ -103,8 +104,8 @@ class RuleColumns:
         found = self.run.surely_harmful(self.query)
         if found is None:
             raise ValueError(
-                f"{SIGNIFICANT} cannot be told for query set {self.query}: it has fewer "
-                "than two groups of labels"
+                f"{SIGNIFICANT} cannot be told for query set {self.query}: it has "
+                "fewer than two groups of labels"
             )
         return found
 

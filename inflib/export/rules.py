@@ -5,10 +5,11 @@
     significant and not source in ['web', 'forum']
     col('my column') >= 3
 
-A rule has comparisons (< <= > >= == !=, in a list), and, or, not, parentheses, numbers,
-texts in quotes, and names of columns. It is read by Python's parser and then walked here,
-node by node: nothing of it is executed. Logic has three values, as in SQL: what a
-missing value is compared with is unknown, and a rule matches where it is surely true.
+A rule has comparisons (< <= > >= == !=, in a list), and, or, not, parentheses,
+numbers, texts in quotes, and names of columns. It is read by Python's parser and then
+walked here, node by node: nothing of it is executed. Logic has three values, as in SQL:
+a comparison with a missing value is unknown, and a rule matches where it is surely
+true.
 """
 
 import ast
@@ -184,8 +185,8 @@ class _Walk:
             return side
         if other.column is None or not self.columns.is_rank(other.column):
             raise ValueError(
-                f"{side.value:g}% is a share of the labels by rank: compare it with rank "
-                f"or a column rank_..., not with {other.column or 'a constant'}"
+                f"{side.value:g}% is a share of the labels by rank: compare it with "
+                f"rank or a column rank_..., not with {other.column or 'a constant'}"
             )
         ranked = len(other.value) - other.value.null_count
         return _Operand(side.value / 100 * ranked, NUMBER)

@@ -72,8 +72,8 @@ def select(
     """The decisions on a run's labels.
 
     decisions: of a file, or none; query: what short names in rules stand for;
-    decided_at: of the rules' decisions, ISO 8601. Raises ValueError naming the rule that
-    is wrong.
+    decided_at: of the rules' decisions, ISO 8601. Raises ValueError naming the rule
+    that is wrong.
     """
     columns = RuleColumns(run, query)
     selection = Selection(dict(decisions))
@@ -94,8 +94,8 @@ def select(
         winner[found & ~taken] = number
     if overlaps:
         selection.notes.append(
-            f"{overlaps} labels match rules of several actions: drop goes before tie, tie "
-            "before flip"
+            f"{overlaps} labels match rules of several actions: drop goes before tie, "
+            "tie before flip"
         )
     if overruled:
         selection.notes.append(
@@ -126,18 +126,18 @@ def add_weights(
     except ValueError as error:
         raise ValueError(f"--weights: {error}") from None
     score = run.score(name)
-    influence, error = (
+    influence, errors = (
         run.labels[column.of(score)].to_numpy(zero_copy_only=False)
         for column in (INFLUENCE, ERROR)
     )
-    if not np.isfinite(error).any():
+    if not np.isfinite(errors).any():
         raise ValueError(
             f"--weights: the influence on query set {name} has no standard errors: it "
             "has fewer than two groups of labels"
         )
     rows = np.flatnonzero(~_among(run, selection.decisions))
     ids, labelers = _names(run, rows)
-    factors = probability_not_harmful(influence, error)[rows]
+    factors = probability_not_harmful(influence, errors)[rows]
     reason = f"--weights: probability that it does not harm {name}"
     for pair_id, labeler, factor in zip(ids, labelers, factors, strict=True):
         selection.decisions[pair_id] = Decision(

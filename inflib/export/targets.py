@@ -60,9 +60,8 @@ class Target:
         if self.kind == "hub":
             _check_hub(self.url)
             return
-        files = [self.decisions_file, self.counts_file]
-        if self.kind == "csv":
-            files = [self.counts_file]
+        beside = [self.decisions_file, self.counts_file]
+        files = [] if self.kind in REVIEW_KINDS else beside
         for url in [self.url, *files]:
             fs, path = open_filesystem(url)
             if not fs.exists(path):

@@ -1,7 +1,7 @@
 """Labels with their decisions to rows of TRL's preference format.
 
-    prompt, chosen, rejected   texts, or lists of messages; no prompt column where a chat
-                               has no prompt: then chosen and rejected are whole chats
+    prompt, chosen, rejected   texts, or lists of messages; no prompt column where a
+                               chat has no prompt: then the others are whole chats
     tools                      JSON text, where a chat has tools
     chat_template_kwargs       other arguments of the chat template, where there are any
     margin                     that the loss requires, where any does (TRL uses it)
@@ -109,7 +109,7 @@ def rows_of(
 
 
 def is_left_out(decision: Decision, target: float, weight: float, ties: Ties) -> str:
-    """Why a label gives no row: "drop", "tie" or "weight 0"; empty where it gives one."""
+    """Why a label gives no row: "drop", "tie" or "weight 0"; empty where it does."""
     if decision.action == DROP:
         return DROP
     if weight * (1.0 if decision.value is None else decision.value) == 0:
