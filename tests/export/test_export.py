@@ -1,4 +1,4 @@
-"""Datasets of decisions: what each row says, what is left out, what is written beside."""
+"""Datasets of decisions: what each row says, what is left out, what is beside them."""
 
 import json
 

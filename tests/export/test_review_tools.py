@@ -1,14 +1,15 @@
-"""Review files against the tools' own clients: run where argilla and label-studio-sdk are
-installed, which do not go together with the versions in constraints.txt (numpy, by
-opencv-python-headless):
+"""Review files against the tools' own clients, where these are installed.
+
+argilla and label-studio-sdk do not go together with the versions in constraints.txt:
+the latter needs an opencv-python-headless that needs an older numpy. So they have an
+environment of their own, which does not need this library:
 
     python3.11 -m venv .venv-review
     .venv-review/bin/pip install argilla==2.8.0 label-studio-sdk==2.1.2 pytest
-    .venv-review/bin/python -m pytest -c /dev/null --rootdir . --noconftest \
-      tests/export/test_review_tools.py
+    .venv-review/bin/python -m pytest -c /dev/null --rootdir . --noconftest \\
+        tests/export/test_review_tools.py
 """
 
-import importlib.util
 import json
 import uuid
 from pathlib import Path
@@ -27,15 +28,16 @@ def argilla() -> Any:
     httpx = pytest.importorskip("httpx")
     sent: list[tuple[str, str, Any]] = []
     ids = {name: str(uuid.uuid4()) for name in ("user", "workspace", "dataset")}
-    workspace = {"id": ids["workspace"], "name": "audits"}
-    dataset: dict[str, Any] = {"id": ids["dataset"], "workspace_id": ids["workspace"]}
+    times = dict.fromkeys(("inserted_at", "updated_at"), "2026-01-02T03:04:05")
+    workspace = times | {"id": ids["workspace"], "name": "audits"}
+    dataset: dict[str, Any] = times | {"workspace_id": ids["workspace"]}
 
     def answer(request: Any) -> Any:
         path = request.url.path.removeprefix("/api/v1")
         body = json.loads(request.content) if request.content else None
         sent.append((request.method, path, body))
         if path == "/me":
-            user = {"id": ids["user"], "username": "ana", "role": "owner"}
+            user = times | {"id": ids["user"], "username": "ana", "role": "owner"}
             return httpx.Response(200, json=user)
         if path == "/me/workspaces":
             return httpx.Response(200, json={"items": [workspace]})
@@ -47,19 +49,19 @@ def argilla() -> Any:
         if path.endswith("/publish"):
             dataset["status"] = "ready"
         if path.endswith("/records/bulk"):
-            items = [r | {"id": str(uuid.uuid4())} for r in body["items"]]
+            items = [times | r | {"id": str(uuid.uuid4())} for r in body["items"]]
             return httpx.Response(200, json={"items": items, "updated_item_ids": []})
         kind = path.rpartition("/")[2]
         if request.method == "GET" and kind in _PARTS:
             made = [b for m, p, b in sent if m == "POST" and p.endswith(f"/{kind}")]
-            items = [{"id": str(uuid.uuid4())} | b for b in made]
+            items = [times | {"id": str(uuid.uuid4())} | b for b in made]
             return httpx.Response(200, json={"items": items})
         if request.method == "POST" and isinstance(body, dict):
-            return httpx.Response(201, json=body | {"id": str(uuid.uuid4())})
+            return httpx.Response(201, json=times | body | {"id": str(uuid.uuid4())})
         return httpx.Response(200, json=dataset)
 
-    transport = httpx.MockTransport(answer)
-    client = rg.Argilla(api_url="http://server", api_key="key", transport=transport)
+    mounts = {"all://": httpx.MockTransport(answer)}
+    client = rg.Argilla(api_url="http://server", api_key="key", mounts=mounts)
     return rg, client, sent
 
 
@@ -139,9 +141,3 @@ def _shape(record: dict[str, Any]) -> Any:
         for answer in answers:
             texts = texts.replace(answer["user_id"], "u")
     return json.loads(texts)
-
-
-def test_the_reason_for_skipping_still_holds() -> None:
-    """Once the clients go together with our versions, they belong into the extra."""
-    has_numpy = importlib.util.find_spec("numpy") is not None
-    assert has_numpy or importlib.util.find_spec("label_studio_sdk") is None
