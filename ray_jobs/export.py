@@ -1,15 +1,15 @@
 """Write the dataset that is left after decisions on labels, or labels to review.
 
     inflib export --run runs/demo --decisions decisions.csv --to clean.jsonl
-    inflib export --run runs/demo --flip "rank <= 1%" --drop "labeler == 'dev'" --to clean/
+    inflib export --run runs/demo --flip "rank <= 1%" --drop "margin < -2" --to clean/
     inflib export --run runs/demo --review significant --to review.csv
     inflib export --run runs/demo --review significant --format argilla --to review/
 
-RULE is `significant` (labels that surely harm the query set), or an expression over the
-columns of influence.parquet and your own: < <= > >= == != in, and, or, not, parentheses,
-numbers, 'texts'. rank, influence, error and flip_effect stand for those of --query;
-rank <= 1% is the most harmful 1%. A missing value never matches. The file of decisions
-wins over rules; of rules, drop wins over tie, and tie over flip.
+RULE is `significant` (labels that surely harm the query set), or an expression over
+the columns of influence.parquet and your own: < <= > >= == != in, and, or, not,
+parentheses, numbers, 'texts'. rank, influence, error and flip_effect stand for those of
+--query; rank <= 1% is the most harmful 1%. A missing value never matches. The file of
+decisions wins over rules; of rules, drop wins over tie, and tie over flip.
 
 Writes TRL's preference format: .jsonl, .parquet, a folder of `datasets` or
 hub:owner/name; beside it NAME.decisions.csv, every change that was made, and
@@ -27,7 +27,8 @@ from inflib.export.export_run import (
     export_dataset,
     export_review,
 )
-from inflib.export.selection import Rule, add_weights, select
+from inflib.export.label_weights import add_weights
+from inflib.export.selection import Rule, select
 from inflib.export.targets import REVIEW_KINDS, target_of
 from inflib.report.tables import console, say
 from inflib.report.verdict import headline

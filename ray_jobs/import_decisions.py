@@ -24,7 +24,7 @@ def import_decisions(path: str, to: str, overwrite: bool = False) -> dict[str, A
     # Imported here: the command line's help loads this module.
     from inflib.data.decisions import decisions_csv
     from inflib.export.reviewed import read_reviewed
-    from inflib.export.targets import new_file
+    from inflib.export.target_files import new_file
 
     fs, local = open_filesystem(to)
     if fs.exists(local) and not overwrite:
@@ -35,8 +35,8 @@ def import_decisions(path: str, to: str, overwrite: bool = False) -> dict[str, A
     if not reviewed.decisions:
         raise ValueError(
             f"{path}: read as {reviewed.source}, no label is decided on: "
-            f"{len(reviewed.open)} are open, on {len(reviewed.disagreed)} the reviewers "
-            "disagree"
+            f"{len(reviewed.open)} are open, on {len(reviewed.disagreed)} the "
+            "reviewers disagree"
         )
     with new_file(to) as file:
         file.write(decisions_csv(reviewed.decisions.values()).encode())
@@ -70,8 +70,8 @@ def command(file: str, to: str, overwrite: bool, as_json: bool) -> None:
     if ids := counts["disagreed"]:
         named = ", ".join(shorten(pair_id, 30) for pair_id in ids[:3])
         print(
-            f"import-decisions: left out {len(ids)} labels on which reviewers disagree, "
-            f"the first: {named}"
+            f"import-decisions: left out {len(ids)} labels on which reviewers "
+            f"disagree, the first: {named}"
         )
 
 

@@ -6,12 +6,12 @@ records.json             the records, the proposed action as a suggestion
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
 from inflib.export.review_items import CHOICES, ReviewItem, about
-from inflib.export.targets import new_file
+from inflib.export.target_files import new_file
 
 GUIDELINES = "\n".join(
     ["Is the label right?", "", *(f"- {k}: {v}." for k, v in CHOICES.items())]
@@ -119,22 +119,3 @@ def _record(item: ReviewItem) -> dict[str, Any]:
         "status": "pending",
         "_server_id": None,
     }
-
-
-def answers_of_records(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """{pair_id, labeler, action, reason, note, by, at} of each response in the records
-    that Argilla exports (records.to_json, or records.json of to_disk)."""
-    for row in rows:
-        responses, metadata = row.get("responses") or {}, row.get("metadata") or {}
-        notes = {x.get("user_id"): x.get("value") for x in responses.get("note") or []}
-        for answer in responses.get("action") or []:
-            user = answer.get("user_id")
-            yield {
-                "pair_id": row.get("id"),
-                "labeler": metadata.get("labeler") or "",
-                "reason": metadata.get("reason") or "",
-                "action": str(answer.get("value") or ""),
-                "note": str(notes.get(user) or ""),
-                "by": str(user or ""),
-                "at": "",
-            }

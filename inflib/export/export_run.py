@@ -8,29 +8,24 @@ The rows are written shard by shard: memory holds the numbers of all labels, and
 texts of one shard.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from inflib.audited_run import AuditedRun
 from inflib.data.decisions import Decisions, decisions_csv
-from inflib.data.label_edits import KEEP
-from inflib.data.output_columns import PAIR_ID
 from inflib.export.argilla import write_argilla
+from inflib.export.chat_survey import look
+from inflib.export.export_counts import about_run, counts_of
 from inflib.export.label_studio import write_label_studio
-from inflib.export.review_items import number_names, review_items, write_review
-from inflib.export.row_format import look, row_format, schema
-from inflib.export.selection import LABELER, Selection
-from inflib.export.targets import REVIEW_KINDS, Target, new_file, write_rows
-from inflib.export.trl_rows import (
-    NOT_DECIDED,
-    Form,
-    RowFormat,
-    Ties,
-    is_left_out,
-    rows_of,
-)
+from inflib.export.review_csv import write_review
+from inflib.export.review_items import number_names, review_items
+from inflib.export.row_format import row_format, schema
+from inflib.export.row_verdicts import Ties
+from inflib.export.selection import Selection
+from inflib.export.target_files import new_file, write_rows
+from inflib.export.targets import REVIEW_KINDS, Target
+from inflib.export.trl_rows import Form, RowFormat, rows_of
 from inflib.storage.folder import Folder
 
 
@@ -65,7 +60,7 @@ def export_dataset(
     decisions = selection.decisions
     form, chats = look(run, options.form)
     fmt = row_format(run, decisions, form, chats, options.ties)
-    counts = _counts(run, selection, fmt) | {"form": form, "ties": options.ties}
+    counts = counts_of(run, selection, fmt) | {"form": form, "ties": options.ties}
     if not counts["rows"]:
         raise ValueError("no label is left: nothing to export")
     written = _Counted()
@@ -94,7 +89,7 @@ def export_review(
         written = write_argilla(target.url, items, number_names(run))
     else:
         written = write_label_studio(target.url, items)
-    return _about(run, selection) | {"labels": len(run.labels), "to_review": written}
+    return about_run(run, selection) | {"labels": len(run.labels), "to_review": written}
 
 
 class _Counted:
@@ -116,50 +111,6 @@ def _rows(
 ) -> Iterator[list[dict[str, Any]]]:
     for labels, comparisons in run.shards():
         yield list(rows_of(labels, comparisons, decisions, fmt))
-
-
-def _about(run: AuditedRun, selection: Selection) -> dict[str, Any]:
-    return {
-        "run": run.folder.url,
-        "digest": run.digest,
-        "verdicts": run.verdicts,
-        "rules": selection.matched,
-    }
-
-
-def _counts(run: AuditedRun, selection: Selection, fmt: RowFormat) -> dict[str, Any]:
-    """How many labels there are before and after, by action and by labeler."""
-    table, decisions = run.labels, selection.decisions
-    actions: Counter[str] = Counter()
-    left_out: Counter[str] = Counter()
-    labelers: dict[str, Counter[str]] = {}
-    names = [None] * len(table)
-    if LABELER in table.column_names:
-        names = table[LABELER].to_pylist()
-    columns = [table[n].to_pylist() for n in (PAIR_ID.name, "target", "weight")]
-    rows = 0
-    for pair_id, target, weight, labeler in zip(*columns, names, strict=True):
-        decision = decisions.get(pair_id, NOT_DECIDED)
-        why = is_left_out(decision, target, weight, fmt.ties)
-        of_label = 0 if why else 1
-        if not why and (decision.action == "tie" or target == 0.5):
-            of_label = 2
-        rows += of_label
-        actions[decision.action] += 1
-        left_out[why] += bool(why)
-        if labeler is not None:
-            counts = labelers.setdefault(str(labeler), Counter())
-            counts["labels"] += 1
-            counts["rows"] += of_label
-            if decision.action != KEEP:
-                counts[decision.action] += 1
-    return _about(run, selection) | {
-        "labels": len(table),
-        "rows": rows,
-        "actions": dict(actions),
-        "left_out": {why: n for why, n in left_out.items() if n},
-        "labelers": {name: dict(labelers[name]) for name in sorted(labelers)},
-    }
 
 
 def _write_beside(target: Target, decisions: Decisions, counts: dict[str, Any]) -> None:

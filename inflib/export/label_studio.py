@@ -5,11 +5,11 @@ proposed action as a prediction. See labelstud.io: /guide/tasks and /guide/expor
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from inflib.export.review_items import CHOICES, ReviewItem, about
-from inflib.export.targets import new_file
+from inflib.export.target_files import new_file
 
 CONFIG = f"""<View>
   <Header value="$about"/>
@@ -58,51 +58,3 @@ def _task(item: ReviewItem) -> dict[str, Any]:
         }
         task["predictions"] = [{"model_version": "inflib", "result": [region]}]
     return task
-
-
-def answers_of(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """{pair_id, labeler, action, reason, note, by, at} of each annotation in Label
-    Studio's export, JSON or JSON_MIN."""
-    for row in rows:
-        if "data" not in row:  # JSON_MIN: a row for each annotation
-            yield _answer(row, row, row.get("action"), row.get("note"))
-            continue
-        for annotation in row.get("annotations") or []:
-            if annotation.get("was_cancelled"):
-                continue
-            values: dict[str, Any] = {}
-            for region in annotation.get("result") or []:
-                value = region.get("value") or {}
-                values[region.get("from_name", "")] = value.get(
-                    "choices", value.get("text")
-                )
-            yield _answer(
-                row["data"], annotation, values.get("action"), values.get("note")
-            )
-
-
-def _answer(
-    data: dict[str, Any], annotation: dict[str, Any], action: Any, note: Any
-) -> dict[str, Any]:
-    by = annotation.get("completed_by", annotation.get("annotator", ""))
-    if isinstance(by, dict):
-        by = by.get("email") or by.get("id", "")
-    return {
-        "pair_id": data.get("pair_id"),
-        "labeler": data.get("labeler") or "",
-        "reason": data.get("reason") or "",
-        "action": _one(action),
-        "note": _one(note),
-        "by": str(by if by is not None else ""),
-        "at": annotation.get("updated_at") or annotation.get("created_at") or "",
-    }
-
-
-def _one(value: Any) -> str:
-    """The text of a choice or a note, which Label Studio writes as it is or in a
-    list."""
-    if isinstance(value, dict):
-        return _one(value.get("choices", value.get("text")))
-    if isinstance(value, list):
-        return " ".join(filter(None, map(_one, value)))
-    return "" if value is None else str(value)

@@ -1,10 +1,4 @@
-"""Labels that somebody is to look at, with their texts, and the CSV file of them.
-
-review.csv has the columns of decisions.csv first, `action` empty: whoever looks fills
-it in (keep, flip, drop, tie, or a weight). `inflib import-decisions` leaves out rows
-that are still empty; once all are filled in, the file is itself a decisions.csv. Cells
-that a spreadsheet would run are made inert.
-"""
+"""Labels that somebody is to look at, with their texts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from inflib.audited_run import AuditedRun
-from inflib.data.decisions import COLUMNS, Decision, Decisions
+from inflib.data.decisions import Decision, Decisions
 from inflib.data.label_edits import DROP, FLIP, KEEP, TIE
 from inflib.data.output_columns import INFLUENCE, MARGIN, PAIR_ID, RANK
-from inflib.export.targets import new_file
 from inflib.export.trl_rows import messages_of
-from inflib.storage.plain_text import csv_text, printable
+from inflib.storage.plain_text import printable
 
 CHOICES = {
     KEEP: "The label is right",
@@ -69,36 +62,10 @@ def about(item: ReviewItem) -> str:
     return printable(f"{labeler} {item.pair_id}: {item.reason or item.proposed}")
 
 
-def write_review(path: str, items: Iterator[list[ReviewItem]], run: AuditedRun) -> int:
-    """Write the CSV file of the labels to review; returns their number."""
-    numbers, count = number_names(run), 0
-    header = [*COLUMNS, "proposed", *numbers, "prompt", "chosen", "rejected"]
-    with new_file(path) as file:
-        file.write(csv_text(header, []).encode())
-        for of_shard in items:
-            rows = [_cells(item, numbers) for item in of_shard]
-            file.write(csv_text(rows[0], rows[1:]).encode())
-            count += len(rows)
-    return count
-
-
 def number_names(run: AuditedRun) -> list[str]:
     """Names of the numbers that items have."""
     scores = [f"{kind}_{q}" for q in run.queries for kind in ("influence", "rank")]
     return [MARGIN.name, *scores]
-
-
-def _cells(item: ReviewItem, numbers: list[str]) -> list[Any]:
-    empty = Decision(item.pair_id, item.labeler, reason=item.reason)
-    cells = {"pair_id": empty.pair_id, "labeler": empty.labeler, "reason": empty.reason}
-    return [
-        *(cells.get(name, "") for name in COLUMNS),
-        item.proposed,
-        *(item.numbers.get(name, "") for name in numbers),
-        item.prompt,
-        item.chosen,
-        item.rejected,
-    ]
 
 
 def _item(

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inflib.data.decisions import ACTIONS, WEIGHT, Decision, Decisions, read_decisions
-from inflib.export.argilla import answers_of_records
-from inflib.export.label_studio import answers_of
+from inflib.export.review_answers import argilla_answers, label_studio_answers
 from inflib.storage.folder import open_filesystem
 from inflib.storage.plain_text import csv_cell
 
@@ -61,10 +60,10 @@ def read_reviewed(path: str) -> Reviewed:
         raise ValueError(f"{path}: {_WANTED}")
     if "responses" in rows[0] and "fields" in rows[0]:
         ids = [row.get("id") for row in rows]
-        return _of_answers(path, "Argilla", answers_of_records(rows), ids)
+        return _of_answers(path, "Argilla", argilla_answers(rows), ids)
     if "annotations" in rows[0] or "annotation_id" in rows[0]:
         ids = [row.get("data", row).get("pair_id") for row in rows]
-        return _of_answers(path, "Label Studio", answers_of(rows), ids)
+        return _of_answers(path, "Label Studio", label_studio_answers(rows), ids)
     raise ValueError(f"{path}: {_WANTED}")
 
 

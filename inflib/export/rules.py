@@ -13,9 +13,6 @@ true.
 """
 
 import ast
-import io
-import tokenize
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inflib.export.rule_columns import RuleColumns
+from inflib.export.rule_syntax import ALLOWED, parsed
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[..., Any]]] = {
     ast.Lt: ("<", pc.less),
@@ -34,14 +32,8 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[..., Any]]] = {
     ast.Eq: ("==", pc.equal),
     ast.NotEq: ("!=", pc.not_equal),
 }
-_LONGEST = 10_000
-"""Characters of a rule."""
 
 NUMBER, TEXT, BOOLEAN = "a number", "a text in quotes", "True or False"
-_ALLOWED = (
-    "a rule has comparisons (< <= > >= == != in), and, or, not, parentheses, numbers, "
-    "'texts' and columns"
-)
 
 
 @dataclass(frozen=True)
@@ -67,52 +59,13 @@ def matching(rule: str, option: str, columns: RuleColumns) -> np.ndarray:
     option: how the rule was given, for errors. Raises ValueError saying what is wrong.
     """
     try:
-        tree, shares = _parsed(rule)
+        tree, shares = parsed(rule)
         found = _Walk(columns, shares).truth(tree.body)
     except RecursionError:
         raise ValueError(f"{option}: the rule has too many levels") from None
     except ValueError as error:
         raise ValueError(f"{option} {rule!r}: {error}") from None
     return found.fill_null(False).to_numpy(zero_copy_only=False)
-
-
-def _parsed(rule: str) -> tuple[ast.Expression, set[int]]:
-    """(the rule as a tree, columns of the text where a number with % stands)."""
-    text = " ".join(rule.split("\n")).strip()
-    if not text:
-        raise ValueError("the rule is empty")
-    if len(text) > _LONGEST:
-        raise ValueError(f"the rule has more than {_LONGEST} characters")
-    try:
-        text, shares = _without_percent(text)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text, mode="eval"), shares
-    except (SyntaxError, tokenize.TokenError, MemoryError) as error:
-        place = getattr(error, "offset", None)
-        where = f" at character {place}" if place else ""
-        hint = "; == compares, = does not" if _has_single_equals(text) else ""
-        raise ValueError(f"cannot be read{where}{hint}; {_ALLOWED}") from None
-
-
-def _without_percent(text: str) -> tuple[str, set[int]]:
-    """The text with a space for the % behind a number, and where those numbers start
-    (in bytes, as ast counts)."""
-    shares, last = set(), None
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.OP and token.string == "%" and last is not None:
-            text = text[: token.start[1]] + " " + text[token.end[1] :]
-            shares.add(len(text[: last.start[1]].encode()))
-        last = token if token.type == tokenize.NUMBER else None
-    return text, shares
-
-
-def _has_single_equals(text: str) -> bool:
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    except (tokenize.TokenError, SyntaxError):
-        return False
-    return any(token.string == "=" for token in tokens)
 
 
 class _Walk:
@@ -142,7 +95,7 @@ class _Walk:
                     f"{operand_.column} is compared with nothing: write such as "
                     f"{operand_.column} == {_example(operand_)}"
                 )
-        raise ValueError(f"{ast.unparse(node)} is no condition; {_ALLOWED}")
+        raise ValueError(f"{ast.unparse(node)} is no condition; {ALLOWED}")
 
     def _compared(self, node: ast.Compare) -> pa.Array:
         sides = [node.left, *node.comparators]
@@ -159,7 +112,7 @@ class _Walk:
 
     def _pair(self, left: _Operand, op: ast.cmpop, right: _Operand) -> pa.Array:
         if type(op) not in _COMPARISONS:
-            raise ValueError(f"compares by {type(op).__name__.lower()}; {_ALLOWED}")
+            raise ValueError(f"compares by {type(op).__name__.lower()}; {ALLOWED}")
         if left.column is None and right.column is None:
             raise ValueError("compares two constants: one side must be a column")
         left, right = self._scaled(left, right), self._scaled(right, left)
@@ -232,7 +185,7 @@ class _Walk:
                 return _Operand(value, NUMBER, None, node.col_offset in self.shares)
             case ast.Constant(value=str(value)):
                 return _Operand(value, TEXT)
-        raise ValueError(f"{ast.unparse(node)} is not allowed; {_ALLOWED}")
+        raise ValueError(f"{ast.unparse(node)} is not allowed; {ALLOWED}")
 
     def _column(self, name: str, values: pa.Array) -> _Operand:
         kind = values.type

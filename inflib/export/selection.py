@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import ndtr
 
 from inflib.audited_run import AuditedRun
-from inflib.data.decisions import WEIGHT, Decision, Decisions
+from inflib.data.decisions import Decision, Decisions
 from inflib.data.label_edits import DROP, FLIP, KEEP, TIE
-from inflib.data.output_columns import ERROR, INFLUENCE, PAIR_ID
+from inflib.data.output_columns import PAIR_ID
 from inflib.export.rule_columns import RuleColumns
 from inflib.export.rules import matching
 
@@ -80,7 +79,7 @@ def select(
     winner = np.full(len(run.labels), -1)
     ordered = sorted(rules, key=lambda rule: ORDER.index(rule.action))
     overlaps, overruled = 0, 0
-    in_file = _among(run, decisions)
+    in_file = among(run, decisions)
     for number, rule in enumerate(ordered):
         found = matching(rule.text, rule.option, columns)
         selection.matched[rule.reason] = int(found.sum())
@@ -102,7 +101,7 @@ def select(
             f"{overruled} labels that rules match keep the decision of the file"
         )
     rows = np.flatnonzero((winner >= 0) & ~in_file)
-    ids, labelers = _names(run, rows)
+    ids, labelers = names_of(run, rows)
     for row, pair_id, labeler in zip(rows, ids, labelers, strict=True):
         rule = ordered[winner[row]]
         action = KEEP if rule.action == REVIEW else rule.action
@@ -113,55 +112,6 @@ def select(
     return selection
 
 
-def add_weights(
-    run: AuditedRun, selection: Selection, query: str | None, decided_at: str
-) -> None:
-    """Add a decision `weight` for each label without a decision: the probability that
-    it is not harmful for the query set.
-
-    Raises ValueError where standard errors cannot be estimated.
-    """
-    try:
-        name = RuleColumns(run, query).query
-    except ValueError as error:
-        raise ValueError(f"--weights: {error}") from None
-    score = run.score(name)
-    influence, errors = (
-        run.labels[column.of(score)].to_numpy(zero_copy_only=False)
-        for column in (INFLUENCE, ERROR)
-    )
-    if not np.isfinite(errors).any():
-        raise ValueError(
-            f"--weights: the influence on query set {name} has no standard errors: it "
-            "has fewer than two groups of labels"
-        )
-    rows = np.flatnonzero(~_among(run, selection.decisions))
-    ids, labelers = _names(run, rows)
-    factors = probability_not_harmful(influence, errors)[rows]
-    reason = f"--weights: probability that it does not harm {name}"
-    for pair_id, labeler, factor in zip(ids, labelers, factors, strict=True):
-        selection.decisions[pair_id] = Decision(
-            pair_id,
-            labeler,
-            WEIGHT,
-            round(float(factor), 6),
-            reason,
-            "",
-            "inflib export",
-            decided_at,
-        )
-    selection.used.add(name)
-
-
-def probability_not_harmful(influence: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """[n] Phi(-influence / error): the probability that a label's influence is 0 or
-    less, its estimate normal with this standard error. 0.5 where there is no score, or
-    where both are 0: nothing is known."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = influence.astype(float) / error.astype(float)
-    return ndtr(-np.where(np.isnan(z), 0.0, z))
-
-
 def _decision(
     pair_id: str, labeler: str, action: str, reason: str, decided_at: str
 ) -> Decision:
@@ -170,13 +120,13 @@ def _decision(
     )
 
 
-def _among(run: AuditedRun, decisions: Decisions) -> np.ndarray:
+def among(run: AuditedRun, decisions: Decisions) -> np.ndarray:
     """[n] which labels have a decision."""
     ids = run.labels[PAIR_ID.name].to_pylist()
     return np.array([pair_id in decisions for pair_id in ids], bool)
 
 
-def _names(run: AuditedRun, rows: np.ndarray) -> tuple[list[str], list[str]]:
+def names_of(run: AuditedRun, rows: np.ndarray) -> tuple[list[str], list[str]]:
     """(pair_ids, labelers) of some labels; empty labelers where the data have none."""
     table = run.labels.take(pa.array(rows))
     ids = table[PAIR_ID.name].to_pylist()

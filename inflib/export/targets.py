@@ -1,34 +1,23 @@
-"""Rows to the file, folder or hub that a target names, as they come.
+"""The file, folder or hub that an export goes to, by its name.
 
-    x.jsonl          JSON lines
-    x.parquet        a row group for each shard
-    x/               a folder of datasets.save_to_disk
-    hub:owner/name   datasets.push_to_hub, private
-
-A file is written under a scratch name and renamed: one that is there is complete.
+x.jsonl          JSON lines
+x.parquet        a row group for each shard
+x/               a folder of datasets.save_to_disk
+hub:owner/name   datasets.push_to_hub, private
+x.csv            labels to review, see review_csv
 """
 
-import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Literal
+from pathlib import PurePosixPath
+from typing import Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from inflib.storage.folder import SCRATCH, open_filesystem
+from inflib.storage.folder import open_filesystem
 
 Kind = Literal["jsonl", "parquet", "folder", "hub", "csv", "argilla", "label-studio"]
 
 HUB = "hub:"
 REVIEW_KINDS: tuple[Kind, ...] = ("csv", "argilla", "label-studio")
 _ENDINGS: dict[str, Kind] = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
-
-Rows = Iterator[list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -99,83 +88,6 @@ def target_of(url: str, chosen: str | None) -> Target:
     if "://" in url:
         raise ValueError(f"--to {url}: a folder of datasets is written on this machine")
     return Target(url.rstrip("/"), "folder")
-
-
-def write_rows(target: Target, rows: Rows, schema: pa.Schema) -> None:
-    """Write the rows of each shard as they come."""
-    if target.kind == "jsonl":
-        with new_file(target.url) as file:
-            for of_shard in rows:
-                for row in of_shard:
-                    line = json.dumps(row, ensure_ascii=False, default=str) + "\n"
-                    file.write(line.encode(errors="replace"))
-    elif target.kind == "parquet":
-        _write_parquet(target.url, rows, schema)
-    else:
-        with tempfile.TemporaryDirectory(prefix="inflib-export-") as scratch:
-            path = str(Path(scratch) / "rows.parquet")
-            _write_parquet(path, rows, schema)
-            _write_dataset(target, path, str(Path(scratch) / "cache"))
-
-
-@contextmanager
-def new_file(url: str) -> Iterator[BinaryIO]:
-    """A file to write, which is there under its name once it is complete."""
-    fs, path = open_filesystem(url)
-    if "://" in url and not url.startswith("file://"):
-        with fs.open(path, "wb") as file:  # there when it is closed
-            yield file
-        return
-    place = Path(path)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    scratch = place.with_name(f"{SCRATCH}{place.name}")
-    try:
-        with open(scratch, "wb") as file:
-            yield file
-        os.replace(scratch, place)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def _write_parquet(url: str, rows: Rows, schema: pa.Schema) -> None:
-    with (
-        new_file(url) as file,
-        pq.ParquetWriter(file, schema, compression="zstd") as writer,
-    ):
-        for of_shard in rows:
-            if of_shard:
-                writer.write_table(_table(of_shard, schema))
-
-
-def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    columns = []
-    for field in schema:
-        values = [row[field.name] for row in rows]
-        columns.append(_array(values, field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    if kind == pa.json_():
-        return pa.array([_json(x) for x in values], pa.string()).cast(kind)
-    if pa.types.is_list(kind) and kind.value_type == pa.json_():
-        texts = [[_json(x) for x in value] for value in values]
-        return pa.array(texts, pa.list_(pa.string())).cast(kind)
-    return pa.array(values, kind)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _write_dataset(target: Target, path: str, cache: str) -> None:
-    import datasets
-
-    loaded = datasets.Dataset.from_parquet(path, cache_dir=cache)
-    if target.kind == "hub":
-        loaded.push_to_hub(target.url.removeprefix(HUB), private=True)
-    else:
-        loaded.save_to_disk(target.url)
 
 
 def _check_hub(url: str) -> None:

@@ -23,24 +23,12 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inflib.audited_run import AuditedRun
 from inflib.data.decisions import Decision, Decisions
-from inflib.data.label_edits import DROP, FLIP, KEEP, TIE
-from inflib.data.output_columns import (
-    COLUMNS,
-    FILE,
-    FILE_ROW,
-    INFLUENCE,
-    KEPT_AS,
-    PAIR_ID,
-)
-from inflib.data.pairs_folder import LABELS
+from inflib.data.output_columns import FILE, FILE_ROW, PAIR_ID
+from inflib.export.row_columns import PREFIX
+from inflib.export.row_verdicts import NOT_DECIDED, Ties, Verdict, verdicts_of
 
 Form = Literal["text", "messages"]
-Ties = Literal["drop", "both"]
-
-PREFIX = "inflib_"
-NOT_DECIDED = Decision("", action=KEEP)
 
 
 @dataclass(frozen=True)
@@ -60,36 +48,6 @@ class RowFormat:
     """{column of influence.parquet: its name in the export}."""
 
 
-def own_columns(run: AuditedRun) -> list[str]:
-    """Names of the columns of the user's data in influence.parquet."""
-    return [
-        name
-        for name in run.labels.column_names
-        if name not in LABELS.names and not any(c.matches(name) for c in COLUMNS)
-    ]
-
-
-def names_of_own(own: list[str], taken: set[str]) -> dict[str, str]:
-    """{own column: its name in the export}: its original name where that is free."""
-    names: dict[str, str] = {}
-    for column in own:
-        name = column.removeprefix(KEPT_AS)
-        if name != column and name in own:
-            name = column
-        while name in taken or name in names.values():
-            name = KEPT_AS + name
-        names[column] = name
-    return names
-
-
-def influence_columns(run: AuditedRun) -> dict[str, str]:
-    """{influence on a query set, by the reported curvature: its name in the export}."""
-    return {
-        INFLUENCE.of(run.score(query)): f"{PREFIX}influence_{query}"
-        for query in run.queries
-    }
-
-
 def rows_of(
     labels: pa.Table, comparisons: pa.Table, decisions: Decisions, fmt: RowFormat
 ) -> Iterator[dict[str, Any]]:
@@ -99,56 +57,13 @@ def rows_of(
     texts = comparisons.to_pylist()
     for label, place in zip(labels.to_pylist(), places, strict=True):
         decision = decisions.get(label[PAIR_ID.name], NOT_DECIDED)
-        verdicts = list(_verdicts(label, decision, fmt.ties))
+        verdicts = list(verdicts_of(label, decision, fmt.ties))
         if not verdicts:
             continue
         after = _provenance(label, decision, fmt)
         sides = _sides(texts[place], fmt)
         for verdict in verdicts:
             yield _row(sides, verdict, fmt) | after
-
-
-def is_left_out(decision: Decision, target: float, weight: float, ties: Ties) -> str:
-    """Why a label gives no row: "drop", "tie" or "weight 0"; empty where it does."""
-    if decision.action == DROP:
-        return DROP
-    if weight * (1.0 if decision.value is None else decision.value) == 0:
-        return "weight 0"
-    is_tie = decision.action == TIE or target == 0.5
-    return TIE if is_tie and ties == "drop" else ""
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    """What a row says: which response is chosen, and how surely."""
-
-    sign: int
-    target: float
-    margin: float
-    weight: float
-
-
-def _verdicts(
-    label: dict[str, Any], decision: Decision, ties: Ties
-) -> Iterator[_Verdict]:
-    sign, target, margin, weight = (
-        label[name] for name in ("sign", "target", "required_margin", "weight")
-    )
-    if is_left_out(decision, target, weight, ties):
-        return
-    if decision.value is not None:
-        weight *= decision.value
-    if decision.action == FLIP:
-        sign = -sign
-    elif decision.action == TIE:
-        target, margin = 0.5, 0.0
-    if target == 0.5:
-        yield _Verdict(sign, 1.0, margin, weight / 2)
-        yield _Verdict(-sign, 1.0, -margin, weight / 2)
-    elif target < 0.5:
-        yield _Verdict(-sign, 1 - target, -margin, weight)
-    else:
-        yield _Verdict(sign, target, margin, weight)
 
 
 def _sides(comparison: dict[str, Any], fmt: RowFormat) -> dict[str, Any]:
@@ -176,7 +91,7 @@ def messages_of(comparison: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _row(sides: dict[str, Any], verdict: _Verdict, fmt: RowFormat) -> dict[str, Any]:
+def _row(sides: dict[str, Any], verdict: Verdict, fmt: RowFormat) -> dict[str, Any]:
     chosen, rejected = (sides["a"], sides["b"])[:: 1 if verdict.sign > 0 else -1]
     row: dict[str, Any] = {}
     if "prompt" in fmt.optional:

@@ -13,7 +13,6 @@ from tests.support.small_audit import small_audit
 ANSWERS = ["Weigh it.", "Oil the chain. Check it.", "=1+1", "Run slowly today."]
 PAIRS = list(itertools.permutations(ANSWERS, 2))
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {}}}
-CALL = {"type": "function", "function": {"name": "look_up", "arguments": {"n": 1}}}
 
 TEXTS: list[dict[str, Any]] = [
     {

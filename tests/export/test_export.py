@@ -1,6 +1,7 @@
 """Datasets of decisions: what each row says, what is left out, what is beside them."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,13 +9,9 @@ import pytest
 from scipy.stats import norm
 
 from inflib.data.decisions import Decision, read_decisions
-from inflib.export.selection import (
-    Rule,
-    add_weights,
-    probability_not_harmful,
-    select,
-)
-from inflib.export.trl_rows import names_of_own
+from inflib.export.label_weights import add_weights, probability_not_harmful
+from inflib.export.row_columns import names_of_own
+from inflib.export.selection import Rule, select
 from ray_jobs.export import export
 from tests.export.conftest import CHATS, TEXTS
 from tests.support.files import read_jsonl
@@ -26,7 +23,7 @@ INFLUENCE = "influence_gauss_newton_q"
 def written(run, tmp_path, name="x.jsonl", **options):
     """(rows by inflib_pair_id, counts) of an export."""
     counts = export(run.recipe, str(tmp_path / name), **options)
-    rows = {}
+    rows: dict[str, list[dict[str, Any]]] = {}
     for row in read_jsonl(tmp_path / name):
         rows.setdefault(row["inflib_pair_id"], []).append(row)
     return rows, counts
@@ -163,7 +160,8 @@ def test_weights_are_given_to_labels_without_a_decision(texts):
     add_weights(texts, selection, None, "now")
     assert selection.decisions["p1"].action == "tie" and selection.used == {"q"}
     values = [d.value for x, d in selection.decisions.items() if x != "p1"]
-    assert len(values) == 11 and all(0 <= value <= 1 for value in values)
+    assert len(values) == 11
+    assert all(value is not None and 0 <= value <= 1 for value in values)
 
 
 def test_scores_that_are_not_usable_need_anyway(texts, tmp_path):

@@ -10,7 +10,7 @@ from inflib.audited_run import AuditedRun
 from inflib.data.decisions import Decision
 from inflib.data.row_schema import USED
 from inflib.data.rows import read_file
-from inflib.export.row_format import Chats, look
+from inflib.export.chat_survey import Chats, look
 from inflib.export.trl_rows import RowFormat, rows_of
 from inflib.storage.folder import Folder
 from tests.export.conftest import TEXTS
@@ -114,7 +114,7 @@ def rows(target, margin, sign=1, action=None, **more):
         "file_row": 1,
     }
     comparison = {"comparison_id": "c", "prompt": "p", "response_a": "a"}
-    comparison |= {"response_b": "b", "messages": None}
+    comparison |= {"response_b": "b"}
     decisions = {"p": Decision("p", action=action, **more)} if action else {}
     optional = frozenset({"prompt", "margin", "target", "weight"})
     return [

@@ -34,13 +34,15 @@ def argilla() -> Any:
 
     def answer(request: Any) -> Any:
         path = request.url.path.removeprefix("/api/v1")
-        body = json.loads(request.content) if request.content else None
+        body: Any = json.loads(request.content) if request.content else None
         sent.append((request.method, path, body))
         if path == "/me":
             user = times | {"id": ids["user"], "username": "ana", "role": "owner"}
             return httpx.Response(200, json=user)
         if path == "/me/workspaces":
             return httpx.Response(200, json={"items": [workspace]})
+        if path.startswith("/workspaces/"):
+            return httpx.Response(200, json=workspace)
         if path == "/me/datasets":
             return httpx.Response(200, json={"items": []})
         if path == "/datasets" and request.method == "POST":
@@ -49,7 +51,8 @@ def argilla() -> Any:
         if path.endswith("/publish"):
             dataset["status"] = "ready"
         if path.endswith("/records/bulk"):
-            items = [times | r | {"id": str(uuid.uuid4())} for r in body["items"]]
+            left = {"suggestions": [], "id": str(uuid.uuid4())}
+            items = [times | record | left for record in body["items"]]
             return httpx.Response(200, json={"items": items, "updated_item_ids": []})
         kind = path.rpartition("/")[2]
         if request.method == "GET" and kind in _PARTS:
@@ -107,17 +110,16 @@ def test_label_studio_takes_config_and_tasks() -> None:
     interface = pytest.importorskip(
         "label_studio_sdk.label_interface.interface", reason=reason
     )
-    from label_studio_sdk.label_interface.objects import PredictionValue, TaskValue
-
+    objects = pytest.importorskip("label_studio_sdk.label_interface.objects")
     config = interface.LabelInterface((HERE / "label_studio/config.xml").read_text())
     config.validate()
     tasks = json.loads((HERE / "label_studio" / "tasks.json").read_text())
     assert len(tasks) == 2
     for task in tasks:
-        TaskValue(**task)
+        objects.TaskValue(**task)
         assert config.validate_task({"data": task["data"]})
         for prediction in task["predictions"]:
-            PredictionValue(**prediction)
+            objects.PredictionValue(**prediction)
             assert config.validate_prediction(prediction, return_errors=True) == []
 
 

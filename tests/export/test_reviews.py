@@ -9,6 +9,7 @@ import csv
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -157,7 +158,7 @@ def test_a_review_is_filled_in_and_read_back(texts, tmp_path):
 
 
 def test_the_tools_folders_are_written_from_a_run(chats, tmp_path):
-    options = {"rules": (Rule("review", "rank <= 2"),)}
+    options: dict[str, Any] = {"rules": (Rule("review", "rank <= 2"),)}
     export(chats.recipe, str(tmp_path / "a"), kind="argilla", **options)
     export(chats.recipe, str(tmp_path / "l"), kind="label-studio", **options)
     records = json.loads((tmp_path / "a" / "records.json").read_text())

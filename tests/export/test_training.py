@@ -8,7 +8,7 @@ from trl import RewardConfig, RewardTrainer
 
 from inflib.export.selection import Rule
 from ray_jobs.export import export
-from tests.export.conftest import CALL, PAIRS, TOOL
+from tests.export.conftest import PAIRS, TOOL
 from tests.support.models import build_model, build_tokenizer
 from tests.support.small_audit import small_audit
 
@@ -99,5 +99,5 @@ def test_tool_calls_are_exact_and_trained_on(tmp_path):
 
 
 def _call(i):
-    function = CALL["function"] | {"arguments": {("n", "m", "text")[i % 3]: i}}
-    return CALL | {"function": function}
+    function = {"name": "look_up", "arguments": {("n", "m", "text")[i % 3]: i}}
+    return {"type": "function", "function": function}
