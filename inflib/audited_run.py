@@ -92,10 +92,10 @@ class AuditedRun:
         it was kept.
         """
         folder, start = PairsFolder(self.folder / "pairs" / "train"), 0
-        left_out = ("prefix", "a", "b", "num_cut")
+        columns = ["comparison_id", "prompt", "response_a", "response_b", "messages"]
         for shard in folder.plan():
             labels = self.labels.slice(start, shard.num_labels)
-            yield labels, folder.comparisons(shard).drop_columns(left_out)
+            yield labels, folder.comparisons(shard, columns)
             start += shard.num_labels
 
     def decisions(self, path: str) -> Decisions:

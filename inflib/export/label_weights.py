@@ -41,7 +41,7 @@ def add_weights(
             pair_id,
             labeler,
             WEIGHT,
-            round(float(factor), 6),
+            _rounded(factor),
             reason,
             "",
             "inflib export",
@@ -57,3 +57,8 @@ def probability_not_harmful(influence: np.ndarray, error: np.ndarray) -> np.ndar
     with np.errstate(divide="ignore", invalid="ignore"):
         z = influence.astype(float) / error.astype(float)
     return ndtr(-np.where(np.isnan(z), 0.0, z))
+
+
+def _rounded(factor: float) -> float:
+    """Six digits of a weight; 0 below the least weight that `prepare` reads."""
+    return float(f"{factor:.6g}") if factor >= 1e-9 else 0.0

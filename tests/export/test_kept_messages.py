@@ -8,6 +8,7 @@ import pytest
 
 from inflib.audited_run import AuditedRun
 from inflib.data.decisions import Decision
+from inflib.data.pairs_folder import PairsFolder
 from inflib.data.row_schema import USED
 from inflib.data.rows import read_file
 from inflib.export.chat_survey import Chats, look
@@ -137,3 +138,15 @@ def test_targets_margins_and_weights_of_rows():
     tie = [("a", 0.0, 1.0, 1.0), ("b", 0.0, 1.0, 1.0)]
     assert [(c, abs(m), t, w) for c, m, t, w in rows(1.0, 0.5, action="tie")] == tie
     assert rows(0.5, 0.5) == [("a", 0.5, 1.0, 1.0), ("b", -0.5, 1.0, 1.0)]
+
+
+def test_a_shard_of_an_earlier_version_is_read_without_messages(tmp_path):
+    recipe = build_run(tmp_path, TEXTS[:2])
+    folder = PairsFolder(Folder(recipe.run) / "pairs" / "train")
+    (shard,) = folder.plan()
+    columns = ["comparison_id", "messages"]
+    assert folder.comparisons(shard, columns).column_names == columns
+    old = folder.comparisons(shard).drop_columns("messages")
+    folder.write_plan([folder.write_shard("old", old, folder.labels(shard))])
+    (shard,) = folder.plan()
+    assert folder.comparisons(shard, columns).column_names == columns[:1]

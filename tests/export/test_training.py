@@ -6,6 +6,7 @@ import datasets
 import pytest
 from trl import RewardConfig, RewardTrainer
 
+from inflib.data.pairs_folder import PairsFolder
 from inflib.export.selection import Rule
 from ray_jobs.export import export
 from tests.export.conftest import PAIRS, TOOL
@@ -46,6 +47,21 @@ def trained(rows, folder):
     return trainer
 
 
+def trained_ids(trainer):
+    """{the two sequences of each row, as a set}."""
+    rows = trainer.train_dataset
+    return {frozenset((tuple(r["chosen_ids"]), tuple(r["rejected_ids"]))) for r in rows}
+
+
+def audited_ids(run):
+    """The same of the comparisons that the run sketched."""
+    folder = PairsFolder(run.folder / "pairs" / "train")
+    rows = [r for s in folder.plan() for r in folder.comparisons(s).to_pylist()]
+    return {
+        frozenset(tuple(row["prefix"] + row[side]) for side in "ab") for row in rows
+    }
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("source", ["texts", "chats"])
 def test_every_kind_of_target_is_loaded_and_trained_on(source, request, tmp_path):
@@ -61,6 +77,7 @@ def test_every_kind_of_target_is_loaded_and_trained_on(source, request, tmp_path
     trainer = trained(sets[1], tmp_path / "model")
     ids = trainer.train_dataset[0]
     assert len(ids["chosen_ids"]) > 3 and ids["chosen_ids"] != ids["rejected_ids"]
+    assert trained_ids(trainer) == audited_ids(run)
     assert trainer.state.global_step == 2
 
 
