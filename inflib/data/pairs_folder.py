@@ -123,8 +123,8 @@ class PairsFolder:
         return sorted(self.folder.names() - planned)
 
     def comparisons(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
-        """Comparisons of a shard, as COMPARISONS; columns: some of its columns, of which
-        `messages` may be missing (see there).
+        """Comparisons of a shard, as COMPARISONS; columns: some of its columns, of
+        which `messages` may be missing (see there).
 
         Raises ValueError when the file does not have the planned digest.
         """

@@ -90,8 +90,14 @@ def _json(value: Any) -> str:
 def _write_dataset(target: Target, path: str, cache: str) -> None:
     import datasets
 
-    loaded = datasets.Dataset.from_parquet(path, cache_dir=cache)
-    if target.kind == "hub":
-        loaded.push_to_hub(target.url.removeprefix(HUB), private=True)
-    else:
-        loaded.save_to_disk(target.url)
+    shows_progress = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        loaded = datasets.Dataset.from_parquet(path, cache_dir=cache)
+        if target.kind == "hub":
+            loaded.push_to_hub(target.url.removeprefix(HUB), private=True)
+        else:
+            loaded.save_to_disk(target.url)
+    finally:
+        if shows_progress:
+            datasets.enable_progress_bars()
