@@ -36,7 +36,7 @@ from inflib.sketches import store
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 
-_TEXTS = ("comparison_id", "prompt", "response_a", "response_b", "messages")
+_TEXTS = ["comparison_id", "prompt", "response_a", "response_b"]
 _STUDIES = {
     "verify": ("verify", ("verify.json",)),
     "decisions": ("verify/decisions", ("verify.json",)),
@@ -126,12 +126,6 @@ class AuditedRun:
         return np.concatenate(numbers)
 
     @cached_property
-    def labels_of_shards(self) -> list[int]:
-        """How many labels each shard has, in plan order."""
-        plan = PairsFolder(self.folder / "pairs" / "train").plan()
-        return [shard.num_labels for shard in plan]
-
-    @cached_property
     def num_comparisons(self) -> int:
         """Comparisons of the training set."""
         plan = PairsFolder(self.folder / "pairs" / "train").plan()
@@ -211,12 +205,22 @@ class AuditedRun:
 
     def comparisons(self, pairs: str = "train") -> Iterator[pa.Table]:
         """Comparisons of a pair set, shard by shard in plan order, with their texts:
-        comparison_id, prompt, response_a, response_b, and messages where `prepare`
-        kept them."""
+        comparison_id, prompt, response_a, response_b."""
         folder = PairsFolder(self.folder / "pairs" / pairs)
         for shard in folder.plan():
-            table = folder.comparisons(shard)
-            yield table.select([x for x in _TEXTS if x in table.column_names])
+            yield folder.comparisons(shard, _TEXTS)
+
+    def shards(self) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """(rows of `labels`, comparisons with texts) of each shard, in plan order.
+
+        Comparisons have a column `messages` too, but in runs that were prepared before
+        it was kept.
+        """
+        folder, start = PairsFolder(self.folder / "pairs" / "train"), 0
+        for shard in folder.plan():
+            labels = self.labels.slice(start, shard.num_labels)
+            yield labels, folder.comparisons(shard, [*_TEXTS, "messages"])
+            start += shard.num_labels
 
     def decisions(self, path: str) -> Decisions:
         """The decisions in a file, all of them on labels of this run.

@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from inflib.config.cli import HELP_NAMES, RecipeCommand, run_command
+from inflib.export.export_options import PARAMETERS as EXPORT
 
 
 @dataclass(frozen=True)
@@ -46,34 +47,6 @@ _EDITS = click.Argument(["edits"], type=click.Path(), metavar="DECISIONS.csv")
 _DECISIONS = click.Option(
     ["--decisions"], type=click.Path(), help="decisions.csv to retrain with."
 )
-_RULES = {
-    "flip": "Labels that match are turned round; may be repeated.",
-    "drop": "Labels that match are left out; may be repeated.",
-    "tie": "Labels that match become ties; may be repeated.",
-}
-_EXPORT: list[click.Parameter] = [
-    click.Option(["--to"], required=True, metavar="TARGET", help="What to write."),
-    click.Option(["--decisions"], type=click.Path(), help="decisions.csv to follow."),
-    *(
-        click.Option([f"--{action}"], multiple=True, metavar="RULE", help=text)
-        for action, text in _RULES.items()
-    ),
-    click.Option(["--query"], help="Query set that rules are about."),
-    click.Option(
-        ["--ties"],
-        type=click.Choice(["drop", "both"]),
-        default="drop",
-        help="Ties: left out, or a row each way at half weight.",
-    ),
-    click.Option(
-        ["--weights"],
-        is_flag=True,
-        help="Weight labels by the probability that they do not harm.",
-    ),
-    click.Option(
-        ["--anyway"], is_flag=True, help="Use scores that are not to be trusted."
-    ),
-]
 _SEED = click.Option(["--seed"], type=int, default=0, help="Seed of the made-up data.")
 
 ENTRIES = {
@@ -86,7 +59,8 @@ ENTRIES = {
     "report": Entry("report", "report"),
     "what-if": Entry("what_if", parameters=[_EDITS]),
     "explain": Entry("explain", "explain"),
-    "export": Entry("export", parameters=_EXPORT),
+    "export": Entry("export", parameters=EXPORT),
+    "import-decisions": Entry("import_decisions", is_command=True),
     "verify": Entry("verify", "verify", parameters=[_DECISIONS]),
     "check": Entry("check", is_command=True),
     "judge": Entry("judge", "judge"),

@@ -1,88 +1,98 @@
-"""Write the dataset that decisions on labels leave, in TRL's preference format.
+"""Write the dataset that is left after decisions on labels, or labels to review.
 
     inflib export --run runs/demo --decisions decisions.csv --to clean.jsonl
-    inflib export --run runs/demo --to clean.parquet --drop "rank <= 1%"
-    inflib export --run runs/demo --to clean --flip "labeler == 'dev' and significant"
+    inflib export --run runs/demo --flip "rank <= 1%" --drop "margin < -2" --to clean/
+    inflib export --run runs/demo --review significant --to review.csv
+    inflib export --run runs/demo --review significant --format argilla --to review/
 
-Labels are flipped, dropped and made ties as a file of decisions says, or rules: columns
-of influence.parquet compared by < <= > >= == != in, joined by and, or, not; rank,
-influence, flip_effect and significant (surely harmful) are of the reported curvature
-and --query. A file wins over rules; of rules, --drop before --flip before --tie. The
-target's name says the format: .jsonl, .parquet, a folder for datasets.load_from_disk,
-hub:owner/name. Beside it <target>.decisions.csv says what was done to which label, and
-<target>.counts.json counts. docs/export.md has all columns.
+RULE is `significant` (labels that surely harm the query set), or an expression over
+the columns of influence.parquet and your own: < <= > >= == != in, and, or, not,
+parentheses, numbers, 'texts'. rank, influence, error and flip_effect stand for those of
+--query; rank <= 1% is the most harmful 1%. A missing value never matches. The file of
+decisions wins over rules; of rules, drop wins over tie, and tie over flip.
+
+Writes TRL's preference format: .jsonl, .parquet, a folder of `datasets` or
+hub:owner/name; beside it NAME.decisions.csv, every change that was made, and
+NAME.counts.json. docs/export.md says what each column means.
 """
 
-import json
-from collections.abc import Sequence
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 
 from inflib.audited_run import AuditedRun
 from inflib.config.recipe import Recipe
-from inflib.export.change_log import beside, counts_of, write_change_log
-from inflib.export.dataset_files import check_target, write_dataset
-from inflib.export.dataset_rows import Dataset
-from inflib.export.label_weights import label_weights
-from inflib.export.rules import Rule
-from inflib.export.selection import check_verdicts, select
+from inflib.export.export_run import (
+    ExportOptions,
+    check_verdicts,
+    export_dataset,
+    export_review,
+)
+from inflib.export.label_weights import add_weights
+from inflib.export.selection import Rule, select
+from inflib.export.targets import REVIEW_KINDS, target_of
 from inflib.report.tables import console, say
 from inflib.report.verdict import headline
-from inflib.storage.folder import open_filesystem
 
 
-def job(
+def export(
     recipe: Recipe,
     to: str,
-    decisions: str | None,
-    flip: Sequence[str],
-    drop: Sequence[str],
-    tie: Sequence[str],
-    query: str | None,
-    ties: Literal["drop", "both"],
-    weights: bool,
-    anyway: bool,
+    decisions: str | None = None,
+    rules: tuple[Rule, ...] = (),
+    query: str | None = None,
+    weights: bool = False,
+    kind: str | None = None,
+    form: str | None = None,
+    ties: str = "drop",
+    anyway: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write a dataset; returns its counts, see `counts_of`.
-
-    Raises ValueError for rules, decisions or a target that cannot be used.
-    """
-    check_target(to)
-    run = AuditedRun(recipe)
+    """Write a dataset or a review; returns the counts. Raises ValueError for rules,
+    decisions or targets that are wrong, and for scores that are not usable."""
+    target = target_of(to, kind)
+    target.check(overwrite)
+    run, now = AuditedRun(recipe), datetime.now(UTC).isoformat(timespec="seconds")
     say(console(), headline(run.verdicts))
-    name = _query(run, query)
-    rules = {
-        action: [Rule(text, f"--{action}", name) for text in texts]
-        for action, texts in (("flip", flip), ("drop", drop), ("tie", tie))
-    }
-    if weights and name is None:
-        raise ValueError(f"--weights: add --query {' or '.join(run.queries)}")
-    if not anyway:
-        by_weight = [Rule("influence", "--weights", name)] if weights else []
-        check_verdicts(run, [*by_weight, *(x for some in rules.values() for x in some)])
-    chosen, notes = select(run, decisions, rules)
-    for note in notes:
-        say(console(), note)
-    values = label_weights(run, name) if weights and name is not None else None
-    rows = write_dataset(Dataset(run, chosen, ties, values), to)
-    log, counts = write_change_log(to, chosen), counts_of(run, chosen, rows)
-    fs, path = open_filesystem(beside(to, ".counts.json"))
-    fs.pipe_file(path, json.dumps(counts, indent=1).encode())
-    actions = ", ".join(f"{n:,} {action}" for action, n in counts["actions"].items())
+    in_file = run.decisions(decisions) if decisions else {}
+    selection = select(run, in_file, rules, query, now)
+    is_review = target.kind in REVIEW_KINDS
+    if weights and is_review:
+        raise ValueError("--weights goes with a dataset, not with a review")
+    if weights:
+        add_weights(run, selection, query, now)
+    check_verdicts(run, selection.used, anyway)
+    for note in selection.notes:
+        say(console(), f"export: {note}")
+    if is_review:
+        counts = export_review(run, selection, target)
+        say(
+            console(), f"export: {counts['to_review']} labels to review in {target.url}"
+        )
+        return counts
+    options = ExportOptions(form, ties)  # type: ignore[arg-type]
+    counts = export_dataset(run, selection, target, options)
+    said = ", ".join(f"{action} {n}" for action, n in sorted(counts["actions"].items()))
+    say(console(), f"export: {counts['labels']} labels ({said})")
     say(
         console(),
-        f"{to}: {rows:,} rows of {counts['labels']:,} labels "
-        f"({actions or 'no changes'})\n{log}: what was done to which label",
+        f"export: {counts['rows']} rows in {target.url}; changes in "
+        f"{target.decisions_file}, counts in {target.counts_file}",
     )
     return counts
 
 
-def _query(run: AuditedRun, query: str | None) -> str | None:
-    """The query set that is named, or the only one; None where there are several."""
-    if query is None:
-        return run.queries[0] if len(run.queries) == 1 else None
-    if query not in run.queries:
-        raise ValueError(f"--query {query!r} is none of {', '.join(run.queries)}")
-    return query
+def job(
+    recipe: Recipe,
+    flip: tuple[str, ...],
+    drop: tuple[str, ...],
+    tie: tuple[str, ...],
+    review: tuple[str, ...],
+    **options: Any,
+) -> Any:
+    """export, with a rule for each option; reads the run, and changes nothing in it."""
+    given = {"flip": flip, "drop": drop, "tie": tie, "review": review}
+    rules = tuple(Rule(action, text) for action in given for text in given[action])
+    return export(recipe, rules=rules, **options)
 
 
 if __name__ == "__main__":

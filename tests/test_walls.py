@@ -25,6 +25,7 @@ MAPPED = (
     "sketches",
     "scores",
     "report",
+    "export",
 )
 """Folders whose modules docs/architecture.md names one by one."""
 

@@ -53,6 +53,8 @@ class Decision:
         return Edit(self.action, 0.0 if self.action == DROP else 1.0)
 
 
+_DECIDED = ("action", "value")
+
 COLUMNS = tuple(field.name for field in fields(Decision))
 
 Decisions = dict[str, Decision]
@@ -86,9 +88,12 @@ def read_edits(path: str) -> Edits:
     return edits
 
 
-def read_decisions(path: str) -> Decisions:
+def read_decisions(path: str, skip_open: bool = False) -> Decisions:
     """The decisions in a CSV file. Raises ValueError naming the file, the row and what
-    is wrong with it."""
+    is wrong with it.
+
+    skip_open: leave out rows with neither action nor value, which are to be decided.
+    """
     fs, local = open_filesystem(path)
     if not fs.isfile(local):
         raise ValueError(f"{path}: no such file")
@@ -105,12 +110,14 @@ def read_decisions(path: str) -> Decisions:
                 f"action ({', '.join(ACTIONS)})"
             )
         for number, row in enumerate(rows, start=2):  # as spreadsheets count
+            if skip_open and not any((row.get(n) or "").strip() for n in _DECIDED):
+                continue
             if any(cell for cell in row.values()):
                 decision = _decision(row, f"{path} row {number}")
                 decisions[decision.pair_id] = decision
     except csv.Error as error:
         raise ValueError(f"{path}: {error}") from None
-    if not decisions:
+    if not decisions and not skip_open:
         raise ValueError(f"{path}: no rows")
     return decisions
 

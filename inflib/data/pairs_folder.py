@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from inflib.storage.folder import Folder, to_parquet
 
+_MESSAGES = "messages"
 TOKENS = pa.list_(pa.int32())
 COMPARISONS = pa.schema(
     [
@@ -30,12 +31,13 @@ COMPARISONS = pa.schema(
         ("prompt", pa.string()),
         ("response_a", pa.string()),
         ("response_b", pa.string()),
-        ("messages", pa.string()),
+        (_MESSAGES, pa.string()),
     ]
 )
 """A comparison. prefix: token ids that both sequences start with; a, b: those that
 follow for response a and b; num_cut: prompt tokens cut off to fit max_length; messages:
-where the texts were made from chat messages these, as JSON, see shapes.pairs.Pair."""
+JSON {prompt, a, b: lists of chat messages, arguments: of the chat template}, null for
+texts, and missing in runs of earlier versions."""
 
 LABELS = pa.schema(
     [
@@ -121,7 +123,8 @@ class PairsFolder:
         return sorted(self.folder.names() - planned)
 
     def comparisons(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
-        """Comparisons of a shard, as COMPARISONS; columns: some of its columns.
+        """Comparisons of a shard, as COMPARISONS; columns: some of its columns, of
+        which `messages` may be missing (see there).
 
         Raises ValueError when the file does not have the planned digest.
         """
@@ -148,6 +151,9 @@ class PairsFolder:
                 f"{self.folder.url}/{name} is not the file of the plan: it was changed "
                 "or truncated; restore it, or choose another --run"
             )
+        if columns and _MESSAGES in columns:
+            has_messages = _MESSAGES in pq.read_schema(pa.BufferReader(data)).names
+            columns = [c for c in columns if c != _MESSAGES or has_messages]
         return pq.read_table(pa.BufferReader(data), columns=columns)
 
     def write_shard(self, name: str, comparisons: pa.Table, labels: pa.Table) -> Shard:

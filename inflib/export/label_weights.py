@@ -1,30 +1,64 @@
-"""Influence and its standard error to a weight for each label.
-
-    w_i = P(influence_i <= 0) = Phi(-influence_i / error_i)
-
-the probability that the label does not harm the query set, given its estimate and the
-standard error of that: 1 for a label that surely helps, 0 for one that surely harms,
-0.5 where nothing can be said. The model's own doubt, and what the sketch cannot see,
-are not in it.
-"""
+"""Labels to weights: the probability that a label does not harm a query set."""
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from inflib.audited_run import AuditedRun
-from inflib.data.output_columns import ERROR, INFLUENCE, WEIGHT
+from inflib.data.decisions import WEIGHT, Decision
+from inflib.data.output_columns import ERROR, INFLUENCE
+from inflib.export.rule_columns import RuleColumns
+from inflib.export.selection import Selection, among, names_of
 
 
-def label_weights(run: AuditedRun, query: str) -> np.ndarray:
-    """[n] the weights of the run's labels, times the weights that they have; as they
-    are for labels without a score."""
-    table, score = run.labels, run.score(query)
-    influence = table[INFLUENCE.of(score)].to_numpy(zero_copy_only=False)
-    error = table[ERROR.of(score)].to_numpy(zero_copy_only=False)
-    known = np.isfinite(influence) & np.isfinite(error)
-    scale = np.where(known & (error > 0), error, 1.0)
-    harmless = norm.cdf(-np.where(known, influence, 0.0) / scale)
-    certain = np.where(influence > 0, 0.0, 1.0)  # an error of 0
-    harmless = np.where(known & (error == 0) & (influence != 0), certain, harmless)
-    own = table[WEIGHT.name].to_numpy()
-    return np.where(known, harmless, 1.0) * own
+def add_weights(
+    run: AuditedRun, selection: Selection, query: str | None, decided_at: str
+) -> None:
+    """Add a decision `weight` for each label without a decision: the probability that
+    it is not harmful for the query set.
+
+    Raises ValueError where standard errors cannot be estimated.
+    """
+    try:
+        name = RuleColumns(run, query).query
+    except ValueError as error:
+        raise ValueError(f"--weights: {error}") from None
+    score = run.score(name)
+    influence, errors = (
+        run.labels[column.of(score)].to_numpy(zero_copy_only=False)
+        for column in (INFLUENCE, ERROR)
+    )
+    if not np.isfinite(errors).any():
+        raise ValueError(
+            f"--weights: the influence on query set {name} has no standard errors: it "
+            "has fewer than two groups of labels"
+        )
+    rows = np.flatnonzero(~among(run, selection.decisions))
+    ids, labelers = names_of(run, rows)
+    factors = probability_not_harmful(influence, errors)[rows]
+    reason = f"--weights: probability that it does not harm {name}"
+    for pair_id, labeler, factor in zip(ids, labelers, factors, strict=True):
+        selection.decisions[pair_id] = Decision(
+            pair_id,
+            labeler,
+            WEIGHT,
+            _rounded(factor),
+            reason,
+            "",
+            "inflib export",
+            decided_at,
+        )
+    selection.used.add(name)
+
+
+def probability_not_harmful(influence: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """[n] Phi(-influence / error): the probability that a label's influence is 0 or
+    less, its estimate normal with this standard error. 0.5 where there is no score, or
+    where both are 0: nothing is known."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = influence.astype(float) / error.astype(float)
+    return ndtr(-np.where(np.isnan(z), 0.0, z))
+
+
+def _rounded(factor: float) -> float:
+    """Six digits of a weight; 0 below the least weight that `prepare` reads."""
+    return float(f"{factor:.6g}") if factor >= 1e-9 else 0.0

@@ -1,296 +1,209 @@
-"""Rules in a line of text, such as "labeler == 'dev' and margin < 0", to which labels
-they match.
+"""A rule over the columns of a run's labels: which labels it matches.
 
-A rule compares columns of the labels with numbers, texts and each other by < <= > >= ==
-!= and in, joined by and, or, not and parentheses. `significant`: surely harmful to the
-query set. A rank may be compared with a share, "rank <= 1%": of the labels that have a
-rank. A comparison with a missing value matches nothing. Nothing else is evaluated: a
-rule is parsed into Python's syntax tree, of which a few nodes are allowed.
+    rank <= 1%                          the 1% that rank as most harmful
+    labeler == 'dev' and margin < 0
+    significant and not source in ['web', 'forum']
+    col('my column') >= 3
+
+A rule has comparisons (< <= > >= == !=, in a list), and, or, not, parentheses,
+numbers, texts in quotes, and names of columns. It is read by Python's parser and then
+walked here, node by node: nothing of it is executed. Logic has three values, as in SQL:
+a comparison with a missing value is unknown, and a rule matches where it is surely
+true.
 """
 
 import ast
-import operator
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from inflib.audited_run import AuditedRun
-from inflib.data.output_columns import COLUMNS, FLIP_EFFECT, INFLUENCE, RANK
+from inflib.export.rule_columns import RuleColumns
+from inflib.export.rule_syntax import ALLOWED, parsed
 
-SIGNIFICANT = "significant"
-_SHARE = "__share__"
-_TOKENS = re.compile(r"""'[^']*'|"[^"]*"|(?P<share>\d+(?:\.\d+)?)\s*%""")
-"""Texts in quotes, which stay as they are, and shares."""
-
-_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-}
-_TURNED = {
-    operator.lt: operator.gt,
-    operator.le: operator.ge,
-    operator.gt: operator.lt,
-    operator.ge: operator.le,
+_COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[..., Any]]] = {
+    ast.Lt: ("<", pc.less),
+    ast.LtE: ("<=", pc.less_equal),
+    ast.Gt: (">", pc.greater),
+    ast.GtE: (">=", pc.greater_equal),
+    ast.Eq: ("==", pc.equal),
+    ast.NotEq: ("!=", pc.not_equal),
 }
 
-
-@dataclass(frozen=True)
-class _Share:
-    """A share of the labels that have a rank, 0 to 1."""
-
-    value: float
+NUMBER, TEXT, BOOLEAN = "a number", "a text in quotes", "True or False"
 
 
 @dataclass(frozen=True)
-class _Values:
-    """A column's values and which of them are there; arrays [n]."""
+class _Operand:
+    """A side of a comparison."""
 
-    values: np.ndarray
-    known: np.ndarray
-    is_rank: bool = False
+    value: Any
+    """Values of a column, or one value."""
 
+    kind: str
+    """NUMBER, TEXT or BOOLEAN."""
 
-@dataclass(frozen=True)
-class _Truth:
-    """Where a condition holds and where it fails; arrays [n]. Neither where a value is
-    missing, whatever stands around it (the logic of SQL)."""
+    column: str | None = None
+    """Name of the column; None for a constant."""
 
-    holds: np.ndarray
-    fails: np.ndarray
-
-    @staticmethod
-    def of(values: np.ndarray, known: np.ndarray) -> "_Truth":
-        return _Truth(values & known, ~values & known)
-
-    @staticmethod
-    def all(parts: "list[_Truth]") -> "_Truth":
-        """Where all conditions hold; fails where any does."""
-        holds = np.logical_and.reduce([part.holds for part in parts])
-        return _Truth(holds, np.logical_or.reduce([part.fails for part in parts]))
-
-    @staticmethod
-    def any(parts: "list[_Truth]") -> "_Truth":
-        """Where any condition holds; fails where all do."""
-        return ~_Truth.all([~part for part in parts])
-
-    def __invert__(self) -> "_Truth":
-        return _Truth(self.fails, self.holds)
+    is_share: bool = False
+    """Whether it is a constant such as 1%."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A rule on the labels of a run, and the option that it stands in."""
+def matching(rule: str, option: str, columns: RuleColumns) -> np.ndarray:
+    """[n] which labels a rule matches.
 
-    text: str
-    option: str
-    """--flip, for example: named in errors."""
-
-    query: str | None
-    """The query set that `significant`, `rank`, `influence` and `flip_effect` are of;
-    None where the run has several and none is named."""
-
-    def matches(self, run: AuditedRun) -> np.ndarray:
-        """[n] which labels of the run match. Raises ValueError for a rule that cannot
-        be read, or names a column that is not there."""
-        return _Evaluation(self, run).condition(self._tree().body).holds
-
-    def queries(self, run: AuditedRun) -> set[str]:
-        """The query sets whose scores the rule uses."""
-        names = {x.id for x in ast.walk(self._tree()) if isinstance(x, ast.Name)}
-        scored = [column for column in COLUMNS if "<score>" in column.name]
-        used = {
-            query
-            for name in names
-            for query in run.queries
-            if name.endswith(f"_{query}") and any(x.matches(name) for x in scored)
-        }
-        short = self.query and names & {SIGNIFICANT, *_short(run, self.query)}
-        return used | ({self.query} if short and self.query else set())
-
-    def error(self, problem: str) -> ValueError:
-        """The error that says what is wrong with this rule."""
-        return ValueError(f"{self.option} {self.text!r}: {problem}")
-
-    def _translated(self, token: re.Match[str]) -> str:
-        """A share as a call; other tokens as they are."""
-        share = token["share"]
-        return token[0] if share is None else f"{_SHARE}({share})"
-
-    def _tree(self) -> ast.Expression:
-        text = _TOKENS.sub(self._translated, self.text.strip())
-        try:
-            return ast.parse(text, mode="eval")
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            hint = "use ==, not =; " if re.search(r"[^=<>!]=[^=]", self.text) else ""
-            raise self.error(
-                f"not a rule; {hint}an example: \"labeler == 'dev' and margin < 0\""
-            ) from None
+    option: how the rule was given, for errors. Raises ValueError saying what is wrong.
+    """
+    try:
+        tree, shares = parsed(rule)
+        found = _Walk(columns, shares).truth(tree.body)
+    except RecursionError:
+        raise ValueError(f"{option}: the rule has too many levels") from None
+    except ValueError as error:
+        raise ValueError(f"{option} {rule!r}: {error}") from None
+    return found.fill_null(False).to_numpy(zero_copy_only=False)
 
 
-def _short(run: AuditedRun, query: str | None) -> dict[str, str]:
-    """{short name: column} of the reported score on a query set."""
-    if query is None:
-        return dict.fromkeys(("rank", "influence", "flip_effect"), "")
-    columns = {"rank": RANK, "influence": INFLUENCE, "flip_effect": FLIP_EFFECT}
-    return {name: column.of(run.score(query)) for name, column in columns.items()}
+class _Walk:
+    """Values of a rule's nodes over all labels."""
 
+    def __init__(self, columns: RuleColumns, shares: set[int]) -> None:
+        self.columns, self.shares = columns, shares
 
-class _Evaluation:
-    """One rule on one run."""
-
-    def __init__(self, rule: Rule, run: AuditedRun) -> None:
-        self.rule, self.run = rule, run
-
-    def condition(self, node: ast.expr) -> _Truth:
-        """Where a condition holds."""
-        if isinstance(node, ast.BoolOp):
-            parts = [self.condition(value) for value in node.values]
-            return (
-                _Truth.all(parts) if isinstance(node.op, ast.And) else _Truth.any(parts)
-            )
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            return ~self.condition(node.operand)
-        if isinstance(node, ast.Compare):
-            return self._compare(node)
-        if isinstance(node, ast.Name):
-            if node.id == SIGNIFICANT and SIGNIFICANT not in self._names:
-                return self._significant()
-            column = self._column(node.id)
-            if column.values.dtype != bool:
-                raise self.rule.error(f"{node.id!r} is no condition: compare it")
-            return _Truth.of(column.values, column.known)
-        raise self.rule.error(f"{ast.unparse(node)!r} is no condition")
-
-    def _significant(self) -> _Truth:
-        if self.rule.query is None:
-            raise self._which_query(SIGNIFICANT)
-        harmful = self.run.surely_harmful(self.rule.query)
-        if harmful is None:
-            raise self.rule.error(
-                f"which labels harm {self.rule.query!r} for sure cannot be estimated: "
-                "fewer than two query groups hold labels (score.query_groups)"
-            )
-        return _Truth(harmful, ~harmful)
-
-    def _compare(self, node: ast.Compare) -> _Truth:
-        """A chain of comparisons, a < b < c, all of which must hold."""
-        sides = [node.left, *node.comparators]
-        parts = []
-        for left, op, right in zip(sides[:-1], node.ops, sides[1:], strict=True):
-            if isinstance(op, ast.In | ast.NotIn):
-                parts.append(self._contained(left, right, isinstance(op, ast.NotIn)))
-            elif type(op) in _COMPARISONS:
-                parts.append(self._compared(left, _COMPARISONS[type(op)], right))
-            else:
-                raise self.rule.error("`is` is no comparison: use ==")
-        return _Truth.all(parts)
-
-    def _contained(self, left: ast.expr, right: ast.expr, not_in: bool) -> _Truth:
-        if not isinstance(right, ast.List | ast.Tuple | ast.Set) or not right.elts:
-            raise self.rule.error("in is followed by a list: labeler in ['ana', 'ben']")
-        among = _Truth.any([self._compared(left, operator.eq, x) for x in right.elts])
-        return ~among if not_in else among
-
-    def _compared(
-        self, left: ast.expr, compare: Callable[[Any, Any], Any], right: ast.expr
-    ) -> _Truth:
-        a, b = self._value(left), self._value(right)
-        if not isinstance(a, _Values) and isinstance(b, _Values):
-            a, b, compare = b, a, _TURNED.get(compare, compare)
-        if not isinstance(a, _Values):
-            raise self.rule.error("compares no column")
-        if isinstance(b, _Share):
-            if not a.is_rank:
-                raise self.rule.error(
-                    f"{100 * b.value:g}% of what? Only a rank is compared with a "
-                    "share, such as rank <= 1%"
+    def truth(self, node: ast.expr) -> pa.Array:
+        """[n] true, false or null (unknown)."""
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                join = pc.and_kleene if isinstance(op, ast.And) else pc.or_kleene
+                found = self.truth(values[0])
+                for value in values[1:]:
+                    found = join(found, self.truth(value))
+                return found
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return pc.invert(self.truth(operand))
+            case ast.Compare():
+                return self._compared(node)
+            case ast.Name() | ast.Call():
+                operand_ = self._operand(node)
+                if operand_.kind == BOOLEAN:
+                    return operand_.value
+                raise ValueError(
+                    f"{operand_.column} is compared with nothing: write such as "
+                    f"{operand_.column} == {_example(operand_)}"
                 )
-            b = b.value * float(a.known.sum())
-        other = b.values if isinstance(b, _Values) else b
-        texts = [
-            x.dtype == object if isinstance(x, np.ndarray) else isinstance(x, str)
-            for x in (a.values, other)
-        ]
-        if texts[0] != texts[1]:
-            kinds = ["a text" if text else "a number" for text in texts]
-            sides = " with ".join(
-                f"{kind} ({ast.unparse(side)})"
-                for kind, side in zip(kinds, self._by_column(left, right), strict=True)
+        raise ValueError(f"{ast.unparse(node)} is no condition; {ALLOWED}")
+
+    def _compared(self, node: ast.Compare) -> pa.Array:
+        sides = [node.left, *node.comparators]
+        found = None
+        for left, op, right in zip(sides, node.ops, sides[1:], strict=False):
+            if isinstance(op, ast.In | ast.NotIn):
+                step = self._is_in(self._operand(left), right)
+                step = pc.invert(step) if isinstance(op, ast.NotIn) else step
+            else:
+                step = self._pair(self._operand(left), op, self._operand(right))
+            found = step if found is None else pc.and_kleene(found, step)
+        assert found is not None
+        return found
+
+    def _pair(self, left: _Operand, op: ast.cmpop, right: _Operand) -> pa.Array:
+        if type(op) not in _COMPARISONS:
+            raise ValueError(f"compares by {type(op).__name__.lower()}; {ALLOWED}")
+        if left.column is None and right.column is None:
+            raise ValueError("compares two constants: one side must be a column")
+        left, right = self._scaled(left, right), self._scaled(right, left)
+        if left.kind != right.kind:
+            column, other = (left, right) if left.column else (right, left)
+            raise ValueError(
+                f"{column.column} is compared with {_said(other)}; it takes "
+                f"{column.kind}, such as {_example(column)}"
             )
-            raise self.rule.error(f"compares {sides}")
-        known = a.known & b.known if isinstance(b, _Values) else a.known
-        return _Truth.of(np.asarray(compare(a.values, other), bool), known)
+        sign, compare = _COMPARISONS[type(op)]
+        if left.kind == BOOLEAN and sign not in ("==", "!="):
+            raise ValueError(
+                f"{left.column or right.column} is true or false, not {sign}"
+            )
+        try:
+            return compare(left.value, right.value)
+        except (pa.ArrowException, OverflowError) as error:
+            raise ValueError(str(error)) from None
 
-    def _by_column(self, left: ast.expr, right: ast.expr) -> tuple[ast.expr, ast.expr]:
-        """The two sides of a comparison, a column first."""
-        return (left, right) if isinstance(left, ast.Name) else (right, left)
+    def _scaled(self, side: _Operand, other: _Operand) -> _Operand:
+        """A side, a share of ranks as the rank that it stands for."""
+        if not side.is_share:
+            return side
+        if other.column is None or not self.columns.is_rank(other.column):
+            raise ValueError(
+                f"{side.value:g}% is a share of the labels by rank: compare it with "
+                f"rank or a column rank_..., not with {other.column or 'a constant'}"
+            )
+        ranked = len(other.value) - other.value.null_count
+        return _Operand(side.value / 100 * ranked, NUMBER)
 
-    def _value(self, node: ast.expr) -> Any:
-        """A column, a number, a text, a truth or a share."""
-        if isinstance(node, ast.Constant) and isinstance(
-            node.value, bool | int | float | str
-        ):
-            return node.value
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-            value = self._value(node.operand)
-            if isinstance(value, int | float):
-                return -value if isinstance(node.op, ast.USub) else value
-        if isinstance(node, ast.Name):
-            return self._column(node.id)
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == _SHARE
-        ):
-            return _Share(self._value(node.args[0]) / 100)
-        raise self.rule.error(f"{ast.unparse(node)!r} is no column, number or text")
+    def _is_in(self, left: _Operand, node: ast.expr) -> pa.Array:
+        if not isinstance(node, ast.List | ast.Tuple | ast.Set) or not node.elts:
+            raise ValueError("in takes a list of values, such as ['ana', 'ben']")
+        if left.column is None:
+            raise ValueError("in takes a column on its left")
+        values = [self._operand(element) for element in node.elts]
+        for value in values:
+            if value.column or value.is_share or value.kind != left.kind:
+                raise ValueError(
+                    f"{left.column} in ...: each value must be {left.kind}, such as "
+                    f"{_example(left)}"
+                )
+        column = left.value
+        if left.kind == NUMBER:
+            column = column.cast(pa.float64(), safe=False)
+        listed = pa.array([v.value for v in values], column.type)
+        found = pc.is_in(column, value_set=listed)
+        return pc.if_else(pc.is_null(column), pa.scalar(None, pa.bool_()), found)
 
-    @property
-    def _names(self) -> list[str]:
-        return self.run.labels.column_names
+    def _operand(self, node: ast.expr) -> _Operand:
+        match node:
+            case ast.Name(id=name):
+                return self._column(*self.columns.named(name))
+            case ast.Call(
+                func=ast.Name(id="col"),
+                args=[ast.Constant(value=str(name))],
+                keywords=[],
+            ):
+                return self._column(*self.columns.exactly(name))
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant()):
+                inside = self._operand(node.operand)
+                if inside.kind == NUMBER and not inside.is_share:
+                    return _Operand(-inside.value, NUMBER)
+            case ast.Constant(value=bool(value)):
+                return _Operand(pa.scalar(value), BOOLEAN)
+            case ast.Constant(value=None):
+                raise ValueError("a rule never matches missing values: leave None out")
+            case ast.Constant(value=(int() | float()) as value):
+                return _Operand(value, NUMBER, None, node.col_offset in self.shares)
+            case ast.Constant(value=str(value)):
+                return _Operand(value, TEXT)
+        raise ValueError(f"{ast.unparse(node)} is not allowed; {ALLOWED}")
 
-    def _which_query(self, name: str) -> ValueError:
-        return self.rule.error(
-            f"{name} on which query set? Add --query {' or '.join(self.run.queries)}"
-        )
-
-    def _column(self, name: str) -> _Values:
-        short = _short(self.run, self.rule.query)
-        if name not in self._names and name in short:
-            if self.rule.query is None:
-                raise self._which_query(name)
-            name = short[name]
-        if name not in self._names:
-            near = get_close_matches(name, [*self._names, *short, SIGNIFICANT], 3, 0.5)
-            hint = f"; is it {' or '.join(near)}?" if near else ""
-            if not near:
-                hint = f"; there are {', '.join(self._names)}"
-            raise self.rule.error(f"no column {name!r}{hint}")
-        return _Values(
-            *_arrays(self.run.labels[name], name, self.rule), RANK.matches(name)
-        )
+    def _column(self, name: str, values: pa.Array) -> _Operand:
+        kind = values.type
+        if pa.types.is_boolean(kind):
+            return _Operand(values, BOOLEAN, name)
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            return _Operand(values, NUMBER, name)
+        if pa.types.is_string(kind):
+            return _Operand(values, TEXT, name)
+        raise ValueError(f"{name} holds {kind}, which no rule can compare")
 
 
-def _arrays(
-    column: pa.ChunkedArray, name: str, rule: Rule
-) -> tuple[np.ndarray, np.ndarray]:
-    """(values, which are there): numbers as float64, truths as bool, else texts."""
-    known = column.is_valid().to_numpy()
-    if pa.types.is_boolean(column.type):
-        return column.fill_null(False).to_numpy(), known
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        values = column.cast(pa.float64(), safe=False).to_numpy()
-        return values, known & ~np.isnan(values)
-    if pa.types.is_nested(column.type):
-        raise rule.error(f"column {name!r} holds lists, which have no order")
-    texts = ["" if x is None else str(x) for x in column.to_pylist()]
-    return np.array(texts, dtype=object), known
+def _said(operand: _Operand) -> str:
+    if operand.column:
+        return f"{operand.column}, which holds {operand.kind}"
+    value = operand.value
+    return repr(value.as_py() if isinstance(value, pa.Scalar) else value)
+
+
+def _example(operand: _Operand) -> str:
+    return {NUMBER: "0.5", TEXT: "'dev'", BOOLEAN: "True"}[operand.kind]

@@ -55,6 +55,12 @@ def split_chat(
         _text(chosen_key[turns:]),
         _text(rejected_key[turns:]),
     )
+    messages = {
+        "prompt": chosen[:turns],
+        "chosen": chosen[turns:],
+        "rejected": rejected[turns:],
+        "arguments": arguments,
+    }
     if config.system_turns == "fold":
         turns -= sum(message["role"] == SYSTEM for message in chosen[:turns])
         chosen, rejected = folded(chosen), folded(rejected)
@@ -67,7 +73,9 @@ def split_chat(
     chosen_text, rejected_text = (text[len(start) :] for text in texts)
     if not chosen_text.strip() or not rejected_text.strip():
         raise empty_response(chosen_text)
-    return Split(start, chosen_text, rejected_text, True, keys, tuple(marks))
+    kept = json.dumps(messages, ensure_ascii=False, default=str)
+    kept = kept.encode(errors="replace").decode()  # lone surrogates, where none shows
+    return Split(start, chosen_text, rejected_text, True, keys, tuple(marks), kept)
 
 
 def _text(value: Any) -> str:

@@ -77,18 +77,6 @@ class Pair:
         return self.texts.is_chat
 
     @property
-    def messages(self) -> str | None:
-        """{"prompt", "a", "b": lists of messages; "arguments": of the chat template}
-        as JSON, a and b in canonical order; None for a pair of texts."""
-        if not self.is_chat:
-            return None
-        prompt, chosen, rejected = map(json.loads, self.texts.keys)
-        turns, _, arguments = prompt
-        a, b = (chosen, rejected) if self.sign > 0 else (rejected, chosen)
-        whole = {"prompt": turns, "a": a, "b": b, "arguments": arguments}
-        return json.dumps(whole, default=str)
-
-    @property
     def sign(self) -> int:
         """+1: response a was chosen; -1: b."""
         return 1 if self.chosen < self.rejected else -1
@@ -97,6 +85,19 @@ class Pair:
     def responses(self) -> tuple[str, str]:
         """(a, b): the responses in canonical order, a < b."""
         return min(self.chosen, self.rejected), max(self.chosen, self.rejected)
+
+    @property
+    def messages(self) -> str | None:
+        """JSON {prompt, a, b: lists of messages, arguments: of the chat template}; None
+        where the texts were not made from messages."""
+        if self.texts.messages is None:
+            return None
+        kept = json.loads(self.texts.messages)
+        sides = kept["chosen"], kept["rejected"]
+        a, b = sides if self.sign > 0 else sides[::-1]
+        values = {"prompt": kept["prompt"], "a": a, "b": b}
+        values["arguments"] = kept["arguments"]
+        return json.dumps(values, ensure_ascii=False)
 
     @property
     def prompt_key(self) -> str:

@@ -42,6 +42,11 @@ class Split:
     marks: tuple[str, ...]
     """What is unusual about them, by name."""
 
+    messages: str | None = None
+    """The messages that the texts were made from: JSON {prompt, chosen, rejected: lists
+    of messages, arguments: of the chat template}; None for texts that never were
+    any."""
+
 
 def empty_response(chosen: str) -> ValueError:
     """The error of two responses of which one is blank."""

@@ -1,172 +1,182 @@
-"""Rules to the labels that they match, against plain Python."""
+"""Rules: which labels they match, and what is said of wrong ones."""
 
-import itertools
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from inflib.export.rules import Rule
+from inflib.audited_run import AuditedRun
+from inflib.export.rule_columns import RuleColumns
+from inflib.export.rules import matching
+
+LABELER = ["ana", "dev", None, "dev", "ana", "o'neil"]
+MARGIN = [1.5, -0.5, 0.25, math.nan, -2.0, None]
+RANK = [3, 1, 2, None, 4, 5]
+WRONG = [True, False, None, True, False, False]
+TABLE = pa.table(
+    {
+        "pair_id": [f"p{i}" for i in range(6)],
+        "labeler": LABELER,
+        "margin": MARGIN,
+        "wrong": WRONG,
+        "my column": [1, 2, 3, 4, 5, 2**60 + 1],
+        "rank_gauss_newton_expert": pa.array(RANK, pa.int32()),
+        "influence_gauss_newton_expert": [0.1, 0.3, 0.2, None, -0.1, -0.2],
+        "parts_gauss_newton_expert": [[0.0]] * 6,
+    }
+)
 
 
-def rule(text, query="expert"):
-    return Rule(text, "--drop", query)
+class Labels(AuditedRun):
+    """A run of which only the labels are there."""
+
+    labels = TABLE
+    queries = ["expert", "safety"]  # noqa: RUF012
+
+    def __init__(self, labels=TABLE):
+        self.labels = labels
+
+    def score(self, query, curvature=None):
+        return f"gauss_newton_{query}"
+
+    def surely_harmful(self, query):
+        return np.array([0, 1, 0, 0, 0, 0], bool)
 
 
-CASES = {
-    "margin < 0": lambda r: r["margin"] is not None and r["margin"] < 0,
-    "0 > margin": lambda r: r["margin"] is not None and r["margin"] < 0,
-    "-1 <= margin < 0.5": lambda r: r["margin"] is not None and -1 <= r["margin"] < 0.5,
-    "batch == 3 and not wrong": lambda r: r["batch"] == 3 and r["wrong"] is False,
-    "wrong": lambda r: r["wrong"] is True,
-    "wrong == True or batch in [1, 2]": lambda r: (
-        r["wrong"] is True or r["batch"] in (1, 2)
-    ),
-    "batch not in [1, 2]": lambda r: (
-        r["batch"] is not None and r["batch"] not in (1, 2)
-    ),
-    "not batch == 3": lambda r: r["batch"] is not None and r["batch"] != 3,
-    "labeler == '{{ 7 * 7 }} {% raw %} ${x} #{y}'": lambda r: (
-        r["labeler"] == "{{ 7 * 7 }} {% raw %} ${x} #{y}"
-    ),
-    "hours > batch": lambda r: (
-        None not in (r["hours"], r["batch"]) and r["hours"] > r["batch"]
-    ),
-    "influence > 0": lambda r: (r["influence_gauss_newton_expert"] or -1) > 0,
-    "rank_gauss_newton_concise <= 7": lambda r: (
-        (r["rank_gauss_newton_concise"] or math.inf) <= 7
-    ),
-    "status != 'ok'": lambda r: r["status"] != "ok",
-}
+RUN = Labels()
 
 
-@pytest.mark.parametrize("text", CASES)
-def test_rules_match_what_python_matches(scored, text):
-    rows = scored.labels.to_pylist()
-    expected = [bool(CASES[text](row)) for row in rows]
-    assert any(expected) and not all(expected)
-    assert rule(text).matches(scored).tolist() == expected
-
-
-def test_a_share_is_of_the_labels_that_have_a_rank(scored):
-    ranks = scored.labels["rank_gauss_newton_expert"].to_pylist()
-    known = [x for x in ranks if x is not None]
-    assert len(known) < len(ranks)
-    matched = rule("rank <= 5%").matches(scored)
-    assert matched.sum() == int(0.05 * len(known))
-    assert max(ranks[i] for i in np.flatnonzero(matched)) == matched.sum()
-    assert rule("note == '5%'").matches(scored).sum() == 0  # a text, not a share
-
-
-def test_significant_is_what_surely_harms_the_query_set(scored):
-    expected = scored.surely_harmful("concise")
-    assert 0 < expected.sum() < len(expected)
-    assert (rule("significant", "concise").matches(scored) == expected).all()
-    both = rule("significant and margin < 0", "concise").matches(scored)
-    assert 0 < both.sum() < expected.sum()
-    other = rule("significant", "expert").matches(scored)
-    assert (other == scored.surely_harmful("expert")).all() and (
-        other != expected
-    ).any()
+def found(rule, query="expert", run=RUN):
+    columns = RuleColumns(run, query)
+    return np.flatnonzero(matching(rule, "--flip", columns)).tolist()
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("rule", "rows"),
     [
-        ("labler == 'dev'", "no column 'labler'; is it labeler"),
-        ("margin = 0", "use ==, not =; an example"),
-        ("margin < 'a'", r"compares a number \(margin\) with a text \('a'\)"),
-        ("3 == labeler", r"compares a text \(labeler\) with a number \(3\)"),
-        ("margin <= 5%", "5% of what"),
-        ("margin", "'margin' is no condition: compare it"),
-        ("1 < 2", "compares no column"),
-        ("parts_gauss_newton_expert > 0", "holds lists"),
-        ("__import__('os').system('x') == 0", "is no column, number or text"),
-        ("margin.__class__ == 0", "is no column, number or text"),
-        ("(lambda: 1)()", "is no condition"),
-        ("margin < 0 if wrong else 1", "is no condition"),
-        ("labeler in 'dev'", "in is followed by a list"),
-        ("margin is 0", "use =="),
-        ("", "not a rule"),
-        ("(" * 5000, "not a rule"),
+        ("labeler == 'dev' and margin < 0", [1]),
+        ("labeler == 'dev' or margin < 0", [1, 3, 4]),
+        ('labeler == "o\'neil"', [5]),
+        ("labeler in ['ana', 'dev']", [0, 1, 3, 4]),
+        ("labeler not in ['ana']", [1, 3, 5]),
+        ("margin in (1.5, -2)", [0]),
+        ("-2 <= margin < 0.3", [1, 2, 4]),
+        ("0 > margin", [1, 4]),
+        ("rank <= 2", [1, 2]),
+        ("rank <= 20%", [1]),
+        ("rank_gauss_newton_expert <= 40 %", [1, 2]),
+        ("significant", [1]),
+        ("significant or wrong", [0, 1, 3]),
+        ("not wrong", [1, 4, 5]),
+        ("wrong == False", [1, 4, 5]),
+        ("col('my column') == 1152921504606846977", [5]),
+        ("influence > 0 and not (margin > 0)", [1]),
+        ("labeler == '50% off'", []),
+        (" (margin\n< 0) ", [1, 4]),
     ],
 )
-def test_bad_rules_are_refused_in_one_line(scored, text, problem):
-    with pytest.raises(ValueError, match=problem) as caught:
-        rule(text).matches(scored)
-    assert str(caught.value).startswith("--drop ") and "\n" not in str(caught.value)
+def test_rules_match(rule, rows):
+    if rule == "margin in (1.5, -2)":
+        rows = [0, 4]
+    assert found(rule) == rows
 
 
-def test_short_names_need_a_query_set(scored):
-    for text in ("significant", "rank <= 3", "influence > 0", "flip_effect < 0"):
-        with pytest.raises(ValueError, match="Add --query expert or concise"):
-            rule(text, None).matches(scored)
+@pytest.mark.parametrize(
+    "rule", ["margin < 0", "labeler == 'dev'", "wrong", "margin in [1.5]"]
+)
+def test_missing_values_match_neither_a_rule_nor_its_opposite(rule):
+    both = found(rule) + found(f"not ({rule})")
+    assert len(set(both)) == len(both) < len(TABLE)
+    column = rule.split()[0]
+    missing = [
+        i
+        for i, x in enumerate(TABLE[column].to_pylist())
+        if x is None or (isinstance(x, float) and math.isnan(x))
+    ]
+    assert not set(both) & set(missing)
 
 
-def test_a_rule_says_whose_scores_it_uses(scored):
-    assert rule("rank < 3 and margin < 0").queries(scored) == {"expert"}
-    assert rule("influence_datainf_concise > 0").queries(scored) == {"concise"}
-    assert rule("margin < 0 and labeler == 'dev'").queries(scored) == set()
-    assert rule("significant", "concise").queries(scored) == {"concise"}
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("labelr == 'dev'", "no column 'labelr'; did you mean labeler"),
+        ("labeler == 1", "labeler is compared with 1; it takes a text in quotes"),
+        ("margin == 'x'", "margin is compared with 'x'; it takes a number"),
+        ("margin == labeler", "which holds"),
+        ("margin", "margin is compared with nothing"),
+        ("margin <= 1%", "compare it with rank"),
+        ("1 < 2", "two constants"),
+        ("margin = 1", "== compares, = does not"),
+        ("margin is 3", "compares by is"),
+        ("margin == None", "never matches missing values"),
+        ("margin in 3", "in takes a list"),
+        ("labeler in [1]", "each value must be a text in quotes"),
+        ("__import__('os').system('true')", "is not allowed"),
+        ("labeler.upper() == 'DEV'", "is not allowed"),
+        ("col(labeler) == 'x'", "is not allowed"),
+        ("(lambda: margin)() < 0", "is not allowed"),
+        ("margin + 1 < 0", "is not allowed"),
+        ("f'{margin}' == 'a'", "is not allowed"),
+        ("[x for x in labeler] == 1", "is not allowed"),
+        ("parts_gauss_newton_expert > 0", "no rule can compare"),
+        ("wrong > True", "true or false, not >"),
+        ("margin <", "cannot be read"),
+        ("'open", "cannot be read"),
+        ("", "is empty"),
+        ("not " * 5000 + "wrong", "more than 10000 characters"),
+        ("(" * 4000 + "wrong" + ")" * 4000, "cannot be read"),
+        ("not " * 2000 + "wrong", "levels"),
+        ("rank <= 1", "add --query, one of expert, safety"),
+    ],
+)
+def test_wrong_rules_are_told_with_the_option(rule, said):
+    query = None if "--query" in said else "expert"
+    with pytest.raises(ValueError) as error:
+        found(rule, query)
+    assert str(error.value).startswith("--flip") and said in str(error.value)
 
 
-TEXTS = st.recursive(
-    st.sampled_from(["margin < 0", "batch == 2", "hours >= 3", "wrong", "significant"]),
-    lambda inner: st.one_of(
-        st.builds("({}) and ({})".format, inner, inner),
-        st.builds("({}) or ({})".format, inner, inner),
-        st.builds("not ({})".format, inner),
+def test_a_short_name_that_is_a_column_of_the_data_must_be_told_apart():
+    run = Labels(TABLE.append_column("rank", pa.array([9] * 6)))
+    with pytest.raises(ValueError, match=r"write col\('rank'\)"):
+        found("rank <= 1", run=run)
+    assert len(found("col('rank') == 9", run=run)) == 6
+
+
+def test_query_sets_whose_scores_are_used_are_remembered():
+    for rule, used in [("rank <= 1", {"expert"}), ("margin < 0", set())]:
+        columns = RuleColumns(RUN, "expert")
+        matching(rule, "--flip", columns)
+        assert columns.used == used
+    with pytest.raises(ValueError, match="did you mean expert"):
+        RuleColumns(RUN, "exprt")
+
+
+NAMES = st.sampled_from(
+    ["margin", "rank", "labeler", "wrong", "significant", "nothing"]
+)
+CONSTANTS = st.sampled_from(["0", "-1.5", "'dev'", "1%", "True", "None", "['dev']"])
+RULES = st.recursive(
+    st.tuples(NAMES, st.sampled_from(["<", "==", "in", "is", "="]), CONSTANTS).map(
+        " ".join
+    )
+    | NAMES,
+    lambda inner: (
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(" ".join)
+        | inner.map(lambda rule: f"not ({rule})")
     ),
-    max_leaves=6,
+    max_leaves=4,
 )
 
 
-def three_valued(text, row, significant):
-    """True, False or None (a value is missing) of a rule, by SQL's logic."""
-
-    names = {k: row[k] for k in ("margin", "batch", "hours", "wrong")}
-
-    def atom(name, test):
-        return None if names[name] is None else test(names[name])
-
-    atoms = {
-        "margin < 0": atom("margin", lambda x: x < 0),
-        "batch == 2": atom("batch", lambda x: x == 2),
-        "hours >= 3": atom("hours", lambda x: x >= 3),
-        "wrong": names["wrong"],
-        "significant": significant,
-    }
-
-    def value(text):
-        if text in atoms:
-            return atoms[text]
-        if text.startswith("not ("):
-            inner = value(text[5:-1])
-            return None if inner is None else not inner
-        depths = list(itertools.accumulate((c == "(") - (c == ")") for c in text))
-        end = depths.index(0)
-        left, rest = value(text[1:end]), text[end + 1 :].strip()
-        word, _, right = rest.partition(" ")
-        right = value(right[1:-1])
-        decided = word == "or"
-        if decided in (left, right):
-            return decided
-        return None if None in (left, right) else not decided
-
-    return value(text)
-
-
-@given(text=TEXTS)
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-def test_missing_values_match_nothing_whatever_stands_around_them(scored, text):
-    sure = scored.surely_harmful("concise").tolist()
-    rows = scored.labels.select(["margin", "batch", "hours", "wrong"]).to_pylist()
-    pairs = zip(rows, sure, strict=True)
-    expected = [three_valued(text, row, x) is True for row, x in pairs]
-    assert rule(text, "concise").matches(scored).tolist() == expected
+@given(RULES | st.text(max_size=30))
+def test_any_text_is_a_rule_or_told_in_one_line(rule):
+    try:
+        rows = found(rule)
+    except ValueError as error:
+        assert str(error).startswith("--flip")
+    else:
+        assert set(rows) <= set(range(6))

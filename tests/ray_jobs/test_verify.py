@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_decisions_are_retrained_beside_as_many_random_ones(audited, tmp_path, c
     decisions = [Decision(i, "", a) for i, a in zip(ids, actions, strict=False)]
     path = tmp_path / "decisions.csv"
     path.write_text(decisions_csv(decisions))
-    stages = [report, partial(verify_decisions, decisions=str(path))]
+    stages: list[Any] = [report, partial(verify_decisions, decisions=str(path))]
     summary = run_stages(recipe, stages)
     assert "3 trainings" in capsys.readouterr().out
     assert summary["counts"] == {"flip": 4, "drop": 3, "tie": 2}

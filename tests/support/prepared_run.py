@@ -44,12 +44,14 @@ def build_run(
     margin_column=None,
     family="llama",
     shard_rows=5,
+    kept=None,
     **sketch,
 ):
     """Recipe of a prepared run with base model, adapter and sketches/manifest.json.
 
     The rows are the training set and the query set q, in shards of shard_rows rows.
-    poison: the embedding of "~" is infinite. sketch: fields of the recipe's section.
+    poison: the embedding of "~" is infinite. kept: {own column: its type}. sketch:
+    fields of the recipe's section.
     """
     base = folder / "base"
     build_model(family).save_pretrained(base)
@@ -81,7 +83,7 @@ def build_run(
         target.write_plan(
             [
                 target.write_shard(
-                    f"{i:05}", *shard_tables(used.slice(start, shard_rows), {})
+                    f"{i:05}", *shard_tables(used.slice(start, shard_rows), kept or {})
                 )
                 for i, start in enumerate(range(0, len(used), shard_rows))
             ]
