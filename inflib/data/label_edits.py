@@ -1,11 +1,11 @@
-"""Edits of labels (flip, drop, tie, reweight) and labels as they are with them."""
+"""Edits of labels (flip, drop, tie, weight) and labels as they are with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-KEEP, FLIP, DROP, TIE, REWEIGHT = "keep", "flip", "drop", "tie", "reweight"
+KEEP, FLIP, DROP, TIE, REWEIGHT = "keep", "flip", "drop", "tie", "weight"
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,11 @@ class Edit:
     """What is done to a label."""
 
     action: str
-    """flip, drop, tie, reweight or keep."""
+    """flip, drop, tie, weight or keep."""
 
     weight: float
     """Factor of the label's weight: 0 for one that is dropped, 1 for others unless
-    reweighted."""
+    it is the action."""
 
 
 Edits = dict[str, Edit]

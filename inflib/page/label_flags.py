@@ -47,8 +47,7 @@ def _flags(run: AuditedRun) -> Iterator[Flag]:
         harmful = run.surely_harmful(query)
         if harmful is not None:
             yield Flag(
-                "influence significant"
-                + (f": {query}" if len(run.queries) > 1 else ""),
+                "surely harmful" + (f": {query}" if len(run.queries) > 1 else ""),
                 f"the label surely raises the loss on {query}: of the labels that are "
                 f"flagged so, about {run.recipe.report.fdr:.0%} may be harmless "
                 "(report.fdr)",

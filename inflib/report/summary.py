@@ -22,14 +22,14 @@ from inflib.report.labelers import (
     missing_groups,
     small_groups,
 )
-from inflib.report.verdict import judge_query_set
+from inflib.report.verdict import NOT_USABLE, judge_query_set
 from inflib.scores.discoveries import differing_labels
 from inflib.scores.influence_folder import InfluenceFolder, truth_column
 from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
 from inflib.storage.plain_text import shorten
 
-FORMAT = 4
+FORMAT = 5
 """Version of the facts in summary.json; one of another version is written anew."""
 
 STAGES = {"prepare": "pairs", "train": "reward_model", "sketch": "sketches"}
@@ -108,10 +108,25 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             influence.shares(query),
             summary["preferences"],
         )
+        if facts["verdict"]["status"] == NOT_USABLE:
+            facts["groups"] = {
+                column: [_unaccused(row) for row in rows]
+                for column, rows in facts["groups"].items()
+            }
         if recipe.report.truth is not None:
             facts["detection"] = _detection(recipe, counted, query)
         summary["queries"][query] = facts
     return summary
+
+
+def _unaccused(row: dict[str, Any]) -> dict[str, Any]:
+    """A group's row where scores say nothing: it is not called harmful for sure, nor
+    suspicious for its harm."""
+    by_harm = row["because"] == "harm"
+    return row | {
+        "harmful": False,
+        "suspicious": row["suspicious"] and not by_harm,
+    }
 
 
 def _surely(table: pa.Table, score: str, differ: np.ndarray) -> int:

@@ -143,6 +143,8 @@ def effects_of_trials(
                 for trial in arm
             ]
             row[metric] = t_interval(values)
+            if metric == "accuracy":
+                row[metric] = _within_0_and_1(row[metric])
             row[f"change_of_{metric}"] = t_interval(changes)
         row["predicted_change_of_loss"] = float(
             np.mean([predicted[trial.name] for trial in arm])
@@ -153,6 +155,13 @@ def effects_of_trials(
         "against_random": _against_random(trials, measured),
         "leave_group_out": _agreement(trials, GROUP, measured, predicted),
         "lds": _agreement(trials, SUBSET, measured, predicted),
+    }
+
+
+def _within_0_and_1(interval: dict[str, float | None]) -> dict[str, float | None]:
+    """The interval of a share, of which none is below 0 or above 1."""
+    return {
+        k: None if x is None else min(max(x, 0.0), 1.0) for k, x in interval.items()
     }
 
 

@@ -62,7 +62,7 @@ def test_keys_decide_and_the_file_is_what_python_reads(labels, hostile, tmp_path
     actions = {k: d.action for k, d in decisions.items()}
     expected = dict(zip(ids, ("keep", "flip", "drop", "weight", "drop"), strict=False))
     assert actions == expected
-    assert decisions[ids[3]].edit == Edit("reweight", 0.25)
+    assert decisions[ids[3]].edit == Edit("weight", 0.25)
     assert decisions[ids[4]].note == '=SUM(1), "odd"\u202e'
     header = next(csv.reader(io.StringIO(path.read_text())))
     assert tuple(header) == COLUMNS

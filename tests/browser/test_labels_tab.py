@@ -78,7 +78,7 @@ def test_columns_filter_by_numbers_categories_and_texts(labels, hostile):
 
 def test_chips_show_the_labels_that_are_flagged(labels, hostile):
     labels.locator("#query-set").select_option("concise")
-    chip = labels.locator(".chip", has_text="influence significant").last
+    chip = labels.locator(".chip", has_text="surely harmful").last
     sure = hostile.surely_harmful("concise")
     text = chip.inner_text()
     assert int(text.split()[-1].replace(",", "")) == sure.sum() > 0

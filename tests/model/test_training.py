@@ -48,7 +48,7 @@ def test_rows_are_the_labels_with_edits(recipe):
     edits = {
         "p0": Edit("flip", 1.0),
         "p1": Edit("drop", 0.0),
-        "p2": Edit("reweight", 2.5),
+        "p2": Edit("weight", 2.5),
     }
     ids = [
         i
@@ -150,7 +150,7 @@ def test_targets_and_weights_reach_the_loss_without_private_names(recipe, monkey
     from transformers import Trainer
     from trl import RewardTrainer
 
-    edits = {"p2": Edit("reweight", 2.5)}
+    edits = {"p2": Edit("weight", 2.5)}
     trainer = trainer_of(recipe, edits)
     for owner in (RewardTrainer, Trainer):
         monkeypatch.delattr(owner, "_set_signature_columns_if_needed")

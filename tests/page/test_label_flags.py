@@ -37,7 +37,7 @@ def test_flags_are_what_their_rules_say(scored):
         is_long = row["length_difference"] > longest
         assert flags["much longer chosen"][i] == is_long
     for name, of_flag in flags.items():
-        if not name.startswith("influence"):
+        if not name.startswith("surely"):
             assert 0 < of_flag.sum() < len(rows), name
 
 
@@ -45,10 +45,10 @@ def test_significance_is_the_reports_own(scored):
     flags = raised(scored)
     for query in scored.queries:
         expected = scored.surely_harmful(query)
-        found = flags[f"influence significant: {query}"]
+        found = flags[f"surely harmful: {query}"]
         np.testing.assert_array_equal(found, expected)
         assert expected.sum() == scored.summary["queries"][query]["surely_harmful"]
-    assert flags["influence significant: concise"].any()
+    assert flags["surely harmful: concise"].any()
 
 
 def test_a_judge_that_disagrees_is_a_reason(scored, tmp_path):

@@ -176,7 +176,7 @@ def test_an_edit_multiplies_the_labels_weight(tmp_path, kind):
     run, _ = store(tmp_path, together, False)
     config = score_config(kind, damping=(1e-2,), query_groups=2)
     rows, _ = scored(run, config)
-    edits = {row["pair_id"]: Edit("reweight", 0.5) for row in rows[:3]}
+    edits = {row["pair_id"]: Edit("weight", 0.5) for row in rows[:3]}
     edits[rows[3]["pair_id"]] = Edit("drop", 0.0)
     edited, _ = scored(run, config, edits)
     weights = column(rows, "weight") * [0.5, 0.5, 0.5, 0, *[1] * (len(rows) - 4)]

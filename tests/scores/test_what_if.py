@@ -47,7 +47,7 @@ def test_edits_are_read_from_csv(tmp_path):
     assert read_edits(written(tmp_path, text)) == {
         "a": Edit("flip", 1.0),
         "b": Edit("drop", 0.0),
-        "c": Edit("reweight", 0.5),
+        "c": Edit("weight", 0.5),
     }
 
 
@@ -83,14 +83,14 @@ def test_scores_with_edits_are_those_of_a_store_with_such_labels(tmp_path):
     edits = {
         ids[0]: Edit("drop", 0.0),
         ids[3]: Edit("flip", 1.0),
-        ids[9]: Edit("reweight", 2.0),
+        ids[9]: Edit("weight", 2.0),
     }
     edited, start = [], 0
     for shard in TRAIN:
         assert shard.rows is not None
         rows, signs = [], []
         for i, (row, sign) in enumerate(zip(shard.rows, shard.signs, strict=True)):
-            edit = edits.get(ids[start + i], Edit("reweight", 1.0))
+            edit = edits.get(ids[start + i], Edit("weight", 1.0))
             rows += [row] * int(edit.weight)
             turned = -1 if edit.action == "flip" else 1
             signs += [sign * turned] * int(edit.weight)
@@ -213,6 +213,6 @@ def test_the_last_decision_on_a_label_counts_and_what_is_written_is_read(tmp_pat
     assert list(decisions.values()) == [rows[3], rows[1], rows[2]]
     assert edits_of(decisions) == {
         "a": Edit("drop", 0.0),
-        "=b": Edit("reweight", 0.25),
+        "=b": Edit("weight", 0.25),
         "c": Edit("tie", 1.0),
     }

@@ -31,7 +31,8 @@
       guarded(labeler ? labeler.raw(row) : ""),
       decision.action,
       decision.value,
-      ...["reason", "note", "decided_by"].map((field) => guarded(decision[field])),
+      ...["reason", "note"].map((field) => guarded(decision[field])),
+      guarded(decision.decided_by || decisions.by),
       decision.decided_at,
     ]);
     return Papa.unparse({ fields: COLUMNS, data: rows }, { newline: "\r\n" }) + "\r\n";

@@ -81,6 +81,11 @@
     try {
       const { decisions, unknown, problems } = Inflib.readDecisions(await file.text());
       const name = Inflib.short(file.name, 60);
+      const before = [...decisions.keys()].map((row) => [row, Inflib.decisions.get(row)]);
+      const replaced = before.filter(([row, own]) => {
+        const loaded = decisions.get(row);
+        return own && (own.action !== loaded.action || own.value !== loaded.value);
+      });
       if (decisions.size) Inflib.decisions.change([...decisions], `loading ${name}`);
       const examples = unknown
         .slice(0, 3)
@@ -88,6 +93,9 @@
         .join(", ");
       const lines = [
         `${count(decisions.size)} decisions of ${name} are loaded.`,
+        replaced.length
+          ? `${count(replaced.length)} of them replace another decision of yours; undo brings those back.`
+          : "",
         unknown.length
           ? `${count(unknown.length)} are on labels that this run does not have: ${examples}${unknown.length > 3 ? ", …" : ""}.`
           : "",

@@ -101,7 +101,9 @@
       };
       const value = column.value(row);
       const error = Inflib.errorsIn95(query) * of("error");
-      const clear = Math.abs(value) > error;
+      const known = facts.queries.find((each) => each.name === query);
+      const usable = !known || known.status !== "not usable";
+      const clear = usable && Math.abs(value) > error;
       const cells = [
         interval(value, error),
         digits(of("flip_effect")),

@@ -3,7 +3,8 @@
 
    numbers     >0.1   <=2   0..1   ..0   3   several: <-1, >1   missing: -
    categories  dev, ben (one of these values), else values that contain the text
-   texts       contain the text, in any case;  ! in front of either: not */
+   texts       contain the text, in any case
+   -           missing;  ! in front of either: not */
 (function (Inflib) {
   const COMPARE = {
     ">": (x, y) => x > y,
@@ -21,6 +22,8 @@
     const text = typed.trim();
     if (!text) return null;
     if (column.kind === "number") return numberTest(column, text);
+    if (text === "-") return (row) => column.raw(row) === "";
+    if (text === "!-") return (row) => column.raw(row) !== "";
     const turned = text.startsWith("!");
     const wanted = (turned ? text.slice(1) : text).trim().toLowerCase();
     if (column.kind === "category") return categoryTest(column, wanted, turned);

@@ -229,6 +229,9 @@
   }
 
   /* Opens the label at a place of the grid. */
+  /* No row is marked: the open label is not among those that are shown. */
+  Inflib.unmarkRow = () => grid.resetActiveCell();
+
   Inflib.openPlace = function (place) {
     if (place < 0 || place >= Inflib.labels.rows.length) return;
     const cells = grid.getActiveCell();
@@ -262,6 +265,7 @@
       labels.sort(sortCol.column, sortAsc);
       const way = sortAsc ? "smallest first" : "largest first";
       markSorted();
+      grid.scrollRowToTop(0);
       Inflib.say(`Sorted by ${Inflib.short(sortCol.column.label, 60)}, ${way}.`);
     });
     // Tab leaves the grid; SlickGrid would go from cell to cell.

@@ -30,7 +30,7 @@
       make("h2", { id: "group-title", tabindex: "-1", dir: "auto" }, title),
       facts(group),
       make("p", {}, button),
-      make("h3", {}, `Most harmful decisions`),
+      make("h3", {}, `Most harmful labels`),
       list,
     );
     byId("group-title").focus({ preventScroll: true });

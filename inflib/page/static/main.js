@@ -48,7 +48,10 @@
     const place = Inflib.labels.place(row);
     if (place >= 0) Inflib.openPlace(place);
     if (Inflib.labels.open !== row) Inflib.openLabel(row);
-    if (place < 0) Inflib.say("The filters hide this label in the grid.");
+    if (place < 0) {
+      Inflib.unmarkRow();
+      Inflib.say("The filters hide this label in the grid.");
+    }
     if (window.innerWidth < 1000) byId("detail").scrollIntoView();
   }
 
