@@ -87,6 +87,12 @@ def test_decisions_stay_over_a_reload_and_load_into_another_profile(
     assert decided(other) == 0
     other.locator("#load-decisions").set_input_files(path)
     until(lambda: decided(other) == 5)
+    go(other, "labels")
+    column_filter(other, "decision").fill("-")
+    wait_for_count(other, len(hostile.labels) - 5)
+    go(other, "decisions")
+    other.locator("#load-decisions").set_input_files(path)
+    assert "replace" not in other.locator("#load-result").inner_text()
     again = saved(other, tmp_path)
     strip = lambda found: {k: (d.action, d.note) for k, d in found.items()}  # noqa: E731
     assert strip(read_decisions(str(again))) == strip(read_decisions(str(path)))

@@ -72,6 +72,8 @@ def test_columns_filter_by_numbers_categories_and_texts(labels, hostile):
     wait_for_count(labels, (between & chosen).sum())
     column_filter(labels, "margin").fill("")
     wait_for_count(labels, chosen.sum())
+    column_filter(labels, "labeler").fill("-")
+    wait_for_count(labels, sum(x is None for x in labelers))
     labels.locator("#clear-filters").click()
     wait_for_count(labels, len(table))
 
