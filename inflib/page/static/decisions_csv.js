@@ -42,34 +42,50 @@
     return store.byName.get("labeler") || store.byName.get(facts.group_columns[0]);
   }
 
-  /* {decisions: Map row -> decision, unknown: pair_ids, problems: lines} of a file. The
-     last row of a label wins. */
+  /* {decisions: Map row -> decision, unknown: pair_ids, problems: lines, open: rows that
+     are still to be decided} of a file. The last row of a label wins. */
   Inflib.readDecisions = function (text) {
-    const lines = Papa.parse(text, { skipEmptyLines: "greedy" }).data;
+    const { data: lines, errors } = Papa.parse(text, { skipEmptyLines: "greedy" });
+    const broken = errors.find((each) => each.type === "Quotes");
+    if (broken)
+      throw new Error(`the quotation marks of row ${broken.row + 1} do not match`);
     const header = (lines[0] || []).map((each) => Inflib.csvCell(each.trim()));
     const missing = ["pair_id", "action"].filter((name) => !header.includes(name));
     if (missing.length) {
       throw new Error(`it has no column ${missing.join(" and no column ")}`);
     }
     const rows = rowsById();
-    const result = { decisions: new Map(), unknown: [], problems: [] };
+    const result = { decisions: new Map(), unknown: [], problems: [], open: 0 };
     lines.slice(1).forEach((cells, i) => {
       const field = (name) => Inflib.csvCell(cells[header.indexOf(name)] ?? "");
       const row = rows.get(field("pair_id"));
-      const problem = problemOf(field("action"), field("value"));
-      if (row === undefined) result.unknown.push(field("pair_id"));
+      const decided = actionOf(field("action").trim(), field("value").trim());
+      const problem = problemOf(decided);
+      if (!decided.action && !decided.value) result.open += 1;
+      else if (row === undefined) result.unknown.push(field("pair_id"));
       else if (problem) result.problems.push(`row ${i + 2}: ${problem}`);
       else {
         result.decisions.delete(row);
-        const names = COLUMNS.slice(2);
+        const names = COLUMNS.slice(4);
         const values = names.map((name) => [name, field(name)]);
-        result.decisions.set(row, Object.fromEntries(values));
+        result.decisions.set(row, { ...decided, ...Object.fromEntries(values) });
       }
     });
     return result;
   };
 
-  function problemOf(action, value) {
+  /* As inflib/data/decisions.py reads them: in any case, and a number is a weight. */
+  function actionOf(action, value) {
+    const known = action.toLowerCase();
+    if (!Inflib.ACTIONS.includes(known)) {
+      const weight = action && !Inflib.weightProblem(action);
+      return weight ? actionOf("weight", action) : { action, value };
+    }
+    const weighs = known === "weight" && !Inflib.weightProblem(value);
+    return { action: known, value: weighs ? String(Number(value)) : "" };
+  }
+
+  function problemOf({ action, value }) {
     if (!Inflib.ACTIONS.includes(action)) {
       return `the action "${Inflib.short(action, 20)}" is none of ${Inflib.ACTIONS.join(", ")}`;
     }
@@ -78,8 +94,8 @@
 
   /* Why a text is no factor of a label's weight; "" where it is one. */
   Inflib.weightProblem = function (text) {
-    const number = Number(text);
-    const fits = text.trim() !== "" && Number.isFinite(number) && number >= 0;
+    const decimal = /^\+?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text.trim());
+    const fits = decimal && Number.isFinite(Number(text));
     return fits ? "" : "a weight needs a value, 0 or more";
   };
 

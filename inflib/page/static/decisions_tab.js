@@ -79,7 +79,9 @@
   async function loadFile(file) {
     const result = byId("load-result");
     try {
-      const { decisions, unknown, problems } = Inflib.readDecisions(await file.text());
+      const { decisions, unknown, problems, open } = Inflib.readDecisions(
+        await file.text(),
+      );
       const name = Inflib.short(file.name, 60);
       if (decisions.size) Inflib.decisions.change([...decisions], `loading ${name}`);
       const examples = unknown
@@ -91,6 +93,7 @@
         unknown.length
           ? `${count(unknown.length)} are on labels that this run does not have: ${examples}${unknown.length > 3 ? ", …" : ""}.`
           : "",
+        open ? `${count(open)} are still to be decided.` : "",
         problems.length
           ? `${count(problems.length)} cannot be read: ${problems.slice(0, 3).join("; ")}.`
           : "",
