@@ -16,14 +16,16 @@ needed; a number as action is a weight.
 
 import csv
 import io
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
 from inflib.data.label_edits import DROP, FLIP, KEEP, REWEIGHT, TIE, Edit, Edits
+from inflib.files.encodings import decoded, problem_in
 from inflib.storage.folder import open_filesystem
-from inflib.storage.plain_text import csv_cell, csv_text
+from inflib.storage.plain_text import csv_cell, csv_text, shorten
 
 WEIGHT = "weight"
 ACTIONS = (KEEP, FLIP, DROP, TIE, WEIGHT)
@@ -54,6 +56,7 @@ class Decision:
 
 
 _DECIDED = ("action", "value")
+_DELIMITERS = (",", ";", "\t")
 
 COLUMNS = tuple(field.name for field in fields(Decision))
 
@@ -94,22 +97,9 @@ def read_decisions(path: str, skip_open: bool = False) -> Decisions:
 
     skip_open: leave out rows with neither action nor value, which are to be decided.
     """
-    fs, local = open_filesystem(path)
-    if not fs.isfile(local):
-        raise ValueError(f"{path}: no such file")
+    text, decisions = _text(path), Decisions()
     try:
-        text = fs.cat_file(local).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from None
-    decisions: Decisions = {}
-    try:
-        rows = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-        if not {"pair_id", "action"} <= set(rows.fieldnames or []):
-            raise ValueError(
-                f"{path}: columns {rows.fieldnames or 'none'}; it needs pair_id and "
-                f"action ({', '.join(ACTIONS)})"
-            )
-        for number, row in enumerate(rows, start=2):  # as spreadsheets count
+        for number, row in enumerate(_rows(text, path), start=2):  # as spreadsheets do
             if skip_open and not any((row.get(n) or "").strip() for n in _DECIDED):
                 continue
             if any(cell for cell in row.values()):
@@ -120,6 +110,35 @@ def read_decisions(path: str, skip_open: bool = False) -> Decisions:
     if not decisions and not skip_open:
         raise ValueError(f"{path}: no rows")
     return decisions
+
+
+def _text(path: str) -> str:
+    fs, local = open_filesystem(path)
+    if not fs.isfile(local):
+        raise ValueError(f"{path}: no such file")
+    text = decoded(io.BytesIO(fs.cat_file(local)), "utf-8", "").read()
+    if problem_in(text, "utf-8"):
+        raise ValueError(f"{path}: not UTF-8 text: save it as CSV in UTF-8")
+    return text
+
+
+def _rows(text: str, path: str) -> Iterator[dict[str, str | None]]:
+    """The rows of a CSV text by column; spreadsheets of some countries part the cells
+    by semicolons."""
+    header: list[str] = []
+    for delimiter in _DELIMITERS:
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        header = [name.strip() for name in next(lines, [])]
+        if {"pair_id", "action"} <= set(header):
+            return (
+                dict(itertools.zip_longest(header, line[: len(header)]))
+                for line in lines
+            )
+    first = text.partition("\n")[0].strip()
+    raise ValueError(
+        f"{path}: its first line is {shorten(first)!r}; it needs the columns pair_id "
+        f"and action ({', '.join(ACTIONS)})"
+    )
 
 
 def _decision(row: dict[str, str | None], where: str) -> Decision:

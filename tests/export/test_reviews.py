@@ -109,7 +109,7 @@ def test_the_answer_of_most_reviewers_counts(tmp_path):
         ("[]", "is none of them"),
         ("[{", "not valid JSON"),
         ('[{"text": "a"}]', "is none of them"),
-        ("a,b\n1,2\n", "needs pair_id and action"),
+        ("a,b\n1,2\n", "needs the columns pair_id and action"),
         (json.dumps([answered(("a", "burn"))]), "answer 1: action 'burn' is not keep"),
         (json.dumps([answered(("a", "flip")) | {"id": None}]), "answer 1: no pair_id"),
     ],

@@ -60,7 +60,7 @@ def test_ids_that_our_csv_files_guard_against_spreadsheets_are_read_back(tmp_pat
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("pair_id,do\na,flip\n", "needs pair_id and action"),
+        ("pair_id,do\na,flip\n", "needs the columns pair_id and action"),
         ("pair_id,action\na,flop\n", r"edits\.csv row 2: action 'flop'"),
         ("pair_id,action\na,flip\nb,-1\n", r"edits\.csv row 3: action '-1'"),
         ("pair_id,action\na,nan\n", r"row 2: action 'nan'"),
@@ -185,6 +185,21 @@ def test_the_effect_of_a_tie_is_that_of_scores_with_the_tie(tmp_path, required):
     np.testing.assert_allclose(predicted, changes[:n], rtol=1e-5, atol=1e-12)
     assert (np.abs(shares - 0.5) < 1e-12).all() == (required == 0)
     assert after[n:] == before[n:]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_files_of_spreadsheets_are_read(tmp_path, delimiter, encoding):
+    cells = [["pair_id", " action", "note", "value"], [" a ", "Weight", "é; ,", "2"]]
+    text = "\r\n".join(delimiter.join(f'"{x}"' for x in line) for line in cells)
+    path = tmp_path / "sheet.csv"
+    path.write_bytes((text + "\r\n" + 3 * delimiter + "\r\n").encode(encoding))
+    assert read_decisions(str(path)) == {
+        " a ": Decision(" a ", "", "weight", 2.0, "", "é; ,")
+    }
+    path.write_bytes("pair_id,action,note\na,drop,\xe9".encode("latin-1"))
+    with pytest.raises(ValueError, match="save it as CSV in UTF-8"):
+        read_decisions(str(path))
 
 
 def test_the_last_decision_on_a_label_counts_and_what_is_written_is_read(tmp_path):

@@ -61,6 +61,7 @@
     return [
       make("h4", {}, "Nearest training labels"),
       Inflib.table("nearest training labels", heads, rows, 2),
+      make("p", { class: "quiet" }, Inflib.facts.near_accuracy),
     ];
   }
 
