@@ -14,6 +14,7 @@
     "decided_by",
     "decided_at",
   ];
+  const DELIMITERS = [",", ";", "\t"]; // in some countries spreadsheets write others
   const FORMULA = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
 
   const guarded = (text) => (FORMULA.test(text) ? "'" + text : text);
@@ -42,17 +43,41 @@
     return store.byName.get("labeler") || store.byName.get(facts.group_columns[0]);
   }
 
+  /* The text of a file in UTF-8, or in UTF-16 with its mark, as spreadsheets save it. */
+  Inflib.decoded = function (buffer) {
+    const [first, second] = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
+    const little = first === 0xff && second === 0xfe;
+    const big = first === 0xfe && second === 0xff;
+    const encoding = little ? "utf-16le" : big ? "utf-16be" : "utf-8";
+    try {
+      return new TextDecoder(encoding, { fatal: true }).decode(buffer);
+    } catch {
+      throw new Error("it is not UTF-8 text: save it as CSV in UTF-8");
+    }
+  };
+
+  function headerOf(text, delimiter) {
+    const [header = []] = Papa.parse(text, { delimiter, preview: 1 }).data;
+    return header.map((each) => each.trim());
+  }
+
+  const isHeader = (names) =>
+    ["pair_id", "action"].every((each) => names.includes(each));
+
   /* {decisions: Map row -> decision, unknown: pair_ids, problems: lines, open: rows that
      are still to be decided} of a file. The last row of a label wins. */
   Inflib.readDecisions = function (text) {
-    const { data: lines, errors } = Papa.parse(text, { skipEmptyLines: "greedy" });
+    const delimiter = DELIMITERS.find((each) => isHeader(headerOf(text, each)));
+    if (!delimiter) {
+      const first = Inflib.short(text.split("\n", 1)[0], 60);
+      throw new Error(`its first line is "${first}"; it needs pair_id and action`);
+    }
+    const header = headerOf(text, delimiter);
+    const settings = { delimiter, skipEmptyLines: "greedy" };
+    const { data: lines, errors } = Papa.parse(text, settings);
     const broken = errors.find((each) => each.type === "Quotes");
-    if (broken)
+    if (broken) {
       throw new Error(`the quotation marks of row ${broken.row + 1} do not match`);
-    const header = (lines[0] || []).map((each) => Inflib.csvCell(each.trim()));
-    const missing = ["pair_id", "action"].filter((name) => !header.includes(name));
-    if (missing.length) {
-      throw new Error(`it has no column ${missing.join(" and no column ")}`);
     }
     const rows = rowsById();
     const result = { decisions: new Map(), unknown: [], problems: [], open: 0 };

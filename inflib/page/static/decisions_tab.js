@@ -79,9 +79,8 @@
   async function loadFile(file) {
     const result = byId("load-result");
     try {
-      const { decisions, unknown, problems, open } = Inflib.readDecisions(
-        await file.text(),
-      );
+      const text = Inflib.decoded(await file.arrayBuffer());
+      const { decisions, unknown, problems, open } = Inflib.readDecisions(text);
       const name = Inflib.short(file.name, 60);
       if (decisions.size) Inflib.decisions.change([...decisions], `loading ${name}`);
       const examples = unknown
