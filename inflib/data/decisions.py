@@ -127,7 +127,9 @@ def _rows(text: str, path: str) -> Iterator[dict[str, str | None]]:
     by semicolons."""
     header: list[str] = []
     for delimiter in _DELIMITERS:
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        lines = csv.reader(
+            io.StringIO(text, newline=""), delimiter=delimiter, strict=True
+        )
         header = [name.strip() for name in next(lines, [])]
         if {"pair_id", "action"} <= set(header):
             return (

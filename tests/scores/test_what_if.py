@@ -67,6 +67,7 @@ def test_ids_that_our_csv_files_guard_against_spreadsheets_are_read_back(tmp_pat
         ("pair_id,action,value\na,weight,\n", r"row 2: value '' is not keep, flip"),
         ("pair_id,action\n,drop\n", "row 2: no pair_id"),
         ("pair_id,action\n", "no rows"),
+        ('pair_id,action,note\na,drop,"odd\nb,drop,\n', r"edits\.csv: unexpected end"),
         ("pair_id,action\na,keep\n", "no label is changed"),
     ],
 )

@@ -7,6 +7,7 @@
 (function (Inflib) {
   const FIELDS = ["action", "value", "reason", "note", "decided_by", "decided_at"];
   const PERSON = "inflib-decided-by";
+  const SOON = 500; // ms until a change is kept
 
   Inflib.ACTIONS = ["keep", "flip", "drop", "tie", "weight"];
 
@@ -17,6 +18,7 @@
       this.past = []; // changes that can be undone: {what, before: [[row, decision]]}
       this.listeners = [];
       this.trouble = "";
+      this.waiting = null; // timer, while a change is not kept yet
       this.by = stored(PERSON) || "";
       this.restore();
     }
@@ -66,8 +68,14 @@
         this.made.delete(row); // the latest one is the last
         if (decision) this.made.set(row, decision);
       }
-      this.keep();
-      for (const listener of this.listeners) listener(pairs.map(([row]) => row));
+      if (this.waiting === null) {
+        this.waiting = setTimeout(() => this.keepNow(), SOON);
+      }
+      this.tell(pairs.map(([row]) => row));
+    }
+
+    tell(rows) {
+      for (const listener of this.listeners) listener(rows);
     }
 
     counts() {
@@ -79,6 +87,17 @@
     setPerson(name) {
       this.by = name;
       write(PERSON, name);
+    }
+
+    /* Keeps what changed since the last time. All are written at once, which takes a
+       tenth of a second for 10^5: so not at every key. */
+    keepNow() {
+      if (this.waiting === null) return;
+      clearTimeout(this.waiting);
+      this.waiting = null;
+      const before = this.trouble;
+      this.keep();
+      if (this.trouble !== before) this.tell([]);
     }
 
     keep() {
@@ -130,6 +149,11 @@
     }
   }
 
+  // Before the page is left, or another window of the same report is turned to.
+  for (const event of ["pagehide", "blur"]) {
+    window.addEventListener(event, () => Inflib.decisions?.keepNow());
+  }
+
   /* Another window of the same report has decided: show it here. */
   window.addEventListener("storage", ({ key }) => {
     const { decisions } = Inflib;
@@ -139,7 +163,7 @@
     decisions.past = [];
     decisions.restore();
     rows.push(...decisions.made.keys());
-    for (const listener of decisions.listeners) listener(rows);
+    decisions.tell(rows);
   });
 
   /* The decisions as a column of the grid. */

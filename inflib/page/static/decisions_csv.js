@@ -14,6 +14,7 @@
     "decided_by",
     "decided_at",
   ];
+  const DELIMITERS = [",", ";", "\t"]; // in some countries spreadsheets write others
   const FORMULA = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
 
   const guarded = (text) => (FORMULA.test(text) ? "'" + text : text);
@@ -43,34 +44,74 @@
     return store.byName.get("labeler") || store.byName.get(facts.group_columns[0]);
   }
 
-  /* {decisions: Map row -> decision, unknown: pair_ids, problems: lines} of a file. The
-     last row of a label wins. */
+  /* The text of a file in UTF-8, or in UTF-16 with its mark, as spreadsheets save it. */
+  Inflib.decoded = function (buffer) {
+    const [first, second] = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
+    const little = first === 0xff && second === 0xfe;
+    const big = first === 0xfe && second === 0xff;
+    const encoding = little ? "utf-16le" : big ? "utf-16be" : "utf-8";
+    try {
+      return new TextDecoder(encoding, { fatal: true }).decode(buffer);
+    } catch {
+      throw new Error("it is not UTF-8 text: save it as CSV in UTF-8");
+    }
+  };
+
+  function headerOf(text, delimiter) {
+    const [header = []] = Papa.parse(text, { delimiter, preview: 1 }).data;
+    return header.map((each) => each.trim());
+  }
+
+  const isHeader = (names) =>
+    ["pair_id", "action"].every((each) => names.includes(each));
+
+  /* {decisions: Map row -> decision, unknown: pair_ids, problems: lines, open: rows that
+     are still to be decided} of a file. The last row of a label wins. */
   Inflib.readDecisions = function (text) {
-    const lines = Papa.parse(text, { skipEmptyLines: "greedy" }).data;
-    const header = (lines[0] || []).map((each) => Inflib.csvCell(each.trim()));
-    const missing = ["pair_id", "action"].filter((name) => !header.includes(name));
-    if (missing.length) {
-      throw new Error(`it has no column ${missing.join(" and no column ")}`);
+    const delimiter = DELIMITERS.find((each) => isHeader(headerOf(text, each)));
+    if (!delimiter) {
+      const first = Inflib.short(text.split("\n", 1)[0], 60);
+      throw new Error(`its first line is "${first}"; it needs pair_id and action`);
+    }
+    const header = headerOf(text, delimiter);
+    const settings = { delimiter, skipEmptyLines: "greedy" };
+    const { data: lines, errors } = Papa.parse(text, settings);
+    const broken = errors.find((each) => each.type === "Quotes");
+    if (broken) {
+      throw new Error(`the quotation marks of row ${broken.row + 1} do not match`);
     }
     const rows = rowsById();
-    const result = { decisions: new Map(), unknown: [], problems: [] };
+    const result = { decisions: new Map(), unknown: [], problems: [], open: 0 };
     lines.slice(1).forEach((cells, i) => {
       const field = (name) => Inflib.csvCell(cells[header.indexOf(name)] ?? "");
       const row = rows.get(field("pair_id"));
-      const problem = problemOf(field("action"), field("value"));
-      if (row === undefined) result.unknown.push(field("pair_id"));
+      const decided = actionOf(field("action").trim(), field("value").trim());
+      const problem = problemOf(decided);
+      if (!decided.action && !decided.value) result.open += 1;
+      else if (row === undefined) result.unknown.push(field("pair_id"));
       else if (problem) result.problems.push(`row ${i + 2}: ${problem}`);
       else {
         result.decisions.delete(row);
-        const names = COLUMNS.slice(2);
+        const names = COLUMNS.slice(4);
         const values = names.map((name) => [name, field(name)]);
-        result.decisions.set(row, Object.fromEntries(values));
+        result.decisions.set(row, { ...decided, ...Object.fromEntries(values) });
       }
     });
     return result;
   };
 
-  function problemOf(action, value) {
+  /* As inflib/data/decisions.py reads them: in any case, and a number is a weight. */
+  function actionOf(action, value) {
+    const known = action.toLowerCase();
+    if (!Inflib.ACTIONS.includes(known)) {
+      const weight = action && !Inflib.weightProblem(action);
+      return weight ? actionOf("weight", action) : { action, value };
+    }
+    const weighs = known === "weight" && !Inflib.weightProblem(value);
+    return { action: known, value: weighs ? String(Number(value)) : "" };
+  }
+
+  function problemOf({ action, value }) {
     if (!Inflib.ACTIONS.includes(action)) {
       return `the action "${Inflib.short(action, 20)}" is none of ${Inflib.ACTIONS.join(", ")}`;
     }
@@ -79,8 +120,8 @@
 
   /* Why a text is no factor of a label's weight; "" where it is one. */
   Inflib.weightProblem = function (text) {
-    const number = Number(text);
-    const fits = text.trim() !== "" && Number.isFinite(number) && number >= 0;
+    const decimal = /^\+?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text.trim());
+    const fits = decimal && Number.isFinite(Number(text));
     return fits ? "" : "a weight needs a value, 0 or more";
   };
 

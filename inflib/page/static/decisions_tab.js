@@ -79,7 +79,8 @@
   async function loadFile(file) {
     const result = byId("load-result");
     try {
-      const { decisions, unknown, problems } = Inflib.readDecisions(await file.text());
+      const text = Inflib.decoded(await file.arrayBuffer());
+      const { decisions, unknown, problems, open } = Inflib.readDecisions(text);
       const name = Inflib.short(file.name, 60);
       const before = [...decisions.keys()].map((row) => [row, Inflib.decisions.get(row)]);
       const replaced = before.filter(([row, own]) => {
@@ -99,6 +100,7 @@
         unknown.length
           ? `${count(unknown.length)} are on labels that this run does not have: ${examples}${unknown.length > 3 ? ", …" : ""}.`
           : "",
+        open ? `${count(open)} are still to be decided.` : "",
         problems.length
           ? `${count(problems.length)} cannot be read: ${problems.slice(0, 3).join("; ")}.`
           : "",

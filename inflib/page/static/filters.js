@@ -71,6 +71,7 @@
       this.flags = 0; // bits, of which a row needs any
       this.found = null; // by comparison: 1 where the search has found its words
       this.search = "";
+      this.searched = true; // false until the search has read all texts
     }
 
     type(column, text) {
@@ -130,7 +131,8 @@
         const set = flags.filter((each) => (this.flags >> each.bit) & 1);
         parts.push("flagged: " + set.map((each) => each.label).join(" or "));
       }
-      if (this.search) parts.push(`text contains "${this.search}"`);
+      const part = this.searched ? "" : " (not all texts are read)";
+      if (this.search) parts.push(`text contains "${this.search}"${part}`);
       return parts.join("; ");
     }
   }

@@ -90,7 +90,7 @@
   function filterInput(node, column) {
     const typed = Inflib.labels.filters.typed.get(column.name);
     const label = Inflib.short(column.label, 60);
-    const hint = { number: "0..1 or >0.1", category: "a, b", text: "contains" };
+    const hint = { number: ">0.1", category: "a, b", text: "part" };
     const input = make("input", {
       class: "column-filter",
       type: "search",

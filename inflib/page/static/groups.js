@@ -55,15 +55,21 @@
   };
 
   function facts(group) {
-    const mean = `${digits(group.harm)} (95%: ${digits(group.low)} to ${digits(group.high)})`;
+    const rate = `at a false discovery rate of ${digits(100 * Inflib.facts.fdr)}%`;
+    const found = Inflib.facts.queries
+      .map(({ name }) => ({ name, ...group.by_query[name] }))
+      .filter((each) => each.text);
+    const harms = found.map(({ name, text, harmful }) => [
+      make("span", {}, Inflib.verdict(name), ` harm to ${Inflib.short(name, 40)}`),
+      text + (harmful ? `: harmful for sure, ${rate}` : ""),
+    ]);
+    const doubts = found
+      .filter((each) => each.suspicious)
+      .map(({ name, because }) => `${because} (${name})`);
     const pairs = [
       ["labels", count(group.labels)],
-      ["harm per label", group.harm === null || group.harm === undefined ? "" : mean],
-      ["harmful", group.harmful ? "yes, its interval is above the others" : "no"],
-      [
-        "suspicious",
-        group.suspicious ? `yes: ${Inflib.visible(group.because || "")}` : "no",
-      ],
+      ...harms,
+      ["suspicious because", Inflib.short(doubts.join("; "), 400)],
       [
         "prefers",
         (group.prefers || []).map((each) => Inflib.short(String(each), 120)).join("; "),

@@ -28,6 +28,7 @@
     );
     labels.filters.found = (row) => found[codes[row]] === 1 || named[row] === 1;
     labels.filters.search = words.trim();
+    labels.filters.searched = false;
     labels.refresh();
     byId("search-stop").hidden = false;
     const chunks = Math.ceil(store.comparisons / store.textsPerChunk);
@@ -48,6 +49,7 @@
         shown = performance.now();
       }
     }
+    labels.filters.searched = true;
     labels.refresh();
     byId("search-stop").hidden = true;
     byId("search-state").textContent = "";

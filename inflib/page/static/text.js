@@ -26,12 +26,15 @@ window.Inflib = {};
       .replace(HIDDEN, (each) => ("\n\t".includes(each) ? each : mark(each)));
   };
 
+  /* The first characters, without half of one that takes two places. */
+  Inflib.cut = (text, length) => text.slice(0, length).replace(/[\ud800-\udbff]$/, "");
+
   /* One line of at most `width` characters. */
   Inflib.short = function (text, width = 120) {
-    const line = Inflib.visible(text.slice(0, 4 * width))
+    const line = Inflib.visible(Inflib.cut(text, 4 * width))
       .replace(/\s+/g, " ")
       .trim();
-    return line.length <= width ? line : line.slice(0, width - 1) + "…";
+    return line.length <= width ? line : Inflib.cut(line, width - 1) + "…";
   };
 
   /* A number in three digits; "" where it is missing. */

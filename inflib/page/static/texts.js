@@ -19,9 +19,9 @@
       for (const { text, tag } of parts) {
         if (left <= 0) break;
         if (!text) continue;
-        const part = text.slice(0, left);
+        const part = Inflib.cut(text, left);
         nodes.push(tag ? make(tag, {}, part) : part);
-        left -= part.length;
+        left = part.length < text.length ? 0 : left - part.length;
       }
       if (nodes.length) box.replaceChildren(...nodes);
     };
