@@ -125,20 +125,22 @@ def _text(path: str) -> str:
 def _rows(text: str, path: str) -> Iterator[dict[str, str | None]]:
     """The rows of a CSV text by column; spreadsheets of some countries part the cells
     by semicolons."""
-    header: list[str] = []
     for delimiter in _DELIMITERS:
-        lines = csv.reader(
-            io.StringIO(text, newline=""), delimiter=delimiter, strict=True
-        )
-        header = [name.strip() for name in next(lines, [])]
-        if {"pair_id", "action"} <= set(header):
-            return (
-                dict(itertools.zip_longest(header, line[: len(header)]))
-                for line in lines
+        first, every = (
+            csv.reader(
+                io.StringIO(text, newline=""), delimiter=delimiter, strict=strict
             )
-    first = text.partition("\n")[0].strip()
+            for strict in (False, True)
+        )
+        header = [name.strip() for name in next(first, [])]
+        if {"pair_id", "action"} <= set(header):
+            next(every)
+            return (
+                dict(itertools.zip_longest(header, x[: len(header)])) for x in every
+            )
+    line = text.partition("\n")[0].strip()
     raise ValueError(
-        f"{path}: its first line is {shorten(first)!r}; it needs the columns pair_id "
+        f"{path}: its first line is {shorten(line)!r}; it needs the columns pair_id "
         f"and action ({', '.join(ACTIONS)})"
     )
 
