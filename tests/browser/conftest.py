@@ -48,11 +48,15 @@ class Window:
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("dialog", lambda dialog: self.problems.append(dialog.message))
         self.page.on("request", self._requested)
-        self.page.on("requestfailed", lambda r: self.problems.append(f"lost {r.url}"))
+        self.page.on("requestfailed", self._lost)
 
     def _said(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.problems.append(message.text)
+
+    def _lost(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the page was left meanwhile
+            self.problems.append(f"lost {request.url}: {request.failure}")
 
     def _requested(self, request: Any) -> None:
         if not request.url.startswith(("file://", "blob:", "data:")):
