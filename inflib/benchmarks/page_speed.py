@@ -9,6 +9,8 @@ from typing import Any
 
 _SHOWN = "() => document.querySelectorAll('#grid .slick-row').length > 0"
 _COUNT = "() => document.querySelector('#match-count').textContent"
+_SEARCHED = """() => document.querySelector('#filter-words').textContent
+    .includes('text contains')"""
 _FRAMES = """() => new Promise(
     done => requestAnimationFrame(() => requestAnimationFrame(done))
 )"""
@@ -65,8 +67,8 @@ def _measure(page: Any, address: str) -> dict[str, float]:
         "search_seconds": _timed(
             page,
             lambda: (box.fill(""), search.fill("zz")),
-            lambda: not state.is_visible() and page.evaluate(_COUNT) != "",
-            pause=0.6,  # the search waits for more keys before it starts
+            # It waits for more keys before it starts.
+            lambda: page.evaluate(_SEARCHED) and not state.is_visible(),
         ),
     }
 
@@ -78,15 +80,11 @@ def _changes(page: Any, act: Callable[[], object]) -> float:
 
 
 def _timed(
-    page: Any,
-    act: Callable[[], object],
-    is_done: Callable[[], object],
-    pause: float = 0.0,
+    page: Any, act: Callable[[], object], is_done: Callable[[], object]
 ) -> float:
-    """Seconds until something is done and drawn; is_done: asked after `pause`."""
+    """Seconds until something is done and drawn."""
     started = time.perf_counter()
     act()
-    time.sleep(pause)
     _until(is_done)
     page.evaluate(_FRAMES)
     return time.perf_counter() - started

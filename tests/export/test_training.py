@@ -81,6 +81,7 @@ def test_every_kind_of_target_is_loaded_and_trained_on(source, request, tmp_path
     assert trainer.state.global_step == 2
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_tool_calls_are_exact_and_trained_on(tmp_path):
     """Arguments of calls differ between rows: no row gets those of another one."""
