@@ -1,5 +1,7 @@
 """Guidance and examples, pages of their own: hostile texts are shown and do nothing."""
 
+from typing import Any
+
 import pytest
 
 from inflib.page.environment import render
@@ -15,7 +17,7 @@ def row(text):
 def written(folder, name):
     """The page's address."""
     rows = [row(text) | {"differences": text} for text in HOSTILE]
-    values = {
+    values: dict[str, Any] = {
         "examples.html.j2": {"lists": [{"title": HOSTILE[0], "rows": rows}]},
         "guidance.html.j2": {"labels": 2, "weights": [], "decisions": rows},
     }[name]
