@@ -233,7 +233,7 @@ def _values(values: pa.ChunkedArray) -> dict[str, Any]:
 def _numbers(values: pa.ChunkedArray) -> dict[str, Any]:
     """A column of numbers; empty for whole numbers that have no exact form."""
     if pa.types.is_integer(values.type):
-        largest = pc.max(pc.abs(pc.cast(values, pa.float64()))).as_py() or 0
+        largest = pc.max(pc.abs(pc.cast(values, pa.float64(), safe=False))).as_py() or 0
         if values.null_count == 0 and largest < 2**31:
             whole = values.to_numpy()
             dtype = "i1" if largest < 2**7 else "i4"
@@ -242,7 +242,7 @@ def _numbers(values: pa.ChunkedArray) -> dict[str, Any]:
             return _whole(whole.astype(dtype))
         if largest > 2**24:
             return {}
-    floats = pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False)
+    floats = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
         return {"kind": "number", "dtype": "f4", "data": packed(floats.astype("f4"))}
 

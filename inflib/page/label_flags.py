@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inflib.audited_run import AuditedRun
-from inflib.data.output_columns import LENGTH_DIFFERENCE, MARGIN, SIGN
+from inflib.data.output_columns import LENGTH_DIFFERENCE, MARGIN, SIGN, TARGET
 
 _LOW, _LONG = 0.05, 0.95
 _MOST = 31
@@ -64,12 +64,13 @@ def _flags(run: AuditedRun) -> Iterator[Flag]:
             counted & (np.nan_to_num(margin) < low),
         )
     numbers = run.comparison_numbers
-    others = np.bincount(numbers, sign.astype(float))[numbers] - sign
+    votes = np.where(run.labels[TARGET.name].to_numpy() == 0.5, 0.0, sign)  # ties: none
+    others = np.bincount(numbers, votes)[numbers] - votes
     if (np.bincount(numbers) > 1).any():
         yield Flag(
             "others disagree",
             "most of the other labels on the same comparison choose the other response",
-            others * sign < 0,
+            others * votes < 0,
         )
     length = run.labels[LENGTH_DIFFERENCE.name].to_numpy().astype(float)
     longest = float(np.quantile(np.abs(length), _LONG)) if len(length) else 0.0

@@ -92,7 +92,8 @@ def plan_decided(seeds: int, table: pa.Table, score: str, edits: Edits) -> list[
     trials = []
     for seed in range(seeds):
         picked = np.random.default_rng([seed, 2]).permutation(len(ids))[: len(edits)]
-        drawn = dict(zip(ids[picked].tolist(), edits.values(), strict=True))
+        # Where more labels are decided than have a score, all that have one are drawn.
+        drawn = dict(zip(ids[picked].tolist(), edits.values(), strict=False))
         trials += [
             Trial(ALL, seed, seed, {}),
             Trial(DECIDED, seed, seed, edits),

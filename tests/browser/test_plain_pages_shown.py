@@ -16,7 +16,7 @@ def row(text):
 
 def written(folder, name):
     """The page's address."""
-    rows = [row(text) | {"differences": text} for text in HOSTILE]
+    rows: Any = [row(text) | {"differences": text} for text in HOSTILE]
     values: dict[str, Any] = {
         "examples.html.j2": {"lists": [{"title": HOSTILE[0], "rows": rows}]},
         "guidance.html.j2": {"labels": 2, "weights": [], "decisions": rows},

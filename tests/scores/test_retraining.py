@@ -110,6 +110,12 @@ def test_decisions_are_checked_against_the_same_edits_of_random_labels():
     assert [row["arm"] for row in result["arms"]] == [ALL, DECIDED, SAME_ON_RANDOM]
 
 
+def test_decisions_on_more_labels_than_have_a_score_can_be_checked():
+    edits = {f"p{i}": Edit("flip", 1.0) for i in range(11)}
+    trials = plan_decided(1, TABLE, "x", edits)
+    assert [len(trial.edits) for trial in trials] == [0, 11, 10]
+
+
 def test_the_interval_over_seeds_is_students_t():
     values = [0.3, 0.5, 0.9, 0.4]
     interval = t_interval(values)

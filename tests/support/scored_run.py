@@ -55,7 +55,7 @@ def generated(seed, num, directions):
         "labeler": [[*HOSTILE[:7], None][i % 8] for i in range(n)],
         "batch": [None if i % 7 == 0 else i % 5 for i in range(n)],
         "hours": [None if i % 9 == 0 else i / 3 for i in range(n)],
-        "ticket": [2**40 + i for i in range(n)],
+        "ticket": [2**60 + 1 + i for i in range(n)],
         "wrong": [[True, False, None][i % 3] for i in range(n)],
         "note": [f"{i} {HOSTILE[i % 7]}" for i in range(n)],
         "essay": ["word " * 100] * n,

@@ -42,7 +42,7 @@
     if (!byId("keys-on").checked || !Inflib.decisions) return;
     const undoes = event.key === "u" && !byId("decisions").hidden;
     const action = undoes || !byId("labels").hidden ? ACTIONS[event.key] : null;
-    if (!action) return;
+    if (!action || (event.repeat && !"jk".includes(event.key))) return;
     event.preventDefault();
     event.stopPropagation();
     action();
