@@ -232,7 +232,8 @@ class AuditedRun:
         rows = self._influence.edited({k: d.edit for k, d in decisions.items()})
         if "labeler" in rows.column_names:
             for decision, row in zip(decisions.values(), rows.to_pylist(), strict=True):
-                if decision.labeler not in ("", str(row["labeler"] or "").strip()):
+                name = "" if row["labeler"] is None else str(row["labeler"])
+                if decision.labeler not in ("", name.strip()):
                     raise ValueError(
                         f"{path}: {decision.pair_id!r} is a label of "
                         f"{row['labeler']!r} here, of {decision.labeler!r} in the "

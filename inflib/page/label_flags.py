@@ -64,7 +64,7 @@ def _flags(run: AuditedRun) -> Iterator[Flag]:
             counted & (np.nan_to_num(margin) < low),
         )
     numbers = run.comparison_numbers
-    votes = np.where(run.labels[TARGET.name].to_numpy() == 0.5, 0.0, sign)  # ties: none
+    votes = sign * np.sign(run.labels[TARGET.name].to_numpy() - 0.5)  # ties: none
     others = np.bincount(numbers, votes)[numbers] - votes
     if (np.bincount(numbers) > 1).any():
         yield Flag(

@@ -45,6 +45,15 @@ def test_files_that_would_lose_rows_are_refused(labels, tmp_path, data, problem)
     assert decided(labels) == 0
 
 
+def test_rows_that_another_machine_appended_are_read(labels, hostile, tmp_path):
+    a, b, c = hostile.labels["pair_id"].to_pylist()[:3]
+    path = tmp_path / "appended.csv"
+    text = f"pair_id,action\r\n{a},drop\r\n{b},flip\n{c},tie\r\n"
+    path.write_bytes(text.encode())
+    assert "3 decisions" in load(labels, path)
+    assert decided(labels) == 3
+
+
 def test_a_decision_is_there_after_an_immediate_reload(labels):
     assert count(labels) and shown(labels, "pair_id")
     labels.keyboard.press("j")

@@ -168,7 +168,7 @@
 
   /* The decisions as a column of the grid. */
   Inflib.decisionColumn = {
-    name: "decision",
+    name: "(decision)", // not that of a column of the data
     label: "decision",
     meaning: "what you decided on the label",
     unit: "",

@@ -31,10 +31,10 @@
       guarded(Inflib.store.id(row)),
       guarded(labeler ? labeler.raw(row) : ""),
       decision.action,
-      decision.value,
+      guarded(String(decision.value)),
       ...["reason", "note"].map((field) => guarded(decision[field])),
       guarded(decision.decided_by || decisions.by),
-      decision.decided_at,
+      guarded(decision.decided_at),
     ]);
     return Papa.unparse({ fields: COLUMNS, data: rows }, { newline: "\r\n" }) + "\r\n";
   };
@@ -67,14 +67,15 @@
 
   /* {decisions: Map row -> decision, unknown: pair_ids, problems: lines, open: rows that
      are still to be decided} of a file. The last row of a label wins. */
-  Inflib.readDecisions = function (text) {
+  Inflib.readDecisions = function (file) {
+    const text = file.replace(/\r\n?/g, "\n"); // rows may be appended on any machine
     const delimiter = DELIMITERS.find((each) => isHeader(headerOf(text, each)));
     if (!delimiter) {
       const first = Inflib.short(text.split("\n", 1)[0], 60);
       throw new Error(`its first line is "${first}"; it needs pair_id and action`);
     }
     const header = headerOf(text, delimiter);
-    const settings = { delimiter, skipEmptyLines: "greedy" };
+    const settings = { delimiter, newline: "\n", skipEmptyLines: "greedy" };
     const { data: lines, errors } = Papa.parse(text, settings);
     const broken = errors.find((each) => each.type === "Quotes");
     if (broken) {
