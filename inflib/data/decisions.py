@@ -17,6 +17,7 @@ needed; a number as action is a weight.
 import csv
 import io
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 
@@ -26,6 +27,8 @@ from inflib.data.label_edits import DROP, FLIP, KEEP, REWEIGHT, TIE, Edit, Edits
 from inflib.files.encodings import decoded, problem_in
 from inflib.storage.folder import open_filesystem
 from inflib.storage.plain_text import csv_cell, csv_text, shorten
+
+csv.field_size_limit(sys.maxsize)  # a review.csv holds whole texts
 
 WEIGHT = "weight"
 ACTIONS = (KEEP, FLIP, DROP, TIE, WEIGHT)
@@ -100,7 +103,7 @@ def read_decisions(path: str, skip_open: bool = False) -> Decisions:
     text, decisions = _text(path), Decisions()
     try:
         for number, row in enumerate(_rows(text, path), start=2):  # as spreadsheets do
-            if skip_open and not any((row.get(n) or "").strip() for n in _DECIDED):
+            if skip_open and _is_open(row):
                 continue
             if any(cell for cell in row.values()):
                 decision = _decision(row, f"{path} row {number}")
@@ -110,6 +113,20 @@ def read_decisions(path: str, skip_open: bool = False) -> Decisions:
     if not decisions and not skip_open:
         raise ValueError(f"{path}: no rows")
     return decisions
+
+
+def open_labels(path: str) -> list[str]:
+    """pair_ids in a CSV file of the rows with neither action nor value, which are to be
+    decided. Raises ValueError for a file that is none."""
+    try:
+        rows = list(_rows(_text(path), path))
+    except csv.Error as error:
+        raise ValueError(f"{path}: {error}") from None
+    return [csv_cell(x["pair_id"]) for x in rows if x["pair_id"] and _is_open(x)]
+
+
+def _is_open(row: dict[str, str | None]) -> bool:
+    return not any((row.get(name) or "").strip() for name in _DECIDED)
 
 
 def _text(path: str) -> str:

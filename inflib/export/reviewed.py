@@ -4,18 +4,23 @@ Where several people answered for a label, the answer of most of them counts; wh
 many say one thing as another, the label is left out: it needs another look.
 """
 
-import csv
-import io
+import codecs
 import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from inflib.data.decisions import ACTIONS, WEIGHT, Decision, Decisions, read_decisions
+from inflib.data.decisions import (
+    ACTIONS,
+    WEIGHT,
+    Decision,
+    Decisions,
+    open_labels,
+    read_decisions,
+)
 from inflib.export.review_answers import argilla_answers, label_studio_answers
 from inflib.storage.folder import open_filesystem
-from inflib.storage.plain_text import csv_cell
 
 SKIPPED = ("", "skip", "skipped")
 
@@ -45,14 +50,13 @@ def read_reviewed(path: str) -> Reviewed:
         path, local = f"{path.rstrip('/')}/records.json", f"{local}/records.json"
     if not fs.isfile(local):
         raise ValueError(f"{path}: no such file")
+    data = fs.cat_file(local).removeprefix(codecs.BOM_UTF8)
+    if data.lstrip()[:1] not in (b"[", b"{"):
+        return _of_csv(path)
     try:
-        text = fs.cat_file(local).decode("utf-8-sig")
+        rows = json.loads(data.decode())
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from None
-    if text.lstrip()[:1] not in ("[", "{"):
-        return _of_csv(path, text)
-    try:
-        rows = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON: {error}") from None
     rows = rows if isinstance(rows, list) else [rows]
@@ -73,19 +77,10 @@ _WANTED = (
 )
 
 
-def _of_csv(path: str, text: str) -> Reviewed:
+def _of_csv(path: str) -> Reviewed:
     """Of a review.csv: rows with neither action nor value are still open."""
-    reviewed = Reviewed("review.csv")
-    try:
-        rows = csv.DictReader(io.StringIO(text, newline=""))
-        for row in rows:
-            said = [(row.get(name) or "").strip() for name in ("action", "value")]
-            if not any(said) and row.get("pair_id"):
-                reviewed.open.append(csv_cell(row["pair_id"]))
-    except csv.Error as error:
-        raise ValueError(f"{path}: {error}") from None
-    reviewed.decisions = read_decisions(path, skip_open=True)
-    return reviewed
+    decisions = read_decisions(path, skip_open=True)
+    return Reviewed("review.csv", decisions, open_labels(path))
 
 
 def _of_answers(

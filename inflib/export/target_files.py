@@ -1,6 +1,7 @@
 """Rows to the file, folder or hub of a target, shard by shard.
 
-A file is written under a scratch name and renamed: one that is there is complete.
+A file is written under a scratch name and renamed, or on this machine and sent: one
+that is there is complete.
 """
 
 import json
@@ -42,8 +43,12 @@ def new_file(url: str) -> Iterator[BinaryIO]:
     """A file to write, which is there under its name once it is complete."""
     fs, path = open_filesystem(url)
     if "://" in url and not url.startswith("file://"):
-        with fs.open(path, "wb") as file:  # there when it is closed
-            yield file
+        # Closing a remote file sends it, also one that an error has cut off.
+        with tempfile.TemporaryDirectory(prefix="inflib-export-") as scratch_folder:
+            local = Path(scratch_folder) / "file"
+            with open(local, "wb") as file:
+                yield file
+            fs.put_file(str(local), path)
         return
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ the two, and so does a target below 0.5.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -114,7 +115,7 @@ def _row(sides: dict[str, Any], verdict: Verdict, fmt: RowFormat) -> dict[str, A
 def _provenance(
     label: dict[str, Any], decision: Decision, fmt: RowFormat
 ) -> dict[str, Any]:
-    own = {name: label[column] for column, name in fmt.own.items()}
+    own = {name: _finite(label[column]) for column, name in fmt.own.items()}
     return own | {
         f"{PREFIX}pair_id": label[PAIR_ID.name],
         f"{PREFIX}action": decision.action,
@@ -123,6 +124,11 @@ def _provenance(
         f"{PREFIX}file": label[FILE.name],
         f"{PREFIX}file_row": label[FILE_ROW.name],
     }
+
+
+def _finite(value: Any) -> Any:
+    """A value of the user's, null for a number that JSON does not have."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _places(labels: pa.Table, comparisons: pa.Table) -> list[int]:
