@@ -113,8 +113,9 @@ def test_a_finished_run_is_a_no_op_that_says_so(finished, capsys):
         assert f"{stage}: complete" in printed
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("lost", ["payload", "payload and record"])
+@pytest.mark.parametrize(
+    "lost", [pytest.param("payload", marks=pytest.mark.slow), "payload and record"]
+)
 def test_a_lost_shard_alone_is_recomputed_to_the_same_bytes(finished, lost):
     run = Path(finished.run)
     before, before_files = mtimes(run / "sketches"), files(run)
