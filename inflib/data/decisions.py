@@ -23,14 +23,13 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from inflib.data.label_edits import DROP, FLIP, KEEP, REWEIGHT, TIE, Edit, Edits
+from inflib.data.label_edits import DROP, FLIP, KEEP, TIE, WEIGHT, Edit, Edits
 from inflib.files.encodings import decoded, problem_in
 from inflib.storage.folder import open_filesystem
 from inflib.storage.plain_text import csv_cell, csv_text, shorten
 
 csv.field_size_limit(sys.maxsize)  # a review.csv holds whole texts
 
-WEIGHT = "weight"
 ACTIONS = (KEEP, FLIP, DROP, TIE, WEIGHT)
 
 
@@ -54,8 +53,8 @@ class Decision:
         """What it does to the label."""
         if self.action == WEIGHT:
             assert self.value is not None
-            return Edit(REWEIGHT, self.value)
-        return Edit(self.action, 0.0 if self.action == DROP else 1.0)
+            return Edit(WEIGHT, self.value)
+        return Edit.of(self.action)
 
 
 _DECIDED = ("action", "value")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-KEEP, FLIP, DROP, TIE, REWEIGHT = "keep", "flip", "drop", "tie", "weight"
+KEEP, FLIP, DROP, TIE, WEIGHT = "keep", "flip", "drop", "tie", "weight"
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class Edit:
     weight: float
     """Factor of the label's weight: 0 for one that is dropped, 1 for others unless
     it is the action."""
+
+    @staticmethod
+    def of(action: str) -> "Edit":
+        """The edit of an action that needs no factor."""
+        return Edit(action, 0.0 if action == DROP else 1.0)
 
 
 Edits = dict[str, Edit]

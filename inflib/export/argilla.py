@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from inflib.export.review_items import CHOICES, ReviewItem, about
-from inflib.export.target_files import new_file
+from inflib.export.target_files import new_file, write_json_list
 
 GUIDELINES = "\n".join(
     ["Is the label right?", "", *(f"- {k}: {v}." for k, v in CHOICES.items())]
@@ -81,14 +81,8 @@ def write_argilla(
     folder: str, items: Iterator[list[ReviewItem]], numbers: list[str]
 ) -> int:
     """Write the three files; returns the number of records."""
-    count = 0
-    with new_file(f"{folder}/records.json") as file:
-        file.write(b"[")
-        for item in (item for of_shard in items for item in of_shard):
-            text = json.dumps(_record(item), ensure_ascii=False)
-            file.write((",\n" if count else "\n").encode() + text.encode())
-            count += 1
-        file.write(b"\n]\n")
+    records = (_record(item) for of_shard in items for item in of_shard)
+    count = write_json_list(f"{folder}/records.json", records)
     name = PurePosixPath(folder.rstrip("/")).name or "review"
     dataset = {
         "name": name,

@@ -26,6 +26,7 @@ from inflib.export.selection import Selection
 from inflib.export.target_files import new_file, write_rows
 from inflib.export.targets import REVIEW_KINDS, Target
 from inflib.export.trl_rows import Form, RowFormat, rows_of
+from inflib.report.verdict import NOT_USABLE
 from inflib.storage.folder import Folder
 
 
@@ -44,7 +45,7 @@ def check_verdicts(run: AuditedRun, used: set[str], anyway: bool) -> None:
     anyway."""
     for query in sorted(used):
         verdict = run.verdicts[query]
-        if verdict["status"] == "not usable" and not anyway:
+        if verdict["status"] == NOT_USABLE and not anyway:
             reason = verdict["reasons"][0] if verdict["reasons"] else ""
             raise ValueError(
                 f"the scores on query set {query} are not usable ({reason}): export by "

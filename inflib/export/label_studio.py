@@ -4,12 +4,11 @@ A task is Label Studio's import format: `data` that the tags of config.xml show,
 proposed action as a prediction. See labelstud.io: /guide/tasks and /guide/export.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from inflib.export.review_items import CHOICES, ReviewItem, about
-from inflib.export.target_files import new_file
+from inflib.export.target_files import new_file, write_json_list
 
 CONFIG = f"""<View>
   <Header value="$about"/>
@@ -29,14 +28,8 @@ CONFIG = f"""<View>
 
 def write_label_studio(folder: str, items: Iterator[list[ReviewItem]]) -> int:
     """Write tasks.json and config.xml; returns the number of tasks."""
-    count = 0
-    with new_file(f"{folder}/tasks.json") as file:
-        file.write(b"[")
-        for item in (item for of_shard in items for item in of_shard):
-            text = json.dumps(_task(item), ensure_ascii=False)
-            file.write((",\n" if count else "\n").encode() + text.encode())
-            count += 1
-        file.write(b"\n]\n")
+    tasks = (_task(item) for of_shard in items for item in of_shard)
+    count = write_json_list(f"{folder}/tasks.json", tasks)
     with new_file(f"{folder}/config.xml") as file:
         file.write(CONFIG.encode())
     return count

@@ -4,10 +4,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from inflib.audited_run import AuditedRun
-from inflib.data.decisions import WEIGHT, Decision
+from inflib.data.label_edits import WEIGHT
 from inflib.data.output_columns import ERROR, INFLUENCE
 from inflib.export.rule_columns import RuleColumns
-from inflib.export.selection import Selection, among, names_of
+from inflib.export.selection import Selection, among, decided, names_of
 
 
 def add_weights(
@@ -37,15 +37,8 @@ def add_weights(
     factors = probability_not_harmful(influence, errors)[rows]
     reason = f"--weights: probability that it does not harm {name}"
     for pair_id, labeler, factor in zip(ids, labelers, factors, strict=True):
-        selection.decisions[pair_id] = Decision(
-            pair_id,
-            labeler,
-            WEIGHT,
-            _rounded(factor),
-            reason,
-            "",
-            "inflib export",
-            decided_at,
+        selection.decisions[pair_id] = decided(
+            pair_id, labeler, WEIGHT, _rounded(factor), reason, decided_at
         )
     selection.used.add(name)
 

@@ -78,6 +78,7 @@ def select(
     selection = Selection(dict(decisions))
     winner = np.full(len(run.labels), -1)
     ordered = sorted(rules, key=lambda rule: ORDER.index(rule.action))
+    actions = np.array([ORDER.index(rule.action) for rule in ordered])
     overlaps, overruled = 0, 0
     in_file = among(run, decisions)
     for number, rule in enumerate(ordered):
@@ -86,8 +87,7 @@ def select(
         if not found.any():
             selection.notes.append(f"{rule.reason} matches no label")
         taken = winner >= 0
-        actions = np.array([ORDER.index(r.action) for r in ordered])
-        others = taken & (actions[winner] != ORDER.index(rule.action))
+        others = taken & (actions[winner] != actions[number])
         overlaps += int((found & others & ~in_file).sum())
         overruled += int((found & in_file).sum())
         winner[found & ~taken] = number
@@ -105,18 +105,24 @@ def select(
     for row, pair_id, labeler in zip(rows, ids, labelers, strict=True):
         rule = ordered[winner[row]]
         action = KEEP if rule.action == REVIEW else rule.action
-        selection.decisions[pair_id] = _decision(
-            pair_id, labeler, action, rule.reason, decided_at
+        selection.decisions[pair_id] = decided(
+            pair_id, labeler, action, None, rule.reason, decided_at
         )
     selection.used = columns.used
     return selection
 
 
-def _decision(
-    pair_id: str, labeler: str, action: str, reason: str, decided_at: str
+def decided(
+    pair_id: str,
+    labeler: str,
+    action: str,
+    value: float | None,
+    reason: str,
+    decided_at: str,
 ) -> Decision:
+    """A decision that was made here, not by a person."""
     return Decision(
-        pair_id, labeler, action, None, reason, "", "inflib export", decided_at
+        pair_id, labeler, action, value, reason, "", "inflib export", decided_at
     )
 
 

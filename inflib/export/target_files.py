@@ -61,6 +61,19 @@ def new_file(url: str) -> Iterator[BinaryIO]:
         scratch.unlink(missing_ok=True)
 
 
+def write_json_list(url: str, values: Iterator[dict[str, Any]]) -> int:
+    """Write a list, a value at a time; returns how many."""
+    count = 0
+    with new_file(url) as file:
+        file.write(b"[")
+        for value in values:
+            text = json.dumps(value, ensure_ascii=False)
+            file.write((",\n" if count else "\n").encode() + text.encode())
+            count += 1
+        file.write(b"\n]\n")
+    return count
+
+
 def _write_parquet(url: str, rows: Rows, schema: pa.Schema) -> None:
     with (
         new_file(url) as file,

@@ -65,7 +65,7 @@ class LabelerChoices:
         """Edits that make the labels those of a labeler with these weights."""
         flips = self.flips(weights)
         ids = [i for i, flip in zip(self.pair_ids, flips, strict=True) if flip]
-        return {pair_id: Edit(FLIP, 1.0) for pair_id in ids}
+        return {pair_id: Edit.of(FLIP) for pair_id in ids}
 
 
 def new_weights(

@@ -111,7 +111,7 @@ def _scored(table: pa.Table, score: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _edits(ids: np.ndarray, action: str) -> Edits:
     """The same edit, drop or flip, of each of these labels."""
-    edit = Edit(action, 0.0 if action == DROP else 1.0)
+    edit = Edit.of(action)
     return {str(pair_id): edit for pair_id in ids}
 
 
