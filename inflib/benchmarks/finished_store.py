@@ -9,34 +9,41 @@ from inflib.scores.influence_folder import InfluenceFolder, score_inputs
 from inflib.scores.passes import Passes
 from inflib.scores.query_vectors import read_queries
 from inflib.scores.score_record import ScoreRecord
-from inflib.scores.score_run import score_run
+from inflib.scores.solver import Solver
+from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 
-_PARTIAL = "all.parquet"
 
-
-def finish(recipe: Recipe) -> None:
-    """Score the run in this process; write influence/, pairs/report.json and
-    config.json."""
+def write_influence(recipe: Recipe) -> ScoreRecord:
+    """Score the run in this process, into influence/; returns its record."""
     run, queries = Folder(recipe.run), list(recipe.prepare.queries)
-    table, curvatures = score_run(run, recipe.score, queries)
-    influence = InfluenceFolder.of(run)
-    influence.partials.write_table(_PARTIAL, table)
-    names = [f"{kind}_{q}" for kind in recipe.score.score_names for q in queries]
-    rows, digest = influence.assemble([_PARTIAL], names)
-    influence.partials.delete(_PARTIAL)
-    passes = Passes(run, recipe.score.shards_per_task)
+    influence, passes = (
+        InfluenceFolder.of(run),
+        Passes(run, recipe.score.shards_per_task),
+    )
+    solver = Solver(recipe.score, read_layers(run), passes)
     vectors = read_queries(recipe.score, queries, passes)
+    columns, curvatures = solver.solve_all(vectors)
+    files = passes.score(influence.partials, "scores", columns)
+    rows, digest = influence.assemble(files, columns.names)
+    influence.partials.delete(*files)
     record = ScoreRecord(
         inputs=score_inputs(run, recipe),
         sha256=digest,
         pairs=rows,
-        finite=float((table["status"].to_numpy(zero_copy_only=False) == "ok").sum()),
+        finite=solver.train.num_labels,
         curvatures=curvatures,
         query_groups=dict(zip(queries, vectors.shares.tolist(), strict=True)),
     )
     facts = json.loads(record.model_dump_json()) | {"seconds": 1.0, "bytes": 1}
     influence.folder.write_json("done.json", facts)
+    return record
+
+
+def finish(recipe: Recipe) -> None:
+    """Write influence/, pairs/report.json and config.json."""
+    write_influence(recipe)
+    run = Folder(recipe.run)
     reports = {name: _report(run, name) for name in recipe.prepare.sources}
     (run / "pairs").write_json("report.json", reports)
     run.write_json("config.json", recipe.model_dump(mode="json"))
