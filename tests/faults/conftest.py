@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,13 @@ from ray_jobs.shared.session import run_stages
 from tests.support.audits import tiny_recipe
 from tests.support.files import ROOT
 from tests.support.proxy import FaultyProxy
+from tests.support.waiting import until
 
 NODE = {"num_cpus": 1, "object_store_memory": 150 * 2**20}
 """What a node of the cluster has."""
+
+PATIENCE = 120
+"""Seconds until what was waited for counts as not coming."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -172,20 +175,12 @@ def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.
     """Act once, as soon as the condition holds, in the thread that is returned."""
 
     def watch() -> None:
-        wait_for(condition)
+        until(condition, PATIENCE)
         act()
 
     thread = threading.Thread(target=watch)
     thread.start()
     return thread
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Return once the condition holds; fail after so many seconds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.001)
 
 
 def some_shards(recipe: Recipe, at_least: int = 1) -> Callable[[], bool]:

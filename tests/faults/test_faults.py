@@ -26,6 +26,7 @@ from ray_jobs.sketch import sketch
 from ray_jobs.train import train
 from tests.faults.conftest import (
     NODE,
+    PATIENCE,
     differences,
     driver,
     kill,
@@ -33,10 +34,10 @@ from tests.faults.conftest import (
     processes,
     some_partials,
     some_shards,
-    wait_for,
     when,
 )
 from tests.support.files import ROOT
+from tests.support.waiting import until
 
 ACTOR = "ray::MapWorker(MapBatches(SketchActor)"
 """Title of a worker's process while it sketches."""
@@ -76,7 +77,7 @@ def test_the_driver_is_killed_in_sketch_and_in_score(disturbed, undisturbed, tmp
         (score, "influence", some_partials(recipe, "")),
     ):
         process = driver(recipe, stage.__name__, tmp_path)
-        wait_for(condition)
+        until(condition, PATIENCE)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert not (Path(recipe.run) / folder / "done.json").exists()
@@ -100,7 +101,7 @@ def test_training_is_interrupted(disturbed, undisturbed, tmp_path, victim, capsy
 
     if victim == "driver":
         process = driver(recipe, "train", tmp_path)
-        wait_for(checkpointed)
+        until(checkpointed, PATIENCE)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert not (folder.parent / "done.json").exists()
@@ -124,8 +125,11 @@ def test_the_reducer_is_killed_in_its_iteration_and_in_its_last_pass(
 
     def kill_twice():
         killed.append(kill("ray::Reducer"))
-        wait_for(some_partials(recipe, "scores-"))
-        wait_for(lambda: any(p.pid not in killed for p in processes("ray::Reducer")))
+        until(some_partials(recipe, "scores-"), PATIENCE)
+        until(
+            lambda: any(p.pid not in killed for p in processes("ray::Reducer")),
+            PATIENCE,
+        )
         killed.append(kill("ray::Reducer"))
 
     killer = when(some_partials(recipe, "gauss_newton-"), kill_twice)
@@ -276,7 +280,7 @@ def test_a_device_runs_out_of_memory_and_logs_and_metrics_tell(disturbed, undist
         run_stages(recipe, [sketch])
         lines = logged("sketch")
         for name in ("pairs", "tokens", "bytes", "seconds"):
-            wait_for(partial(is_exported, rf'ray_inflib_{name}_total{{.*"sketch"'), 60)
+            until(partial(is_exported, rf'ray_inflib_{name}_total{{.*"sketch"'), 60)
     assert any("out of memory at" in line["message"] for line in lines)
     sketched = [line for line in lines if line["message"] == "sketched train/00003"]
     for name in ("stage", "shard", "worker", "node", "pairs", "tokens", "seconds"):
