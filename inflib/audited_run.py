@@ -22,7 +22,7 @@ from inflib.config.run_config import stored_recipe
 from inflib.data.decisions import Decisions, read_decisions
 from inflib.data.judge_results import judge_results
 from inflib.data.label_edits import Edits
-from inflib.data.output_columns import INFLUENCE, PAIR_ID, STATUS
+from inflib.data.output_columns import INFLUENCE, STATUS
 from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics.uncertainty import query_freedom
 from inflib.scores.discoveries import differing_labels
@@ -53,19 +53,19 @@ class AuditedRun:
         """summary: that of the report, before it is written. Raises ValueError for
         scores that are missing or not of the run's labels, sketches or settings."""
         self.recipe, self.folder = recipe, Folder(recipe.run)
-        self._influence = InfluenceFolder.current(recipe)
+        self.influence = InfluenceFolder.current(recipe)
         if summary is not None:
             self.summary = summary
 
     @property
     def digest(self) -> str:
         """16 hex digits that stand for labels, sketches and score settings."""
-        return self._influence.record.inputs
+        return self.influence.record.inputs
 
     @property
     def scores_sha256(self) -> str:
         """SHA-256 of influence.parquet."""
-        return self._influence.record.sha256
+        return self.influence.record.sha256
 
     @property
     def adapter_sha256(self) -> str | None:
@@ -77,7 +77,7 @@ class AuditedRun:
     @property
     def labels(self) -> pa.Table:
         """influence.parquet: a row for each training label, in plan order."""
-        return self._influence.table
+        return self.influence.table
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class AuditedRun:
     def surely_harmful(self, query: str) -> np.ndarray | None:
         """[n] which labels raise a query set's loss, at the false discovery rate
         report.fdr. None where that cannot be estimated."""
-        differ = differing_labels(self.recipe, self._influence, query)
+        differ = differing_labels(self.recipe, self.influence, query)
         scores = self.labels[INFLUENCE.of(self.score(query))]
         harmful = scores.to_numpy(zero_copy_only=False) > 0
         return None if differ is None else differ & harmful
@@ -134,12 +134,12 @@ class AuditedRun:
     def errors_in_95(self, query: str) -> float | None:
         """Standard errors in half a 95% interval of a score, by Student's t; None where
         errors over draws of the query set are not known."""
-        freedom = query_freedom(self._influence.shares(query))
+        freedom = query_freedom(self.influence.shares(query))
         return float(t.ppf(0.975, freedom)) if freedom else None
 
     def predicted(self, edits: Edits) -> list[dict[str, Any]]:
         """What edits of labels would do to every query set: see scores.what_if."""
-        return predict(self.recipe, self._influence, edits)
+        return predict(self.recipe, self.influence, edits)
 
     def query_labels(self, query: str) -> Iterator[pa.Table]:
         """Labels of a query set, shard by shard in plan order: pair_id, margin of the
@@ -229,7 +229,7 @@ class AuditedRun:
         another one than the file says.
         """
         decisions = read_decisions(path)
-        rows = self._influence.edited({k: d.edit for k, d in decisions.items()})
+        rows = self.influence.edited({k: d.edit for k, d in decisions.items()})
         if "labeler" in rows.column_names:
             for decision, row in zip(decisions.values(), rows.to_pylist(), strict=True):
                 name = "" if row["labeler"] is None else str(row["labeler"])
@@ -240,11 +240,6 @@ class AuditedRun:
                         "file: is it of another run?"
                     )
         return decisions
-
-    def row_of(self) -> dict[str, int]:
-        """{pair_id: row of the label in `labels`}."""
-        ids = self.labels[PAIR_ID.name].to_pylist()
-        return {pair_id: row for row, pair_id in enumerate(ids)}
 
 
 def studies_digest(run: Folder) -> str:

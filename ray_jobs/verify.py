@@ -70,9 +70,8 @@ def verify_decisions(recipe: Recipe, decisions: str) -> dict[str, Any]:
     counts = Counter(edit.action for edit in edits.values())
     facts = {"query": query, "file": decisions, "counts": dict(counts)}
     settings = {"edits": {k: vars(edit) for k, edit in edits.items()}, "seeds": seeds}
-    influence = InfluenceFolder.of(run.folder)
     folder = run.folder / "verify" / "decisions"
-    return _verify(recipe, influence, trials, folder, settings, facts)
+    return _verify(recipe, run.influence, trials, folder, settings, facts)
 
 
 def _verify(

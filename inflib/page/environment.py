@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from inflib.page.overview import percent
+from inflib.report.tables import percent
 from inflib.storage.plain_text import printable
 
 

@@ -1,7 +1,6 @@
 """An audited run to what its page says first: how far to trust it, what hurts, and what
 was audited with what."""
 
-import re
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,7 +13,7 @@ from inflib.data.label_edits import DROP, FLIP, Edit
 from inflib.data.output_columns import PAIR_ID
 from inflib.numerics.clustered_shares import clustered_share
 from inflib.page.label_columns import group_names
-from inflib.report.tables import with_interval
+from inflib.report.tables import percent, with_interval
 from inflib.report.verdict import headline
 from inflib.shapes.pairs import prompt_of
 
@@ -59,13 +58,6 @@ def overview(run: AuditedRun) -> dict[str, Any]:
     }
 
 
-def percent(share: float, low: float | None = None, high: float | None = None) -> str:
-    """A share with its interval, in percent."""
-    ends = [None if end is None else 100 * end for end in (low, high)]
-    text = with_interval(100 * share, *ends)
-    return re.sub(r"-?\d[\d.]*(?:e[+-]\d+)?", r"\g<0>%", text)
-
-
 def _share(
     run: AuditedRun, query: str, harmful: np.ndarray | None
 ) -> dict[str, str | int | None]:
@@ -84,8 +76,8 @@ def _what_if(run: AuditedRun, query: str, harmful: np.ndarray) -> list[dict[str,
     """Rows of what the query losses would do if the labels were flipped, or dropped."""
     ids = run.labels[PAIR_ID.name].filter(harmful).to_pylist()
     rows = []
-    for action, weight in ((FLIP, 1.0), (DROP, 0.0)):
-        predicted = run.predicted({i: Edit(action, weight) for i in ids})
+    for action in (FLIP, DROP):
+        predicted = run.predicted(dict.fromkeys(ids, Edit.of(action)))
         changes = {}
         for row in predicted:
             if row["edits"] != "all":

@@ -7,7 +7,7 @@ import numpy as np
 
 from inflib.audited_run import AuditedRun
 from inflib.page.charts import Chart, histogram, reliability_chart
-from inflib.page.overview import percent
+from inflib.report.tables import percent
 from inflib.storage.plain_text import printable
 
 _LOWEST, _SHOWN = 10, 1500

@@ -1,6 +1,7 @@
 """Rows to tables in the terminal, and numbers with their intervals to text."""
 
 import math
+import re
 import sys
 from typing import Any
 
@@ -65,3 +66,10 @@ def with_interval(mean: float, low: float | None, high: float | None) -> str:
             for x in values
         ]
     return f"{texts[0]} ({texts[1]} to {texts[2]})"
+
+
+def percent(share: float, low: float | None = None, high: float | None = None) -> str:
+    """A share with its interval, in percent."""
+    ends = [None if end is None else 100 * end for end in (low, high)]
+    text = with_interval(100 * share, *ends)
+    return re.sub(r"-?\d[\d.]*(?:e[+-]\d+)?", r"\g<0>%", text)
