@@ -22,8 +22,10 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from inflib.config.recipe import Recipe
+from inflib.data.folds import Fold
 from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder
+from inflib.data.training_plan import Steps
 from inflib.storage.folder import Folder, open_filesystem
 from inflib.telemetry import Clock, event
 from ray_jobs.shared.observe import observe
@@ -53,8 +55,34 @@ def train(recipe: Recipe) -> dict[str, Any]:
     accuracy = {
         query: values["accuracy"] for query, values in metrics["queries"].items()
     }
+    print(f"train: {_end_of(metrics)}", flush=True)
+    if metrics.get("kept", {}) is None:
+        print(
+            "train: the learning rate was 0 up to the step that is kept: reward_model/ "
+            "is the model before training, and labels will be scored by it; raise "
+            "train.learning_rate, or look whether the labels say what they should",
+            flush=True,
+        )
     facts = {name: metrics[name] for name in ("pairs", "steps")}
     return stage.done(facts | {"accuracy": accuracy})
+
+
+def _end_of(metrics: dict[str, Any]) -> str:
+    """One line on when and why training ended, and what was kept.
+
+    metrics: metrics.json of reward_model/.
+    """
+    kept, held_out = metrics["steps"], metrics["held_out"]
+    ended = f"ended at step {metrics['ended_at']} of {metrics['planned_steps']}"
+    if not metrics["curve"]:
+        return f"{ended}: {metrics['ended']}"
+    (best,) = (row for row in metrics["curve"] if row["step"] == kept)
+    return (
+        f"kept step {kept}, {ended}: {metrics['ended']}; {held_out['labels']} labels "
+        f"on {held_out['prompts']} prompts are held out: loss {best['loss']:.3f} "
+        f"({best['refined_loss']:.3f} at the best scale of margins, "
+        f"{best['best_scale']:.2f}), accuracy {best['accuracy']:.3f}"
+    )
 
 
 @dataclass(frozen=True)
@@ -69,10 +97,21 @@ class Training:
     edits: Edits
     """Changes to the training labels; none for an ordinary training."""
 
+    steps: Steps | None = None
+    """For a retraining: how many optimizer steps, of which schedule, and without which
+    labels. None: by the held-out labels, see train.holdout."""
+
+    fold: Fold | None = None
+    """For a training without a fold: that fold, whose labels the model judges then."""
+
     @property
     def done(self) -> bool:
         """Whether the reward model is trained and evaluated."""
-        return self.folder.exists("metrics.json")
+        if self.fold is None:
+            return self.folder.exists("metrics.json")
+        from inflib.model.reward_folder import FOLD_MARGINS  # see train_worker
+
+        return {"metrics.json", FOLD_MARGINS} <= self.folder.names()
 
 
 def fit(trainings: list[Training], folder: Folder, name: str) -> None:
@@ -134,12 +173,17 @@ def _train_one(training: Training) -> None:
     # Imported here: the driver and Ray Train's controller do not need TRL and torch.
     from ray.train.huggingface.transformers import RayTrainReportCallback
 
-    from inflib.model.preference_trainer import evaluate
+    from inflib.model.partway import FOLDER, KeepPartway
+    from inflib.model.planned_training import PlannedTraining
+    from inflib.model.preference_trainer import evaluate, margins
+    from inflib.model.reward_folder import write_fold_margins, write_margins
+    from inflib.model.stopping import KeepBest
     from inflib.model.training import (
         NameCheckpoints,
         ShowProgress,
         build_trainer,
         labels_of,
+        save_partway,
         save_reward_model,
     )
 
@@ -148,17 +192,21 @@ def _train_one(training: Training) -> None:
     clock = Clock()
     naming = NameCheckpoints(target.url)
     callbacks = [naming, RayTrainReportCallback(), ShowProgress()]
-    trainer = build_trainer(recipe, training.edits, scratch, callbacks)
+    plan = PlannedTraining.of(recipe, training.edits, training.steps)
+    trainer = build_trainer(recipe, plan, scratch, callbacks)
     checkpoint = ray.train.get_checkpoint()
     with checkpoint.as_directory() if checkpoint else nullcontext(scratch) as local:
         saved = Path(local) / RayTrainReportCallback.CHECKPOINT_NAME
         # It may be of the model that this worker group trained before this one.
         is_ours = naming.names(saved)
+        for callback in trainer.callback_handler.callbacks if is_ours else ():
+            if isinstance(callback, KeepBest | KeepPartway):
+                callback.restore(saved)
         trainer.train(resume_from_checkpoint=str(saved) if is_ours else None)
     clock.lap("train")
     is_first = ray.train.get_context().get_world_rank() == 0
     batch_size = recipe.train.micro_batch_size
-    metrics = {
+    evaluated = {
         query: evaluate(trainer, labels_of(recipe, query), batch_size)
         for query in (recipe.prepare.queries if is_first else ())
     }
@@ -168,13 +216,23 @@ def _train_one(training: Training) -> None:
         final = str(Path(scratch) / "final")
         save_reward_model(trainer, final, target, recipe.model)
         target.write_json("log.json", trainer.state.log_history)
+        if plan.holdout.pair_ids and training.steps is None:
+            held = {"below": plan.holdout.below, "pair_ids": plan.holdout.pair_ids}
+            target.write_json("held_out.json", held)
+        write_margins(target, {name: m.margins for name, m in evaluated.items()})
+        if training.fold is not None:
+            judged = labels_of(recipe, "train", training.fold.__contains__)
+            write_fold_margins(target, margins(trainer, judged, batch_size))
+        facts = plan.facts(trainer.state)
+        metrics = {name: labels.means for name, labels in evaluated.items()}
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, KeepPartway):
+                share, folder = recipe.train.keep, target / FOLDER
+                kept = save_partway(trainer, callback, facts["steps"], share, folder)
+                facts["kept"] = kept and vars(kept)
         target.write_json(
             "metrics.json",
-            {
-                "pairs": round(len(trainer.train_dataset) * recipe.train.epochs),
-                "steps": trainer.state.global_step,
-                "queries": metrics,
-            },
+            facts | {"queries": metrics},
         )
     shutil.rmtree(scratch)
 

@@ -9,6 +9,7 @@ import torch
 from inflib.config.recipe import Recipe
 from inflib.detection.activations import ActivationReader
 from inflib.model.packing import Unit, pack
+from inflib.model.planned_training import PlannedTraining
 from inflib.model.preference_trainer import evaluate
 from inflib.model.reward import unit_values
 from inflib.model.reward_folder import load_reward_model
@@ -104,11 +105,13 @@ def test_training_steps_are_those_of_the_cpu(recipe):
     losses = []
     for gpus, device in ((0.0, CPU), (1.0, GPU)):
         asked = with_fields(recipe, gpus, learning_rate=1e-3)
-        trainer = build_trainer(asked, {}, f"{asked.run}/{device.type}", [])
+        trainer = build_trainer(
+            asked, PlannedTraining.of(asked, {}, None), f"{asked.run}/{device.type}", []
+        )
         trainer.train()
         assert trainer.state.global_step == 3
         assert {p.device.type for p in trainer.model.parameters()} == {device.type}
-        losses.append(evaluate(trainer, labels_of(asked, "q"), 4)["loss"])
+        losses.append(evaluate(trainer, labels_of(asked, "q"), 4).loss)
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
@@ -129,7 +132,13 @@ def test_workers_without_gpus_use_the_cpu(recipe):
     assert sketcher.sketcher.device.type == CPU.type
     reader = ActivationReader(asked, threads=1)
     assert next(reader.model.parameters()).device.type == CPU.type
-    trainer = build_trainer(asked, {}, f"{asked.run}/scratch", [])
+    trainer = build_trainer(
+        asked, PlannedTraining.of(asked, {}, None), f"{asked.run}/scratch", []
+    )
     trainer.train()
     assert {p.device.type for p in trainer.model.parameters()} == {CPU.type}
     assert torch.cuda.memory_allocated() == before
+
+
+def trainer_of(recipe: Recipe, folder: str):
+    return build_trainer(recipe, PlannedTraining.of(recipe, {}, None), folder, [])

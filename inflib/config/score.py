@@ -24,6 +24,9 @@ QueryLoss = Literal["bradley_terry", "margin"]
 ITERATIVE: tuple[Curvature, ...] = ("gauss_newton", "empirical_fisher")
 """Curvatures solved by conjugate gradients, all dampings at once."""
 
+SWEEP = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Dampings that are tried where nothing else says how much to damp."""
+
 
 class ScoreConfig(Frozen):
     """Stage 4: sketches to influence scores."""
@@ -39,10 +42,12 @@ class ScoreConfig(Frozen):
     query vector. margin: -margin, all query labels weigh the same; use it below some
     300 query labels."""
 
-    damping: tuple[PositiveFloat, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    damping: tuple[PositiveFloat, ...] | None = None
     """Values of lambda in (H + lambda I)^-1 to try for gauss_newton and
     empirical_fisher, relative to the trace of H. Each query set is scored with the
-    smallest that is reliable (score.reliability); a single value is always used."""
+    smallest that is reliable (score.reliability); a single value is always used. null:
+    6 / (sum of the learning rates of training), where train.keep made a model to score
+    by (docs/validity.md); else the smallest reliable one of 1e-4 to 1."""
 
     reliability: float = Field(default=0.7, ge=-1, le=1)
     """When a damping is reliable: the scores by two halves of the query set have at
@@ -97,7 +102,12 @@ class ScoreConfig(Frozen):
 
     def swept(self, kind: Curvature) -> list[str]:
         """The names, as in `columns`, of a curvature at each damping, ascending."""
-        return [f"{kind}_{damping:g}" for damping in sorted(self.damping)]
+        return [f"{kind}_{damping:g}" for damping in sorted(self.sweep)]
+
+    @property
+    def sweep(self) -> tuple[float, ...]:
+        """The dampings to try, relative to the trace of H."""
+        return SWEEP if self.damping is None else self.damping
 
     @field_validator("damping", mode="before")
     @classmethod
@@ -106,14 +116,16 @@ class ScoreConfig(Frozen):
 
     @field_validator("curvatures", "damping")
     @classmethod
-    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _distinct(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if values is None:
+            return None
         if not values or len(set(values)) != len(values):
             raise ValueError("must be a non-empty list without repeats")
         return values
 
     @model_validator(mode="after")
     def _can_choose(self) -> "ScoreConfig":
-        if self.query_groups == 1 and len(self.damping) > 1:
+        if self.query_groups == 1 and len(self.sweep) > 1:
             raise ValueError(
                 "query_groups 1 leaves nothing to choose a damping by: name one"
             )

@@ -1,4 +1,5 @@
-"""The columns of influence.parquet, whose rows are labels: the one list of them.
+"""The columns of influence.parquet, whose rows are labels, and those that stand beside
+it: the one list of them.
 
 Scoring takes the names of its columns from here, and the README's table shows them.
 `prepare` reserves them: a column of the user's data with such a name is kept as
@@ -67,7 +68,11 @@ STATUS = OutputColumn(
     "text",
     "ok; not_finite (no scores); zero_gradient (scores 0); only ok counts in means",
 )
-MARGIN = OutputColumn("margin", "reward", "r(chosen) - r(rejected)")
+MARGIN = OutputColumn(
+    "margin",
+    "reward",
+    "r(chosen) - r(rejected), by the model that labels are scored by (train.keep)",
+)
 LOSS = OutputColumn(
     "loss",
     "nats",
@@ -75,7 +80,9 @@ LOSS = OutputColumn(
     "required margin",
 )
 GRADIENT_NORM = OutputColumn(
-    "gradient_norm", "nats per parameter", "norm of the label's loss gradient"
+    "gradient_norm",
+    "nats per parameter",
+    "norm of the label's loss gradient; in Adam's metric with train.keep below 1",
 )
 INFLUENCE = OutputColumn(
     "influence_<score>",
@@ -110,6 +117,13 @@ FLIP_PARTS = OutputColumn(
     "flip effect by query group, whose sum it is (first curvature)",
 )
 
+CROSSFIT_MARGIN = OutputColumn(
+    "crossfit_margin",
+    "reward",
+    "r(chosen) - r(rejected) by a model that saw no label on the prompt; in "
+    "crossfit/margins.parquet (`inflib crossfit`)",
+)
+
 COLUMNS = (
     PAIR_ID,
     COMPARISON_ID,
@@ -132,11 +146,16 @@ COLUMNS = (
     PARTS,
     FLIP_PARTS,
 )
-"""All output columns. In the file, the user's own stand before `status`."""
+"""All columns of the file. The user's own stand before `status`."""
+
+BESIDE = (CROSSFIT_MARGIN,)
+"""Columns that other commands write into files of their own, by pair_id."""
 
 
 def is_reserved(name: str) -> bool:
     """Whether a column of the user's data with this name must be renamed."""
     if name.startswith(KEPT_AS):  # it would clash with a column that was renamed
         return is_reserved(name.removeprefix(KEPT_AS))
-    return name in LABELS.names or any(column.matches(name) for column in COLUMNS)
+    return name in LABELS.names or any(
+        column.matches(name) for column in COLUMNS + BESIDE
+    )

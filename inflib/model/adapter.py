@@ -98,7 +98,10 @@ def read_adapter(folder: Folder) -> Adapter:
         config = folder.read_bytes(CONFIG)
     except FileNotFoundError:
         raise ValueError(f"{folder.url}: no {CONFIG}; not a PEFT adapter") from None
-    fields = json.loads(config)
+    try:
+        fields = dict(json.loads(config))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{folder.url}/{CONFIG}: not a JSON object: {error}") from None
     if fields.get("peft_type") != "LORA" or fields.get("task_type") != "SEQ_CLS":
         raise ValueError(
             f"{folder.url}: peft_type {fields.get('peft_type')}, task_type "
@@ -109,6 +112,13 @@ def read_adapter(folder: Folder) -> Adapter:
         adapter = Adapter(folder.url, config, folder.read_bytes(WEIGHTS))
     except FileNotFoundError:
         raise ValueError(f"{folder.url}: no {WEIGHTS} (pickles are refused)") from None
+    try:
+        safetensors.deserialize(adapter.weights)
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{folder.url}/{WEIGHTS}: not a whole safetensors file ({error}): copy it "
+            "again"
+        ) from None
     names = adapter._header()
     if not any(map(_HEAD.search, names)):
         raise ValueError(

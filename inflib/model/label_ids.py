@@ -1,6 +1,7 @@
 """Labels of a pair set to the rows that a reward model is trained on, as Arrow arrays:
 4 bytes for each token, however many labels."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,27 +11,36 @@ from inflib.data.label_edits import Edits, LabelValues
 from inflib.data.pairs_folder import PairsFolder
 
 
-def labelled_ids(folder: PairsFolder, edits: Edits | None = None) -> pa.Table:
+def labelled_ids(
+    folder: PairsFolder,
+    edits: Edits | None = None,
+    takes: Callable[[str], bool] = lambda comparison_id: True,
+) -> pa.Table:
     """A row for each label: chosen_ids, rejected_ids, margin, target, weight.
 
     margin: what the loss requires r(chosen) - r(rejected) to exceed; target and weight
     as in data.pairs_folder.LABELS. edits: see data.label_edits.LabelValues; dropped
-    labels have no row. Raises ValueError for a pair set without labels that count.
+    labels have no row. takes: whether a comparison_id's labels have rows. Raises
+    ValueError where no label that counts is left.
     """
-    tables = [_of_shard(folder, shard, edits or {}) for shard in folder.plan()]
+    tables = [_of_shard(folder, shard, edits or {}, takes) for shard in folder.plan()]
     table = pa.concat_tables(tables).combine_chunks()
     if not len(table):
         raise ValueError(f"{folder.folder.url}: no label with a weight above 0")
     return table
 
 
-def _of_shard(folder: PairsFolder, shard: Any, edits: Edits) -> pa.Table:
+def _of_shard(
+    folder: PairsFolder, shard: Any, edits: Edits, takes: Callable[[str], bool]
+) -> pa.Table:
     comparisons = folder.comparisons(shard, ["prefix", "a", "b"]).combine_chunks()
     prefix, a, b = (_list(comparisons[name]) for name in ("prefix", "a", "b"))
     sequences = pa.concat_arrays([joined(prefix, a), joined(prefix, b)])
-    columns = ["pair_id", "row", "sign", "required_margin", "target", "weight"]
-    labels = folder.labels(shard, columns)
-    values = [labels[name].to_numpy() for name in columns[2:]]
+    columns = ["row", "sign", "required_margin", "target", "weight"]
+    labels = folder.labels(shard, ["pair_id", "comparison_id", *columns])
+    taken = [takes(name) for name in labels["comparison_id"].to_pylist()]
+    labels = labels.filter(pa.array(taken, pa.bool_()))
+    values = [labels[name].to_numpy() for name in columns[1:]]
     sign, required, target, weight = values
     edited = LabelValues(sign, target, weight, required).edited(
         edits, labels["pair_id"].to_pylist()

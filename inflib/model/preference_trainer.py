@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.reward import cast_input
@@ -22,8 +23,13 @@ _OWN = ("target", "weight")
 """Columns of a label that TRL does not know."""
 
 
-def reward_trainer(**arguments: Any) -> Any:
-    """A TRL RewardTrainer whose train_dataset may have columns target and weight."""
+def reward_trainer(held_out: pa.Table | None, **arguments: Any) -> Any:
+    """A TRL RewardTrainer whose train_dataset may have columns target and weight.
+
+    held_out: labels (label_ids.labelled_ids) that its `evaluate` is of: eval_loss,
+    eval_accuracy, eval_margin, eval_best_scale and eval_refined_loss, as in
+    numerics.label_means. Each process computes a share, and all get the same results.
+    """
     from trl import RewardTrainer
     from trl.trainer.reward_trainer import DataCollatorForPreference
 
@@ -49,6 +55,21 @@ def reward_trainer(**arguments: Any) -> Any:
             loss = (weights * preference_loss.losses(excess, targets)).mean()
             return loss
 
+        def evaluate(self: Any, *_: Any, **__: Any) -> dict[str, float]:
+            assert held_out is not None
+            size = self.args.per_device_eval_batch_size
+            labels = _labels(gathered_margins(self, held_out, size), held_out)
+            found = labels.means | {
+                "best_scale": labels.best_scale,
+                "refined_loss": labels.refined_loss,
+            }
+            metrics = {f"eval_{name}": value for name, value in found.items()}
+            self.log(dict(metrics))
+            self.control = self.callback_handler.on_evaluate(
+                self.args, self.state, self.control, metrics
+            )
+            return metrics
+
     pad_id = arguments["processing_class"].pad_token_id
     return PreferenceTrainer(data_collator=Collator(pad_token_id=pad_id), **arguments)
 
@@ -72,12 +93,17 @@ def training_rows(table: pa.Table) -> Any:
     return datasets.Dataset(table.drop_columns(gone))
 
 
-def evaluate(trainer: Any, table: pa.Table, batch_size: int) -> dict[str, float]:
-    """Loss, accuracy and margin of labels (label_ids.labelled_ids), by the one
-    definition of numerics.label_means. Called in one process; moves no weight."""
+def evaluate(trainer: Any, table: pa.Table, batch_size: int) -> LabelMargins:
+    """Margins of labels (label_ids.labelled_ids) by the model as it is. Called in one
+    process; moves no weight."""
+    return _labels(margins(trainer, table, batch_size), table)
+
+
+def margins(trainer: Any, table: pa.Table, batch_size: int) -> Float[Tensor, " n"]:
+    """r(chosen) - r(rejected) of labels, float64, computed in this process."""
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
     collator, device = trainer.data_collator, trainer.accelerator.device
-    margins: list[Tensor] = []
+    parts = [torch.zeros(0, dtype=torch.float64)]
     for start in range(0, len(table), batch_size):
         rows = table.select(["chosen_ids", "rejected_ids"]).slice(start, batch_size)
         batch = collator(rows.to_pylist())
@@ -85,16 +111,26 @@ def evaluate(trainer: Any, table: pa.Table, batch_size: int) -> dict[str, float]
         with torch.no_grad(), trainer.compute_loss_context_manager():
             logits = model(**inputs, use_cache=False).logits.squeeze(-1)
         chosen, rejected = torch.chunk(logits.double().cpu(), 2)
-        margins.append(chosen - rejected)
+        parts.append(chosen - rejected)
+    return torch.cat(parts)
+
+
+def gathered_margins(
+    trainer: Any, table: pa.Table, batch_size: int
+) -> Float[Tensor, " n"]:
+    """The same, each process computing a share of the labels; all get all of them."""
+    from accelerate.utils import gather_object
+
+    process, count = trainer.args.process_index, trainer.args.world_size
+    cuts = [len(table) * i // count for i in range(count + 1)]
+    share = table.slice(cuts[process], cuts[process + 1] - cuts[process])
+    own = margins(trainer, share, batch_size).tolist()
+    return torch.tensor(gather_object(own), dtype=torch.float64)
+
+
+def _labels(margins: Float[Tensor, " n"], table: pa.Table) -> LabelMargins:
     columns = (table[name].to_numpy() for name in ("margin", *_OWN))
-    labels = LabelMargins(
-        torch.cat(margins), *(torch.from_numpy(column.copy()) for column in columns)
-    )
-    return {
-        "loss": labels.loss,
-        "accuracy": labels.accuracy,
-        "margin": labels.margin,
-    }
+    return LabelMargins(margins, *(torch.from_numpy(x.copy()) for x in columns))
 
 
 def train_in_float32(model: nn.Module) -> None:

@@ -77,6 +77,18 @@ def trained(module: nn.Module) -> list[nn.Parameter]:
     return [p for p in module.parameters(recurse=False) if p.requires_grad]
 
 
+def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """All trainable parameters of a model, by name."""
+    return {n: p for n, p in model.named_parameters() if p.requires_grad}
+
+
+def set_trained(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Give a model's trainable parameters these values, by name."""
+    with torch.no_grad():
+        for name, parameter in trained_parameters(model).items():
+            parameter.copy_(weights[name])
+
+
 def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
     """Reward of each sequence, read at its true last token (encoders: at its first)."""
     classifier = _classifier(model)

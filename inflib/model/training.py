@@ -4,29 +4,33 @@ TRL and datasets are imported inside functions: the rest of inflib runs without 
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import safetensors.torch
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import TrainerCallback
 
 from inflib.config.recipe import ModelConfig, Recipe
+from inflib.data.adapter_files import CONFIG, WEIGHTS
 from inflib.data.base_match import BASE, describe_base
-from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_tokenizer
-from inflib.model.adapter import CONFIG as ADAPTER_CONFIG
 from inflib.model.device import worker_device
 from inflib.model.label_ids import labelled_ids
+from inflib.model.partway import FOLDER, MOMENTS, RECORD, KeepPartway, Kept
+from inflib.model.planned_training import PlannedTraining
 from inflib.model.preference_trainer import (
     check_float32,
     reward_trainer,
     train_in_float32,
     training_rows,
 )
-from inflib.model.reward import load_base
+from inflib.model.reward import load_base, set_trained
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 
@@ -69,11 +73,11 @@ class NameCheckpoints(TrainerCallback):
 
 
 def build_trainer(
-    recipe: Recipe, edits: Edits, output_dir: str, callbacks: list[Any]
+    recipe: Recipe, plan: PlannedTraining, output_dir: str, callbacks: list[Any]
 ) -> Any:
     """TRL RewardTrainer for this process, one of recipe.train.workers.
 
-    edits: of training labels. output_dir: where checkpoints go.
+    output_dir: where checkpoints go. callbacks: after those of the plan.
     """
     from trl import RewardConfig
 
@@ -91,7 +95,7 @@ def build_trainer(
     )
     arguments = RewardConfig(
         output_dir=output_dir,
-        num_train_epochs=config.epochs,
+        max_steps=plan.planned,
         per_device_train_batch_size=config.micro_batch_size,
         per_device_eval_batch_size=config.micro_batch_size,
         gradient_accumulation_steps=config.batch_size
@@ -107,7 +111,7 @@ def build_trainer(
         seed=config.seed,
         data_seed=config.seed,
         save_strategy="steps",
-        save_steps=min(0.999, 1 / (config.epochs * config.saves_per_epoch)),
+        save_steps=max(1, round(plan.per_epoch / config.saves_per_epoch)),
         save_total_limit=1,
         logging_steps=20,
         remove_unused_columns=False,  # target and weight, which TRL does not know
@@ -119,20 +123,23 @@ def build_trainer(
     model = get_peft_model(base, lora)
     train_in_float32(model)
     trainer = reward_trainer(
+        plan.held_out,
         model=model,
         args=arguments,
-        train_dataset=training_rows(labels_of(recipe, "train", edits)),
+        train_dataset=training_rows(plan.labels),
         processing_class=tokenizer,
-        callbacks=callbacks,
+        callbacks=[*plan.callbacks(Path(output_dir) / FOLDER), *callbacks],
     )
     check_float32(trainer.model)
     return trainer
 
 
-def labels_of(recipe: Recipe, pairs: str, edits: Edits | None = None) -> pa.Table:
-    """The labels of a pair set, as label_ids.labelled_ids."""
-    folder = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
-    return labelled_ids(folder, edits)
+def labels_of(
+    recipe: Recipe, pairs: str, takes: Callable[[str], bool] = lambda _: True
+) -> pa.Table:
+    """The labels of a pair set, as label_ids.labelled_ids; takes: whether those on a
+    comparison_id are wanted."""
+    return labelled_ids(PairsFolder(Folder(recipe.run) / "pairs" / pairs), None, takes)
 
 
 def save_reward_model(
@@ -142,21 +149,44 @@ def save_reward_model(
     reward_model/."""
     trainer.save_model(scratch)
     target.write_json(BASE, describe_base(model))
-    config = Path(scratch) / ADAPTER_CONFIG
-    config.write_text(_ordered(config.read_text()))
     for path in sorted(Path(scratch).iterdir()):
         if path.is_file() and path.suffix in _SAVED:
-            target.write(path.name, path.read_bytes())
+            target.write(path.name, _ordered(path))
 
 
-def _ordered(adapter_config: str) -> str:
-    """The config with its lists of module names sorted.
+def save_partway(
+    trainer: Any, partway: KeepPartway, steps: int, share: float, target: Folder
+) -> Kept | None:
+    """Write the model that is kept on the way into reward_model/kept/; None: there is
+    none, see KeepPartway.nearest.
+
+    steps: of reward_model/'s own; share: train.keep. Leaves the trainer's model with
+    those weights.
+    """
+    found = partway.nearest(steps, share)
+    if found is None:
+        return None
+    kept, weights, moments = found
+    set_trained(trainer.accelerator.unwrap_model(trainer.model), weights)
+    with TemporaryDirectory() as scratch:
+        trainer.save_model(scratch)
+        for name in (CONFIG, WEIGHTS):
+            target.write(name, _ordered(Path(scratch) / name))
+    target.write(MOMENTS, safetensors.torch.save(moments))
+    target.write_json(RECORD, vars(kept))
+    return kept
+
+
+def _ordered(path: Path) -> bytes:
+    """A file that was saved; of the adapter's config, its lists of module names sorted.
 
     PEFT writes sets, whose order differs between processes, and sketches are bound to
     the digest of these bytes.
     """
-    fields = json.loads(adapter_config)
+    if path.name != CONFIG:
+        return path.read_bytes()
+    fields = json.loads(path.read_text())
     for name in ("target_modules", "modules_to_save"):
         if isinstance(fields[name], list):
             fields[name] = sorted(fields[name])
-    return json.dumps(fields, indent=2, sort_keys=True)
+    return json.dumps(fields, indent=2, sort_keys=True).encode()

@@ -52,8 +52,8 @@ def _printed(text: str) -> Any:
     'a' 'b' would be one text."""
     try:
         value = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text  # TypeError: a key that no dictionary can have
     return value if repr(value) == text.strip() else text
 
 

@@ -1,11 +1,15 @@
 """Recipe and model to sketches/manifest.json, which binds the sketches to them."""
 
+import hashlib
+from typing import Any
+
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_config, load_tokenizer, tokenizer_digest
 from inflib.model.adapter import read_adapter
 from inflib.model.attention import longest_flat
-from inflib.model.reward_folder import adapter_folder, describe_model
+from inflib.model.partway import MOMENTS
+from inflib.model.reward_folder import describe_model, read_kept, sketched_folder
 from inflib.numerics.layer_bins import Layer, lay_out, to_json
 from inflib.sketches.manifest import Manifest
 from inflib.sketches.store import FORMAT
@@ -23,7 +27,8 @@ def bind_sketches(recipe: Recipe) -> None:
     fields = {
         "format": FORMAT,
         "tokenizer_sha256": tokenizer_digest(load_tokenizer(model)),
-        **describe_model(recipe),
+        **describe_model(recipe, sketched_folder(recipe)),
+        "kept": _kept(recipe),
         "model_dtype": model.dtype,
         "attention": model.attention,
         "max_length": recipe.prepare.max_length,
@@ -37,8 +42,17 @@ def bind_sketches(recipe: Recipe) -> None:
     Manifest(Folder(recipe.run)).bind(fields, lambda: _choose_units(recipe))
 
 
+def _kept(recipe: Recipe) -> dict[str, Any] | None:
+    """What stands in the manifest of a model that was kept on the way."""
+    kept = read_kept(recipe)
+    if kept is None:
+        return None
+    moments = sketched_folder(recipe).read_bytes(MOMENTS)
+    return vars(kept) | {"moments_sha256": hashlib.sha256(moments).hexdigest()}
+
+
 def _layers(recipe: Recipe) -> list[Layer]:
-    sizes = read_adapter(adapter_folder(recipe)).sizes
+    sizes = read_adapter(sketched_folder(recipe)).sizes
     return lay_out(sizes, recipe.sketch.sketch_size, recipe.sketch.by_layer)
 
 

@@ -68,6 +68,16 @@ def block_sizes(model: nn.Module) -> dict[str, int]:
     }
 
 
+def scales_by_block(model: nn.Module, scales: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Scales of gradients by name of the parameter to those of each block, in the order
+    of its parameters."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {
+        block: torch.cat([scales[names[p]].flatten().float() for p in trained(module)])
+        for block, module in trained_blocks(model).items()
+    }
+
+
 class UnitGradients:
     """Computes the values of a batch's units and hands over their gradients.
 

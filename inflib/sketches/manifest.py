@@ -48,6 +48,12 @@ class Manifest:
         """Digest of the adapter whose gradients were sketched."""
         return self._fields["adapter_sha256"]
 
+    @property
+    def learning_rate_sum(self) -> float | None:
+        """Sum of training's learning rates, where sketches are in Adam's metric."""
+        kept = self._fields.get("kept")
+        return kept and kept["learning_rate_sum"]
+
     def bind(
         self, fields: dict[str, Any], choose_units: Callable[[], dict[str, str]]
     ) -> None:

@@ -13,7 +13,7 @@ from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder
 from inflib.model.device import worker_device
 from inflib.model.packing import Unit
-from inflib.model.reward_folder import load_reward_model
+from inflib.model.reward_folder import load_sketched_model
 from inflib.sketches import store
 from inflib.sketches.manifest import Manifest
 from inflib.sketches.unit_sketcher import UnitSketcher
@@ -76,13 +76,14 @@ class ShardSketcher:
     def _load(self) -> UnitSketcher:
         config = self.recipe.sketch
         device = worker_device(config.gpus_per_worker)
-        model, tokenizer = load_reward_model(self.recipe, device)
+        model, tokenizer, scales = load_sketched_model(self.recipe, device)
         sketcher = UnitSketcher(
             model,
             tokenizer.pad_token_id,
             config.sketch_size,
             config.seed,
             config.by_layer,
+            scales,
         )
         assert sketcher.oporp.layers == self.manifest.layers
         return sketcher

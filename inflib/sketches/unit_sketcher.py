@@ -18,7 +18,7 @@ from inflib.model.attention import longest_flat
 from inflib.model.packing import Unit, pack, plan_batches
 from inflib.numerics.oporp import Oporp
 from inflib.sketches.gradient_check import check_gradients
-from inflib.sketches.gradients import UnitGradients
+from inflib.sketches.gradients import UnitGradients, scales_by_block
 from inflib.sketches.plain_gradients import PlainGradients
 from inflib.sketches.units import UnitSketches
 from inflib.telemetry import warning
@@ -46,8 +46,11 @@ class UnitSketcher:
         sketch_size: int,
         seed: int,
         by_layer: bool = False,
+        scales: dict[str, Tensor] | None = None,
     ) -> None:
-        """Freezes `model`."""
+        """Freezes `model`. scales: what gradients are multiplied with before all else,
+        by name of the parameter."""
+        self._scales = scales and scales_by_block(model, scales)
         self.device = next(model.parameters()).device
         plain = PlainGradients(model)  # before the model is frozen
         self.gradients = UnitGradients(model)
@@ -135,6 +138,8 @@ class UnitSketcher:
 
         def consume(block: str, grads: Float[Tensor, "u d"]) -> None:
             grads = grads.float()
+            if self._scales is not None:
+                grads = grads * self._scales[block]
             self.oporp.add(sketches, block, grads)
             layer = self._layer_index[self.oporp.layer_of[block]]
             products[layer].add_(grads @ grads.T)

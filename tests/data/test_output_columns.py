@@ -6,7 +6,7 @@ import re
 import pyarrow as pa
 import pytest
 
-from inflib.data.output_columns import COLUMNS, INFLUENCE, is_reserved
+from inflib.data.output_columns import BESIDE, COLUMNS, INFLUENCE, is_reserved
 from inflib.data.rows import read_file
 from inflib.scores.influence_folder import InfluenceFolder
 from inflib.scores.passes import Passes
@@ -51,6 +51,7 @@ def test_a_users_column_with_such_a_name_is_kept_under_another(written, tmp_path
         *(f"input_{name}" for name in written if name != "pair_id"),
         *("input_input_error_x", "input_row", "labeler", "partsy"),
     }
+    assert all(is_reserved(column.name) for column in BESIDE)
     assert not any(map(is_reserved, ("labeler", "partsy", "input_text", "errors")))
 
 
@@ -65,5 +66,5 @@ def test_the_readme_lists_every_column():
     (table,) = re.findall(
         r"\| column \| unit \| meaning \|\n\|[-|]+\|\n((?:\|.*\n)+)", text
     )
-    rows = [f"| `{c.name}` | {c.unit} | {c.meaning} |" for c in COLUMNS]
+    rows = [f"| `{c.name}` | {c.unit} | {c.meaning} |" for c in COLUMNS + BESIDE]
     assert table.splitlines()[:-1] == rows

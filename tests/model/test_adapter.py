@@ -42,6 +42,26 @@ def test_an_adapter_in_a_pickle_is_refused(tmp_path):
         read_adapter(Folder(str(tmp_path)))
 
 
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("adapter_config.json", lambda whole: whole[:20]),
+        ("adapter_config.json", lambda whole: b"[1]"),
+        ("adapter_model.safetensors", lambda whole: whole[:-10]),
+        ("adapter_model.safetensors", lambda whole: b"version https://git-lfs"),
+        ("adapter_model.safetensors", lambda whole: b""),
+        ("adapter_model.safetensors", lambda whole: b"\xff" * 8 + whole[8:]),
+        ("adapter_model.safetensors", lambda whole: b"\x02" + bytes(7) + b"[]"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, file, damage):
+    with_lora(build_model("llama")).save_pretrained(tmp_path)
+    path = tmp_path / file
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=rf"{file}: not a (JSON|whole)"):
+        read_adapter(Folder(str(tmp_path)))
+
+
 def test_sizes_in_the_file_sum_to_the_trained_parameters(tmp_path):
     model = with_lora(build_model("llama"))
     model.save_pretrained(tmp_path)

@@ -6,6 +6,7 @@ import torch
 from inflib.config.recipe import Recipe
 from inflib.detection.activations import ActivationReader
 from inflib.model.device import worker_device
+from inflib.model.planned_training import PlannedTraining
 from inflib.model.training import build_trainer
 from inflib.sketches.shard_sketcher import ShardSketcher
 from tests.support.prepared_run import ROWS, build_run
@@ -34,7 +35,9 @@ def test_every_worker_follows_it(tmp_path, gpus_in_sight):
     assert ShardSketcher(recipe).sketcher.device.type == "cpu"
     reader = ActivationReader(recipe, threads=1)
     assert next(reader.model.parameters()).device.type == "cpu"
-    trainer = build_trainer(recipe, {}, f"{recipe.run}/scratch", [])
+    trainer = build_trainer(
+        recipe, PlannedTraining.of(recipe, {}, None), f"{recipe.run}/scratch", []
+    )
     assert trainer.args.device.type == trainer.accelerator.device.type == "cpu"
     assert {p.device.type for p in trainer.model.parameters()} == {"cpu"}
 
@@ -54,4 +57,10 @@ def test_a_worker_whose_gpu_is_missing_says_so(tmp_path):
     with pytest.raises(ValueError, match="finds no CUDA device"):
         ActivationReader(recipe, threads=1)
     with pytest.raises(ValueError, match="finds no CUDA device"):
-        build_trainer(recipe, {}, f"{recipe.run}/scratch", [])
+        build_trainer(
+            recipe, PlannedTraining.of(recipe, {}, None), f"{recipe.run}/scratch", []
+        )
+
+
+def trainer_of(recipe: Recipe, folder: str):
+    return build_trainer(recipe, PlannedTraining.of(recipe, {}, None), folder, [])

@@ -12,6 +12,7 @@ from inflib.config.recipe import Recipe
 from inflib.data.label_edits import Edit
 from inflib.data.pairs_folder import TOKENS, PairsFolder
 from inflib.model.label_ids import joined, labelled_ids
+from inflib.model.planned_training import PlannedTraining
 from inflib.model.preference_trainer import check_float32, evaluate
 from inflib.model.training import build_trainer, labels_of
 from inflib.storage.folder import Folder
@@ -32,9 +33,11 @@ def test_lists_are_joined_row_by_row(first, data):
 
 def trainer_of(recipe, edits=None, **train):
     fields = recipe.model_dump()
-    fields["train"] |= {"epochs": 1.0, "batch_size": 4, "micro_batch_size": 4, **train}
+    fields["train"] |= {"epochs": 1.0, "batch_size": 4, "micro_batch_size": 4}
+    fields["train"] |= {"label_smoothing": 0.0, **train}
     recipe = Recipe.model_validate(fields)
-    return build_trainer(recipe, edits or {}, fields["run"] + "/scratch", [])
+    plan = PlannedTraining.of(recipe, edits or {}, None)
+    return build_trainer(recipe, plan, fields["run"] + "/scratch", [])
 
 
 @pytest.fixture
@@ -103,6 +106,20 @@ def test_soft_targets_and_weights_are_cross_entropy(recipe):
     torch.testing.assert_close(loss_of(trainer, soft), expected)
 
 
+def test_smoothing_moves_a_share_of_every_target_to_the_other_response(recipe):
+    trainer = trainer_of(recipe, {"p0": Edit("tie", 1.0)}, label_smoothing=0.2)
+    targets = list(trainer.train_dataset["target"])
+    assert sorted(targets) == pytest.approx([0.5] + [0.8] * 11)
+    rows = [trainer.train_dataset[i] for i in range(4)]
+    turned = [
+        row | {"chosen_ids": row["rejected_ids"], "rejected_ids": row["chosen_ids"]}
+        for row in rows
+    ]
+    both = [loss_of(trainer, [r | {"target": 1.0} for r in x]) for x in (rows, turned)]
+    whole = loss_of(trainer, [row | {"target": 0.8} for row in rows])
+    torch.testing.assert_close(0.8 * both[0] + 0.2 * both[1], whole)
+
+
 def test_votes_train_as_one_label_as_they_do_one_by_one(recipe):
     trainer = trainer_of(recipe)
     row = trainer.train_dataset[0]
@@ -131,9 +148,9 @@ def test_a_bfloat16_base_trains_in_float32(recipe):
 def test_means_count_labels_and_not_batches(recipe):
     trainer = trainer_of(recipe)
     table = labels_of(recipe, "q")
-    whole = evaluate(trainer, table, len(table))
+    whole = evaluate(trainer, table, len(table)).means
     assert len(table) % 5  # the last batch is smaller
-    parts = evaluate(trainer, table, 5)
+    parts = evaluate(trainer, table, 5).means
     for name, value in whole.items():
         assert parts[name] == pytest.approx(value, rel=1e-5, abs=1e-7), name
     batch = trainer.data_collator(

@@ -92,6 +92,12 @@ def test_messages_as_python_prints_them_are_messages():
     assert texts(labels(code)) == [(Q, "['a' 'b']", "{'a': 1}")]
 
 
+@pytest.mark.parametrize("text", ["{'a': 1, [2]: 3}", "['a', {{}}]", "['a', {[1]}]"])
+def test_what_python_could_not_print_is_text(text):
+    row = {"prompt": Q, "chosen": text, "rejected": "no"}
+    assert texts(labels(row)) == [(Q, text, "no")]
+
+
 def test_a_turn_that_is_null_is_no_text():
     row = {"prompt": '["Q"]', "response_a": "[null]", "response_b": '["b"]'}
     (bad,) = problems(labels(row | {"winner": "a"}))
