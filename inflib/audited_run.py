@@ -22,17 +22,17 @@ from inflib.config.run_config import stored_recipe
 from inflib.data.decisions import Decisions, read_decisions
 from inflib.data.judge_results import judge_results
 from inflib.data.label_edits import Edits
-from inflib.data.output_columns import INFLUENCE, STATUS
+from inflib.data.output_columns import INFLUENCE, PAIR_ID
 from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics.uncertainty import query_freedom
 from inflib.scores.discoveries import differing_labels
 from inflib.scores.executor import Executor
+from inflib.scores.fair_margins import fair_margins
 from inflib.scores.influence_folder import InfluenceFolder
 from inflib.scores.neighbours import Harm, Nearest
 from inflib.scores.passes import Passes
 from inflib.scores.sketch_set import SketchSet
 from inflib.scores.what_if import predict
-from inflib.sketches import store
 from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 
@@ -114,7 +114,15 @@ class AuditedRun:
     @cached_property
     def counted(self) -> np.ndarray:
         """[n] whether each label counts: its gradient is finite and not zero."""
-        return np.array([x == store.OK for x in self.labels[STATUS.name].to_pylist()])
+        return self.influence.counts
+
+    @cached_property
+    def fair_margins(self) -> np.ndarray | None:
+        """[n] margin of each label by a model that saw no label on its prompt
+        (`inflib crossfit`), NaN for labels without a weight; None where the run has no
+        such margins of its labels."""
+        fair, _ = fair_margins(self.recipe)
+        return None if fair is None else fair.of(self.labels[PAIR_ID.name].to_pylist())
 
     @cached_property
     def comparison_numbers(self) -> np.ndarray:
@@ -244,7 +252,7 @@ class AuditedRun:
 
 def studies_digest(run: Folder) -> str:
     """Digest of what studies and judges have left in a run: it changes with them."""
-    folders = [run / place for place, _ in _STUDIES.values()]
+    folders = [run / "crossfit", *(run / place for place, _ in _STUDIES.values())]
     folders += [run / "judge" / name for name in sorted((run / "judge").folders())]
     total = hashlib.sha256()
     for folder in folders:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.model.adapter import read_adapter
-from inflib.model.reward_folder import adapter_folder
+from inflib.model.reward_folder import sketched_folder
 from inflib.scores.influence_folder import InfluenceFolder, score_inputs
 from inflib.sketches import store
 from inflib.sketches.manifest import Manifest
@@ -82,7 +82,7 @@ def _check_stages(recipe: Recipe, run: Folder) -> list[str]:
             ):
                 problems += shard_problems
             problems += _unexpected(run, pairs, plan)
-    if read_adapter(adapter_folder(recipe)).sha256 != Manifest(run).adapter_sha256:
+    if read_adapter(sketched_folder(recipe)).sha256 != Manifest(run).adapter_sha256:
         problems.append("sketches/: adapter_sha256 is of another adapter")
     # Scores of damaged pairs or sketches cannot be checked.
     return problems or [*_check_scores(run, recipe)]

@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+_FACTOR = 6.0
+
 _HALVINGS = 10
 """Random halves of the query groups that a reliability is the mean over."""
 
@@ -46,13 +48,28 @@ class Choice:
     """All dampings, ascending."""
 
 
+def of_training(learning_rate_sum: float) -> float:
+    """lambda of the sketches of a model that Adam trained, in Adam's metric.
+
+    Along a direction without curvature, training moves the weights by the sum of its
+    learning rates times the gradient, and (H + lambda I)^-1 by 1 / lambda times it: so
+    training has lambda = 1 / sum (for ridge regression: Ali, Kolter & Tibshirani, "A
+    continuous-time view of early stopping", AISTATS 2019, arXiv:1810.10082). The factor
+    is what agrees with retraining in size on the demo (docs/validity.md): second
+    moments are those of noisy batches, and the model learns more before halfway.
+    """
+    return _FACTOR / learning_rate_sum
+
+
 def choose(
     scores: Float[Tensor, "n l g"],
     dampings: list[float],
     residuals: Float[Tensor, " l"],
     threshold: float,
+    asked: float | None = None,
 ) -> tuple[int, Choice]:
-    """(index in `dampings`, choice) of the smallest damping with reliable scores.
+    """(index in `dampings`, choice) of the damping `asked` for, or of the smallest with
+    reliable scores.
 
     Where none reaches the threshold it is the largest damping: nothing says that a
     correction can be afforded. scores: influence of a sample of labels on one query
@@ -62,13 +79,15 @@ def choose(
     reliabilities = [reliability(scores[:, i].numpy()) for i in range(len(dampings))]
     reliable = [i for i, rho in enumerate(reliabilities) if rho >= threshold]
     best = reliable[0] if reliable else len(dampings) - 1
+    if asked is not None:
+        best = dampings.index(asked)
     sweep = [
         Candidate(damping, rho, float(residual))
         for damping, rho, residual in zip(
             dampings, reliabilities, residuals, strict=True
         )
     ]
-    return best, Choice(dampings[best], reliabilities[best], bool(reliable), sweep)
+    return best, Choice(dampings[best], reliabilities[best], best in reliable, sweep)
 
 
 def reliability(scores: Float[np.ndarray, "n g"]) -> float:

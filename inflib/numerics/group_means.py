@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.stats import t
 
 from inflib.numerics.between_groups import Spread, spread_of
 from inflib.numerics.group_variances import moderated_variances
@@ -179,6 +180,13 @@ def _query_variance(influences: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return query_variance(
         torch.from_numpy(influences), torch.from_numpy(shares)
     ).numpy()
+
+
+def one_sided(estimate: Estimate) -> np.ndarray:
+    """[l] one-sided p-values of no harm; 0.5 where there is no error."""
+    known = estimate.variance > 0
+    errors = np.sqrt(np.where(known, estimate.variance, 1))
+    return np.where(known, t.sf(estimate.harm / errors, estimate.freedom), 0.5)
 
 
 def differences(groups: Groups) -> Estimate:

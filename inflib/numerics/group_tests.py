@@ -8,7 +8,8 @@ one. With skewed influences the plain one alone finds too many groups (27% false
 10%, simulated with a log-normal's skewness, 6); the shrunk one knows how much all
 groups differ.
 
-A labeler can be biased without visible harm (the model did not learn it), or harm
+That is the harm to one query set, and includes its luck; by all of them and fair
+margins, see numerics.pooled_harm. Labelers can be biased without visible harm, or harm
 without a visible preference. A group is suspicious when any of its tests says so:
 Bonferroni over a group's tests, then Benjamini & Hochberg over the groups.
 """
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from inflib.numerics.group_means import Estimate, Groups, differences, shrink
+from inflib.numerics.group_means import Groups, differences, one_sided, shrink
 from inflib.numerics.trait_tests import AGREEMENT
 from inflib.numerics.uncertainty import discover, query_freedom
 
@@ -53,7 +54,7 @@ def harm(
     groups = Groups.of(numbers, influences, shares, prompts)
     plain, (shown, spread) = differences(groups), shrink(groups)
     half_width = t.ppf(_COVERED, shown.freedom) * np.sqrt(shown.variance)
-    p_values = np.maximum(_p_values(plain), _p_values(shown))
+    p_values = np.maximum(one_sided(plain), one_sided(shown))
     listed = np.flatnonzero(groups.counts >= min_labels)
     known = query_freedom(shares) > 0
     flagged = np.zeros(len(group_names), dtype=bool)
@@ -82,29 +83,34 @@ def harm(
     return rows, {"sd": spread.quantile(0.5), "low": low, "high": high}
 
 
-def _p_values(estimate: Estimate) -> np.ndarray:
-    """One-sided p-values of no harm; 0.5 where there is no error."""
-    known = estimate.variance > 0
-    errors = np.sqrt(np.where(known, estimate.variance, 1))
-    return np.where(known, t.sf(estimate.harm / errors, estimate.freedom), 0.5)
-
-
 def suspect(
-    rows: list[dict[str, Any]], tests: dict[str, dict[str, Any]], level: float
+    rows: list[dict[str, Any]],
+    tests: dict[str, dict[str, dict[str, Any]]],
+    quality: dict[str, dict[str, Any]],
+    level: float,
 ) -> list[dict[str, Any]]:
     """The rows of `harm`, each with what all tests of its group say together.
 
-    tests: `preferences` of the same groups. any_p_value: smallest of the p-values of
-    harm and of the traits that apply, times their number; because: the test it is of;
-    suspicious: discovered at FDR `level`.
+    tests: `preferences` of the same groups; quality: {group: {p_value: of no harm, all
+    query sets together; given_quality: {trait: {p_value}} or None}}. Where traits are
+    known given quality, these tests stand for those of the plain shares, and the fair
+    margins in the test of harm for the agreement of a model that has seen the labels.
+
+    any_p_value: smallest of the p-values of harm and of the traits that apply, times
+    their number; because: the test it is of; suspicious: discovered at FDR `level`.
     """
     smallest = []
     for row in rows:
-        p_values = {"harm": 1.0 if row["p_value"] is None else row["p_value"]}
+        of_group = quality[row["name"]]
+        p_values = {"harm": of_group["p_value"]}
+        given = of_group["given_quality"]
         for trait, test in tests[row["name"]].items():
-            if test["share"] is not None:
-                harmless = trait in AGREEMENT and test["share"] >= test["others"]
-                p_values[trait] = 1.0 if harmless else test["p_value"]
+            if test["share"] is None or (given is not None and trait == "model"):
+                continue
+            harmless = trait in AGREEMENT and test["share"] >= test["others"]
+            p_values[trait] = 1.0 if harmless else test["p_value"]
+            if given is not None and trait in given:
+                p_values[trait] = given[trait]["p_value"]
         because = min(p_values, key=lambda name: p_values[name])
         smallest.append((min(1.0, p_values[because] * len(p_values)), because))
     flagged = discover(np.array([p for p, _ in smallest]), level) if rows else ()

@@ -5,8 +5,10 @@ definition of each, for training, verifying and reporting.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from jaxtyping import Float
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from inflib.numerics import preference_loss
@@ -56,9 +58,35 @@ class LabelMargins:
         picked = agrees[(sides != 0) & (self.weights > 0)]
         return float(picked.mean()) if len(picked) else 0.0
 
-    def scaled_loss(self, scale: float) -> float:
-        """The loss if all margins were `scale` times as large and none were required:
-        see report.summary.best_scale."""
+    @property
+    def means(self) -> dict[str, float]:
+        """{"loss", "accuracy", "margin"}."""
+        return {
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "margin": self.margin,
+        }
+
+    @cached_property
+    def best_scale(self) -> float:
+        """Factor in [0, 10] on all margins for which the loss, without required
+        margins, is least: 1 / temperature.
+
+        Above 1, the model is less sure than it is right, and whatever agrees with it
+        helps; below 1, it is too sure, and influence says first of all what shrinks its
+        margins.
+        """
+        found = minimize_scalar(self._scaled_loss, bounds=(0, 10), method="bounded")
+        return float(found.x)
+
+    @property
+    def refined_loss(self) -> float:
+        """The loss with all margins times `best_scale`: what is left of it when a wrong
+        confidence is mended, how well labels are told apart (Berta et al., "Rethinking
+        early stopping: refine, then calibrate", 2025, arXiv:2501.19195)."""
+        return self._scaled_loss(self.best_scale)
+
+    def _scaled_loss(self, scale: float) -> float:
         return self._mean(preference_loss.losses(scale * self.margins, self.targets))
 
     def _mean(self, values: Float[Tensor, " n"]) -> float:

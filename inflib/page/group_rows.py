@@ -3,7 +3,7 @@
 from typing import Any
 
 from inflib.audited_run import AuditedRun
-from inflib.report.tables import with_interval
+from inflib.report.tables import error_rate, with_interval
 
 _HEADERS = {
     "longer": "longer chosen",
@@ -18,7 +18,7 @@ _TRAITS = {
     "first": "chooses the response shown first",
 }
 _BECAUSE = {
-    "harm": "harm",
+    "harm": "harm by all query sets together",
     "longer": "how often the longer response is chosen",
     "model": "how rarely the reward model agrees",
     "others": "how rarely the others agree",
@@ -54,11 +54,17 @@ def group_rows(run: AuditedRun) -> dict[str, list[dict[str, Any]]]:
                 first = {"name": row["name"], "labels": row["labels"], **found}
                 traits = run.summary["preferences"][column][row["name"]]
                 known_traits = _traits(traits)
+                quality = run.summary["quality"][column][row["name"]]
                 first["index"] = len(known)
                 known.append(
                     first
                     | {
-                        "prefers": [_in_words(trait) for trait in known_traits],
+                        "errs": None
+                        if quality["error_rate"] is None
+                        else error_rate(quality),
+                        "prefers": [_in_words(trait) for trait in known_traits]
+                        + _given_quality(quality["given_quality"] or {}),
+                        "given": _given_quality(quality["given_quality"] or {}),
                         "traits": known_traits,
                         "by_query": {query: found},
                     }
@@ -76,6 +82,8 @@ def labelers_tab(
             "column": column,
             "rows": [row | {"suspected": _suspected(row)} for row in rows],
             "traits": [trait["header"] for trait in rows[0]["traits"]] if rows else [],
+            "errs": any(row["errs"] for row in rows),
+            "given": any(row["given"] for row in rows),
             "small": few[column],
             "linked": column in run.labels.column_names
             and column != run.recipe.report.time,
@@ -107,6 +115,17 @@ def _in_words(trait: dict[str, Any]) -> str:
     others = "" if trait["others"] is None else f" (others {trait['others']:.0%})"
     unusual = ", unusual for sure" if trait["unusual"] else ""
     return f"{trait['label']}: {trait['share']:.0%}{others}{unusual}"
+
+
+def _given_quality(tests: dict[str, Any]) -> list[str]:
+    """What a group prefers given quality, in log-odds beside the typical group's."""
+    return [
+        f"{_HEADERS[trait]}, given quality: "
+        + with_interval(test["weight"], test["low"], test["high"])
+        + f" (typical {test['typical']:.2f})"
+        + (", unusual for sure" if test["unusual"] else "")
+        for trait, test in tests.items()
+    ]
 
 
 def _traits(traits: dict[str, Any]) -> list[dict[str, Any]]:

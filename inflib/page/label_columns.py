@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from inflib.audited_run import AuditedRun
 from inflib.data import output_columns as output
-from inflib.data.output_columns import COLUMNS, OutputColumn
+from inflib.data.output_columns import BESIDE, COLUMNS, OutputColumn
 from inflib.page.data_files import deflated, packed, plain
 from inflib.page.label_flags import Flag, bits
 
@@ -56,6 +56,10 @@ def columns_of(
         columns += _scores(run, run.recipe.score.reported, query, True)
     columns.append(_flag_column(run, flags))
     columns += [_output(run, *column) for column in _PLAIN]
+    if run.fair_margins is not None:
+        about = _about(output.CROSSFIT_MARGIN, "crossfit_margin", shown=False)
+        values = pa.chunked_array([pa.array(run.fair_margins)])
+        columns.append(about | _numbers(values))
     for column, usual in _UNLESS:
         if (run.labels[column.name].to_numpy() != usual).any():
             columns.append(_output(run, column, column.name, False))
@@ -85,7 +89,7 @@ def group_names(column: pa.ChunkedArray) -> list[str]:
 
 def is_own(name: str) -> bool:
     """Whether a column is one of the user's."""
-    return not any(column.matches(name) for column in COLUMNS)
+    return not any(column.matches(name) for column in COLUMNS + BESIDE)
 
 
 def _payload(run: AuditedRun, columns: list[dict[str, Any]]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def overview(run: AuditedRun) -> dict[str, Any]:
             row
             for query, labels in harmful.items()
             if labels is not None and labels.any()
-            for row in _what_if(run, query, labels)
+            for row in what_ifs(run, query, labels)
         ],
         "whose": [
             row
@@ -72,11 +72,14 @@ def _share(
     return {"harmful": int(harmful.sum()), "share": share}
 
 
-def _what_if(run: AuditedRun, query: str, harmful: np.ndarray) -> list[dict[str, Any]]:
-    """Rows of what the query losses would do if the labels were flipped, or dropped."""
+def what_ifs(run: AuditedRun, query: str, harmful: np.ndarray) -> list[dict[str, Any]]:
+    """Rows of what the query losses would do if the labels were flipped, or dropped.
+
+    No row of dropping them where none that counts would be left.
+    """
     ids = run.labels[PAIR_ID.name].filter(harmful).to_pylist()
     rows = []
-    for action in (FLIP, DROP):
+    for action in (FLIP,) if harmful[run.counted].all() else (FLIP, DROP):
         predicted = run.predicted(dict.fromkeys(ids, Edit.of(action)))
         changes = {}
         for row in predicted:

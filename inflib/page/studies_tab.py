@@ -46,6 +46,9 @@ def _detection(run: AuditedRun) -> Shown:
         }
         detectors["length difference"] = table[LENGTH_DIFFERENCE.name].to_numpy()
         detectors["low margin"] = -table[MARGIN.name].to_numpy()
+        if run.fair_margins is not None:
+            fair = np.nan_to_num(run.fair_margins[run.counted])
+            detectors["low crossfit margin"] = -fair
         ids = None
         if wrong.any() and not wrong.all():
             ids = f"roc-{number}", f"precision-{number}"

@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.console import Console
 
-from inflib.report.tables import say, table, with_interval
+from inflib.report.tables import error_rate, say, table, with_interval
 from inflib.report.verdict import headline
 from inflib.storage.plain_text import shorten
 
@@ -110,8 +110,11 @@ def _show_groups(
             f"lower end (*: harmful for sure); shrunk towards the average {column}, "
             "most where labels are few"
         )
-        traits = summary["preferences"][column]
-        shown = [_group_row(row, traits[row["name"]]) for row in rows[:_GROUPS]]
+        traits, quality = summary["preferences"][column], summary["quality"][column]
+        shown = [
+            _group_row(row, traits[row["name"]], quality[row["name"]])
+            for row in rows[:_GROUPS]
+        ]
         console.print(table(shown, title))
         if hidden:
             say(console, f"and {', and '.join(hidden)}")
@@ -133,17 +136,29 @@ def _top_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _group_row(row: dict[str, Any], traits: dict[str, Any]) -> dict[str, Any]:
+def _group_row(
+    row: dict[str, Any], traits: dict[str, Any], quality: dict[str, Any]
+) -> dict[str, Any]:
     star = " *" if row["harmful"] else ""
+    errs = {} if quality["error_rate"] is None else {"errs": error_rate(quality)}
+    given = quality["given_quality"] or {}
     return {
         "": shorten(row["name"], 24),
         "labels": row["labels"],
         "harm": with_interval(row["shrunk"], row["low"], row["high"]) + star,
+        **errs,
         **{
             _TRAIT_HEADERS[trait]: "-"
             if test["share"] is None
             else f"{test['share']:.0%}{' *' if test['unusual'] else ''}"
             for trait, test in traits.items()
+        },
+        **{
+            f"{trait}, given quality": with_interval(
+                test["weight"], test["low"], test["high"]
+            )
+            + (" *" if test["unusual"] else "")
+            for trait, test in given.items()
         },
         "suspicious": row["because"] if row["suspicious"] else "",
     }

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from scipy.optimize import minimize_scalar
 from scipy.stats import spearmanr, t
 
 from inflib.data.output_columns import GRADIENT_NORM, INFLUENCE, PARTS
@@ -106,22 +105,6 @@ class Judged:
         return bool(slope.mean > bound * slope.variance**0.5)
 
 
-def best_scale(margins: LabelMargins) -> float:
-    """Factor in [0, 10] on all margins for which their mean Bradley-Terry loss, with
-    targets and weights but without required margins, is least.
-
-    Above 1, the model is less sure than it is right, and whatever agrees with it helps;
-    below 1, it is too sure, and influence says first of all what shrinks its margins.
-    """
-    return float(
-        minimize_scalar(
-            margins.scaled_loss,
-            bounds=(0, 10),
-            method="bounded",
-        ).x
-    )
-
-
 def evidence(
     query: Judged, train: Judged, table: pa.Table, score: str, report: dict[str, Any]
 ) -> dict[str, Any]:
@@ -147,7 +130,7 @@ def evidence(
     facts = {
         "accuracy": query.accuracy,
         "train_accuracy": train.accuracy,
-        "best_scale": round(best_scale(query.means), 3),
+        "best_scale": round(query.means.best_scale, 3),
         "too_sure": query.is_too_sure(),
         "reliability": reliability(parts.reshape(len(rows), -1).astype(float)),
         "explained_by_norm": float(spearmanr(scores, norms).statistic ** 2)

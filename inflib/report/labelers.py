@@ -199,12 +199,14 @@ def audit_groups(
     score: str,
     shares: np.ndarray,
     trait_tests: dict[str, dict[str, dict[str, Any]]],
+    quality: dict[str, dict[str, dict[str, Any]]],
 ) -> dict[str, dict[str, Any]]:
     """{"groups": {grouping column: rows of numerics.group_tests.suspect, by one score},
     "spread": {grouping column: how much its groups differ, see group_tests.harm}}.
 
     score: e.g. gauss_newton_expert; shares: [g] of the query labels in each query
-    group; trait_tests: `audit_preferences` of the same table.
+    group; trait_tests: `audit_preferences` of the same table; quality:
+    `labeler_quality.audit_quality` of it.
     """
     parts = table[PARTS.of(score)].combine_chunks()
     values = parts.flatten().to_numpy().astype(float).reshape(-1, len(shares))
@@ -215,5 +217,7 @@ def audit_groups(
         rows, facts["spread"][name] = harm(
             groups, values, shares, config.fdr, config.min_labels, prompts
         )
-        facts["groups"][name] = suspect(rows, trait_tests[name], config.fdr)
+        facts["groups"][name] = suspect(
+            rows, trait_tests[name], quality[name], config.fdr
+        )
     return facts

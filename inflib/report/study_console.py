@@ -17,6 +17,10 @@ def show_verdicts(run: Folder, console: Console) -> None:
         say(console, headline({name: x["verdict"] for name, x in queries.items()}))
 
 
+_MUCH = 0.5
+"""Leverage from which predictions may be off by their own size."""
+
+
 def show_predictions(rows: list[dict[str, Any]], console: Console) -> None:
     """Print what edits of labels would do.
 
@@ -27,8 +31,26 @@ def show_predictions(rows: list[dict[str, Any]], console: Console) -> None:
         "To first order, and on the query labels that the scores were made with: edits "
         "picked by those scores always look good here. `inflib verify` retrains.",
     )
+    if any(row["factor"] for row in rows):
+        say(
+            console,
+            "Sizes are multiplied by a factor: what all labels together did to the "
+            "query labels in training, over what is predicted of all of them.",
+        )
+    if any("expected" in row for row in rows):
+        say(
+            console,
+            "expected, low, high: what one retraining with these edits changes, with a "
+            "95% interval, by what `inflib verify` found when it retrained.",
+        )
     title = "predicted change of the mean query loss (negative: better)"
     console.print(table(rows, title))
+    if any((row["leverage"] or 0) >= _MUCH for row in rows):
+        say(
+            console,
+            f"A leverage of {_MUCH:g} or more: these edits change the curvature so far "
+            "that first order may be far off in size. `inflib verify` retrains.",
+        )
 
 
 def show_explanation(
@@ -89,6 +111,13 @@ def show_verification(summary: dict[str, Any], console: Console) -> None:
                     f"{name}: rank correlation of predicted and actual change of loss, "
                     f"{test.replace('_', ' ')}: {facts[test]['spearman']:.2f}",
                 )
+        if size := facts.get("size"):
+            slope = with_interval(size["slope"], size["low"], size["high"])
+            say(
+                console,
+                f"{name}: changes of loss are {slope} times the predicted ones; "
+                "`inflib what-if` says what to expect by that",
+            )
 
 
 def show_bias(

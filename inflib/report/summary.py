@@ -12,10 +12,19 @@ import pyarrow.compute as pc
 
 from inflib.config.recipe import Recipe
 from inflib.data.findings import findings
-from inflib.data.output_columns import ERROR, FLIP_EFFECT, INFLUENCE, RANK, STATUS
+from inflib.data.output_columns import (
+    CROSSFIT_MARGIN,
+    ERROR,
+    FLIP_EFFECT,
+    INFLUENCE,
+    PAIR_ID,
+    RANK,
+    STATUS,
+)
 from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics.ranking import detection
 from inflib.report.evidence import Judged, evidence
+from inflib.report.labeler_quality import audit_quality, without_fair_margins
 from inflib.report.labelers import (
     audit_groups,
     audit_preferences,
@@ -24,12 +33,13 @@ from inflib.report.labelers import (
 )
 from inflib.report.verdict import NOT_USABLE, judge_query_set
 from inflib.scores.discoveries import differing_labels
+from inflib.scores.fair_margins import FairMargins, fair_margins
 from inflib.scores.influence_folder import InfluenceFolder, truth_column
 from inflib.sketches.store import OK
 from inflib.storage.folder import Folder
 from inflib.storage.plain_text import shorten
 
-FORMAT = 5
+FORMAT = 6
 """Version of the facts in summary.json; one of another version is written anew."""
 
 STAGES = {"prepare": "pairs", "train": "reward_model", "sketch": "sketches"}
@@ -45,7 +55,9 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     """
     run = Folder(recipe.run)
     influence = InfluenceFolder.of(run)
+    fair, why_not = fair_margins(recipe)
     table, (counted, _) = influence.table, influence.counted()
+    counted = _with_fair_margins(counted, fair)
     statuses = table[STATUS.name].value_counts().to_pylist()
     prepared = (run / "pairs").read_json("report.json")
     judged = {pairs: Judged.of(run, pairs) for pairs in recipe.prepare.sources}
@@ -81,16 +93,26 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
         }
         | {"score": influence.stage_facts()},
     }
-    for query in recipe.prepare.queries:
-        score = f"{recipe.score.reported}_{query}"
+    score_of = {q: f"{recipe.score.reported}_{q}" for q in recipe.prepare.queries}
+    known = {
+        query: evidence(judged[query], judged["train"], counted, score, prepared[query])
+        for query, score in score_of.items()
+    }
+    verdicts = {query: judge_query_set(known[query], recipe) for query in score_of}
+    summary["quality"] = audit_quality(
+        recipe.report,
+        counted,
+        [score_of[q] for q in score_of if verdicts[q]["status"] != NOT_USABLE],
+        np.zeros(0) if fair is None else fair.trusted(recipe),
+    )
+    if summary["quality"] and fair is None:
+        summary["notes"].append(without_fair_margins(why_not))
+    for query, score in score_of.items():
         scores = counted[INFLUENCE.of(score)].to_numpy()
         differ = differing_labels(recipe, influence, query)
-        known = evidence(
-            judged[query], judged["train"], counted, score, prepared[query]
-        )
         facts: dict[str, Any] = {
-            "verdict": judge_query_set(known, recipe),
-            "evidence": known,
+            "verdict": verdicts[query],
+            "evidence": known[query],
             "harmful_share": float(np.mean(scores > 0)),
             "distinguishable_from_zero": None if differ is None else int(differ.sum()),
             "surely_harmful": None if differ is None else _surely(table, score, differ),
@@ -107,10 +129,11 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
             score,
             influence.shares(query),
             summary["preferences"],
+            summary["quality"],
         )
         if facts["verdict"]["status"] == NOT_USABLE:
             facts["groups"] = {
-                column: [_unaccused(row) for row in rows]
+                column: [row | {"harmful": False} for row in rows]
                 for column, rows in facts["groups"].items()
             }
         if recipe.report.truth is not None:
@@ -119,14 +142,15 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     return summary
 
 
-def _unaccused(row: dict[str, Any]) -> dict[str, Any]:
-    """A group's row where scores say nothing: it is not called harmful for sure, nor
-    suspicious for its harm."""
-    by_harm = row["because"] == "harm"
-    return row | {
-        "harmful": False,
-        "suspicious": row["suspicious"] and not by_harm,
-    }
+def _with_fair_margins(table: pa.Table, fair: FairMargins | None) -> pa.Table:
+    """The rows with the column crossfit_margin, where the run has fair margins. An own
+    column of that name, in a run that was prepared before the name was ours, goes."""
+    if CROSSFIT_MARGIN.name in table.column_names:
+        table = table.drop_columns([CROSSFIT_MARGIN.name])
+    if fair is None:
+        return table
+    values = fair.of(table[PAIR_ID.name].to_pylist())
+    return table.append_column(CROSSFIT_MARGIN.name, pa.array(values))
 
 
 def _surely(table: pa.Table, score: str, differ: np.ndarray) -> int:
@@ -142,7 +166,7 @@ def _detection(
     report.truth}, see numerics.ranking.
 
     Each detector is oriented so that higher is more suspicious: influence, a longer
-    chosen response (length difference), a low margin.
+    chosen response (length difference), a low margin, a low fair margin.
     """
     wrong = truth_column(table, recipe.report.truth, "report.truth")
     detectors = {
@@ -151,6 +175,9 @@ def _detection(
     }
     detectors["length_difference"] = table["length_difference"].to_numpy()
     detectors["low_margin"] = -table["margin"].to_numpy()
+    if CROSSFIT_MARGIN.name in table.column_names:
+        fair = np.nan_to_num(table[CROSSFIT_MARGIN.name].to_numpy())
+        detectors["low_crossfit_margin"] = -fair
     return {name: detection(values, wrong) for name, values in detectors.items()}
 
 

@@ -73,3 +73,9 @@ def percent(share: float, low: float | None = None, high: float | None = None) -
     ends = [None if end is None else 100 * end for end in (low, high)]
     text = with_interval(100 * share, *ends)
     return re.sub(r"-?\d[\d.]*(?:e[+-]\d+)?", r"\g<0>%", text)
+
+
+def error_rate(quality: dict[str, Any]) -> str:
+    """A labeler's error rate with its interval, in percent, of the facts of
+    report.labeler_quality."""
+    return percent(*(quality[f"error_{name}"] for name in ("rate", "low", "high")))

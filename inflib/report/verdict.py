@@ -134,8 +134,8 @@ def _judge_training(case: _Case, facts: dict[str, Any], recipe: Recipe) -> None:
         case.add(
             DOUBTFUL,
             f"the model is too sure of itself (best scale {facts['best_scale']:.2f}): "
-            "influence says first of all what shrinks its margins; lower train.epochs "
-            "or train.learning_rate",
+            "influence says first of all what shrinks its margins; raise train.holdout "
+            "or train.label_smoothing",
         )
 
 

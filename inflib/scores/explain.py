@@ -150,7 +150,7 @@ def explain_shards(
         # -d s . x is influence for x = H^-1 g_j; for x = g_j, minus the inner product.
         products = influence.influence(aligned, labels.derivatives, labels.rows)
         scores, minus_products = products.tensor_split(2, dim=1)
-        norms = labels.derivatives.abs() * labels.sq_norms.sum(1).sqrt()
+        norms = labels.gradient_norms
         norms = torch.where(norms > 0, norms, 1.0)[:, None]
         query_norms = torch.where(queries.norms > 0, queries.norms, 1.0)
         cosines = (-minus_products / norms / query_norms).clamp(-1, 1)

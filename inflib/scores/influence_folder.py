@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from inflib.config.recipe import Recipe
 from inflib.config.score import Curvature
 from inflib.data.label_edits import Edits
-from inflib.data.output_columns import INFLUENCE, PAIR_ID, RANK, STATUS
+from inflib.data.output_columns import INFLUENCE, PAIR_ID, PARTS, RANK, STATUS
 from inflib.data.pairs_folder import PairsFolder
 from inflib.numerics.ranking import ranks
 from inflib.scores.score_record import ScoreRecord, read_record
@@ -92,8 +92,21 @@ class InfluenceFolder:
 
     def counted(self) -> tuple[pa.Table, np.ndarray]:
         """(rows of the labels that count, whether each label of the run counts)."""
-        counts = pc.equal(self.table[STATUS.name], store.OK).combine_chunks()
-        return self.table.filter(counts), counts.to_numpy(zero_copy_only=False)
+        return self.table.filter(pa.array(self.counts)), self.counts
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """[n] whether each label counts: its gradient is finite and not zero."""
+        return pc.equal(self.table[STATUS.name], store.OK).to_numpy()
+
+    def mean_parts(self, score: str) -> np.ndarray:
+        """[g] mean influence of all labels that count, as shares of the query groups;
+        score: gauss_newton_expert, for example."""
+        column = (
+            self.table[PARTS.of(score)].filter(pa.array(self.counts)).combine_chunks()
+        )
+        parts = column.flatten().to_numpy().reshape(-1, column.type.list_size)
+        return parts.sum(0, dtype=np.float64) / self.record.finite
 
     def edited(self, edits: Edits) -> pa.Table:
         """Rows of the labels that are edited, in the order of the edits. Raises

@@ -77,6 +77,11 @@ class Labels:
         return self.importance * preference_loss.losses(excess, self.targets)
 
     @property
+    def gradient_norms(self) -> Float[Tensor, " n"]:
+        """Norm of each label's loss gradient; NaN where not finite."""
+        return self.derivatives.abs() * self.sq_norms.sum(1).sqrt()
+
+    @property
     def unit_derivatives(self) -> Float[Tensor, " n"]:
         """Derivative of each label's loss in r(a) - r(b), the margin of its comparison,
         if all weights were 1; 0 where that is not finite."""

@@ -111,9 +111,12 @@ def read_gradients(
         of = labels.rows[picked]
         decoded = store.decode(entries[of.numpy()], scales[of].numpy())
         slopes = labels.derivatives[picked]
-        norms = slopes.abs() * labels.sq_norms[picked].sum(1).sqrt()
         vectors = decoded.mul_(slopes[:, None].float())
-        parts.append(Gradients(vectors, norms, of + starts[shard.name][0]))
+        parts.append(
+            Gradients(
+                vectors, labels.gradient_norms[picked], of + starts[shard.name][0]
+            )
+        )
     return Gradients.joined(parts, sum(len(part.vectors) for part in parts))
 
 

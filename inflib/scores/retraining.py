@@ -9,8 +9,6 @@ the arms of the comparison, each with one trial per seed. To check decisions, th
 are: no edits, the decisions, and the same edits of as many random labels.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +19,9 @@ from scipy.stats import spearmanr
 from inflib.config.score import VerifyConfig
 from inflib.data.label_edits import DROP, FLIP, Edit, Edits
 from inflib.data.output_columns import INFLUENCE
+from inflib.numerics.retrained_sizes import RetrainedSize, size_of
 from inflib.numerics.uncertainty import t_interval
+from inflib.storage.folder import Folder
 
 ALL = "all labels"
 HARMFUL, RANDOM, GROUP, SUBSET = "harmful", "random", "group", "subset"
@@ -46,11 +46,8 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Kind, number and digest of the edits: equal for equal trainings, so that
-        those that are done are kept when seeds or subsets are added."""
-        edits = [(name, vars(edit)) for name, edit in sorted(self.edits.items())]
-        digest = hashlib.sha256(json.dumps(edits).encode()).hexdigest()[:8]
-        return f"{self.kind.replace(' ', '-')}-{self.number}-{digest}"
+        """Kind and number: distinct among the trials of a plan."""
+        return f"{self.kind.replace(' ', '-')}-{self.number}"
 
 
 def plan_trials(config: VerifyConfig, table: pa.Table, score: str) -> list[Trial]:
@@ -121,15 +118,16 @@ def effects_of_trials(
     predicted: dict[str, float],
 ) -> dict[str, Any]:
     """Measured and predicted effects of the trials on one query set: {arms,
-    against_random, leave_group_out, lds}.
+    against_random, leave_group_out, lds, size}.
 
     measured: {trial: {"loss", "accuracy"}} after training; predicted: {trial: change of
     the loss}. Changes are from the training with all labels and the same seed. The
     arms' intervals are Student's t over seeds, 95%, of training's randomness alone: the
     query set is the same. against_random: the decisions' metrics minus those of the
     same edits of random labels, paired by seed, with such intervals; None without
-    decisions. The other two are rank correlations of predicted with measured changes;
-    None with fewer than three trials.
+    decisions. size: a RetrainedSize's fields, by all trials but subsets, which are no
+    small change; None where it is not known. The other two are rank correlations of
+    predicted with measured changes; None with fewer than three trials.
     """
     before = {trial.seed: measured[trial.name] for trial in trials if trial.kind == ALL}
     kinds = dict.fromkeys(t.kind for t in trials if t.kind not in (GROUP, SUBSET))
@@ -156,7 +154,45 @@ def effects_of_trials(
         "against_random": _against_random(trials, measured),
         "leave_group_out": _agreement(trials, GROUP, measured, predicted),
         "lds": _agreement(trials, SUBSET, measured, predicted),
+        "size": _size(trials, measured, predicted),
     }
+
+
+def read_sizes(run: Folder, scores: str) -> dict[str, RetrainedSize]:
+    """{query set: size of predictions}, by what `verify` retrained, where it is known.
+
+    scores: digest of what the scores were made of; those of others say nothing.
+    """
+    for folder in (run / "verify", run / "verify" / "decisions"):
+        summary = (
+            folder.read_json("verify.json") if folder.exists("verify.json") else {}
+        )
+        found = {
+            name: facts.get("size") for name, facts in summary.get("sets", {}).items()
+        }
+        if summary.get("scores") == scores and any(found.values()):
+            return {name: RetrainedSize(**size) for name, size in found.items() if size}
+    return {}
+
+
+def _size(
+    trials: list[Trial],
+    measured: dict[str, dict[str, float]],
+    predicted: dict[str, float],
+) -> dict[str, Any] | None:
+    small = [trial for trial in trials if trial.kind != SUBSET]
+    numbers: dict[Any, int] = {frozenset(): -1}
+    edits = [
+        numbers.setdefault(frozenset(trial.edits.items()), len(numbers))
+        for trial in small
+    ]
+    size = size_of(
+        np.array([predicted[trial.name] for trial in small]),
+        np.array([measured[trial.name]["loss"] for trial in small]),
+        np.array([trial.seed for trial in small]),
+        np.array(edits),
+    )
+    return vars(size) if size else None
 
 
 def _within_0_and_1(interval: dict[str, float | None]) -> dict[str, float | None]:

@@ -169,7 +169,7 @@ def _score(
     values = {
         MARGIN.name: margins,
         LOSS.name: labels.losses,
-        GRADIENT_NORM.name: labels.derivatives.abs() * labels.sq_norms.sum(1).sqrt(),
+        GRADIENT_NORM.name: labels.gradient_norms,
     }
     scores = aligned.sum((0, 3))
     effects = influence.influence(scores, labels.derivatives, labels.rows)

@@ -17,13 +17,14 @@ from torch import Tensor
 
 from inflib.config.score import ITERATIVE, Curvature, ScoreConfig
 from inflib.numerics import conjugate_gradients, curvature
-from inflib.numerics.damping import choose
+from inflib.numerics.damping import choose, of_training
 from inflib.numerics.layer_bins import Layer
 from inflib.scores.checkpoint import Checkpoint
 from inflib.scores.passes import Passes
 from inflib.scores.query_vectors import QueryVectors
 from inflib.scores.score_record import CurvatureRecord
 from inflib.scores.score_table import DampedRatio, ScoreVectors
+from inflib.sketches.manifest import Manifest
 from inflib.telemetry import warning
 
 _ERROR_PROBES = 4
@@ -47,6 +48,8 @@ class Solver:
         """
         self.config, self.layers, self.passes = config, layers, passes
         self.on_step = on_step
+        rates = Manifest(passes.run).learning_rate_sum
+        self._of_training = rates and of_training(rates)
         self.train = passes.moments()
         if not self.train.num_labels:
             raise ValueError("no label of train has a finite, non-zero gradient")
@@ -86,8 +89,9 @@ class Solver:
         generator = torch.Generator().manual_seed(0)
         shape = len(vectors), _ERROR_PROBES
         probes = torch.randn(shape, generator=generator, dtype=torch.float64)
-        state = self._iterate(kind, vectors, self.config.damping, checkpoint, probes)
-        columns, record = self._choose(kind, queries, state, probes)
+        dampings, asked = self._dampings(kind)
+        state = self._iterate(kind, vectors, dampings, checkpoint, probes)
+        columns, record = self._choose(kind, queries, state, probes, dampings, asked)
         if self.config.self_probes:
             first = record.queries[queries.names[0]].damping
             columns = replace(columns, probes={kind: self._self_probes(kind, first)})
@@ -142,6 +146,16 @@ class Solver:
             for square, block in zip(squares, blocks, strict=True)
         }
 
+    def _dampings(self, kind: Curvature) -> tuple[tuple[float, ...], float | None]:
+        """(dampings to solve with, ascending; the one to score with, None: choose),
+        relative to the trace of H."""
+        sweep = tuple(sorted(self.config.sweep))
+        if self.config.damping is not None or not self._of_training:
+            return sweep, None
+        asked = self._of_training / self._trace(kind)
+        kept = {*sweep} if self.config.keep_sweep else set()
+        return tuple(sorted({*kept, asked})), asked
+
     def _trace(self, kind: Curvature) -> float:
         """Trace of H, without damping; kind: gauss_newton or empirical_fisher."""
         squares = float(self.train.squares.sum())
@@ -191,12 +205,15 @@ class Solver:
         queries: QueryVectors,
         state: conjugate_gradients.State,
         probes: Float[Tensor, "k p"],
+        dampings: tuple[float, ...],
+        asked: float | None,
     ) -> tuple[ScoreVectors, CurvatureRecord]:
         """The vectors of each query set's chosen damping, and the record of the choice.
 
-        state: solutions of all query vectors, then of the probes (random vectors).
+        state: solutions of all query vectors, then of the probes (random vectors);
+        dampings, asked: of `_dampings`.
         """
-        dampings, shape = sorted(self.config.damping), queries.shares.shape
+        shape = queries.shares.shape
         solved = state.solutions[:, :, : shape.numel()]
         random = state.solutions[:, :, shape.numel() :] * state.lambdas[:, None, None]
         aligned = self.passes.sample(torch.cat([*solved, *random, probes], dim=1))
@@ -211,7 +228,11 @@ class Solver:
         choices, ihvps, chosen_damped = {}, [], []
         for q, query in enumerate(queries.names):
             best, choices[query] = choose(
-                scores[:, :, q], dampings, residuals[:, q], self.config.reliability
+                scores[:, :, q],
+                list(dampings),
+                residuals[:, q],
+                self.config.reliability,
+                asked,
             )
             ihvps.append(sweep[best].ihvps[q])
             chosen_damped.append(damped[best])
@@ -219,8 +240,9 @@ class Solver:
         all_columns = [chosen]
         if self.config.keep_sweep:
             all_columns += [
-                replace(columns, names=_names(name, queries))
-                for name, columns in zip(self.config.swept(kind), sweep, strict=True)
+                replace(columns, names=_names(f"{kind}_{damping:g}", queries))
+                for damping, columns in zip(dampings, sweep, strict=True)
+                if damping in self.config.sweep
             ]
         record = CurvatureRecord(
             steps=state.steps, trace=self._trace(kind), queries=choices

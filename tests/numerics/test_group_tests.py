@@ -75,16 +75,32 @@ def test_with_one_filled_query_group_nothing_is_said_about_errors():
         unknown = [row[name] for name in ("error", "low", "high", "p_value")]
         assert unknown == [None] * 4 and not row["harmful"]
     assert rows[0]["shrunk"] > rows[1]["shrunk"]
-    tests = {row["name"]: {"longer": trait(0.9, 0.5, 1e-9)} for row in rows}
-    assert [row["because"] for row in suspect(rows, tests, 0.1)] == ["longer"] * 2
 
 
 def trait(share, others, p_value):
     return {"share": share, "others": others, "p_value": p_value, "unusual": False}
 
 
+def facts(p_value, **given):
+    tests = {name: {"p_value": p} for name, p in given.items()}
+    return {"p_value": p_value, "given_quality": tests or None}
+
+
+def test_where_quality_is_known_traits_are_judged_given_it():
+    rows = [{"name": "a"}, {"name": "b"}]
+    tests = {
+        n: {"longer": trait(0.9, 0.5, 1e-9), "model": trait(0.3, 0.5, 1e-9)}
+        for n in "ab"
+    }
+    quality = {"a": facts(0.5, longer=0.4), "b": facts(0.5, longer=1e-4)}
+    suspects = suspect(rows, tests, quality, 0.1)
+    assert [row["suspicious"] for row in suspects] == [False, True]
+    assert [row["any_p_value"] for row in suspects] == pytest.approx([0.8, 2e-4])
+
+
 def test_any_test_of_a_group_makes_it_suspicious_but_not_much_agreement():
-    rows = [{"name": n, "p_value": 1e-4 if n == "a" else 0.5} for n in "abcd"]
+    rows = [{"name": n} for n in "abcd"]
+    quality = {n: facts(1e-4 if n == "a" else 0.5) for n in "abcd"}
     unknown = trait(None, None, 1.0)
     tests = {
         "a": {"longer": trait(0.5, 0.5, 1.0), "model": trait(0.6, 0.6, 1.0)},
@@ -92,9 +108,9 @@ def test_any_test_of_a_group_makes_it_suspicious_but_not_much_agreement():
         "c": {"longer": unknown, "model": trait(0.9, 0.5, 1e-9)},
         "d": {"longer": unknown, "model": trait(0.3, 0.5, 1e-3)},
     }
-    suspects = {row["name"]: row for row in suspect(rows, tests, 0.1)}
+    suspects = {row["name"]: row for row in suspect(rows, tests, quality, 0.1)}
     assert [suspects[n]["suspicious"] for n in "abcd"] == [True, True, False, True]
     assert [suspects[n]["because"] for n in "abd"] == ["harm", "longer", "model"]
     p_values = [suspects[n]["any_p_value"] for n in "abcd"]
     assert p_values == pytest.approx([3e-4, 2e-9, 1.0, 2e-3])
-    assert suspect([], {}, 0.1) == []
+    assert suspect([], {}, {}, 0.1) == []

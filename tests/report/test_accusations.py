@@ -18,9 +18,16 @@ def test_a_query_set_that_is_not_usable_accuses_nobody(tmp_path, monkeypatch, st
     monkeypatch.setattr(summary, "audit_groups", lambda *_: facts)
     verdict = {"status": status, "reasons": ["at chance"], "labels_to_halve": 1}
     monkeypatch.setattr(summary, "judge_query_set", lambda *_: verdict)
+    asked = []
+
+    def quality(*arguments):
+        asked.append(arguments[2])
+        return {"labeler": {}}
+
+    monkeypatch.setattr(summary, "audit_quality", quality)
     run = write_scored(tmp_path / "run")
     rows = run.summary["queries"]["concise"]["groups"]["labeler"]
     usable = status != "not usable"
     assert [row["harmful"] for row in rows] == [usable, usable, False]
-    # what a labeler prefers is known without scores
-    assert [row["suspicious"] for row in rows] == [usable, True, False]
+    scores = ["gauss_newton_expert", "gauss_newton_concise"]
+    assert asked == [scores if usable else []]  # whom all query sets together accuse

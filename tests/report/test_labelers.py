@@ -78,6 +78,9 @@ TABLE = pa.table(
 )
 
 
+QUALITY = {"labeler": {x: {"p_value": 0.5, "given_quality": None} for x in "ab-"}}
+
+
 def test_traits_of_labels():
     everyone = np.ones(5, bool)
     values = traits(ReportConfig(position="shown_first"), TABLE, everyone)
@@ -97,7 +100,7 @@ def test_columns_that_the_data_lacks_are_left_out_and_a_wrong_time_is_refused():
     config = ReportConfig(groups=("labeler", "source"), min_labels=1)
     assert group_columns(config, TABLE) == {"labeler": ["a", "b", "-", "a", "a"]}
     preferences = audit_preferences(config, TABLE)
-    rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences)
+    rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences, QUALITY)
     assert set(rows["groups"]) == set(preferences) == {"labeler"}
     assert {row["name"] for row in rows["groups"]["labeler"]} == {"a", "b", "-"}
     spread = rows["spread"]["labeler"]
@@ -121,7 +124,7 @@ def test_small_groups_are_counted_and_not_listed():
     assert small_groups(config, TABLE) == {"labeler": {"groups": 2, "labels": 2}}
     preferences = audit_preferences(config, TABLE)
     assert set(preferences["labeler"]) == {"a"}
-    rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences)
+    rows = audit_groups(config, TABLE, "c", np.array([0.5, 0.5]), preferences, QUALITY)
     assert [(row["name"], row["labels"]) for row in rows["groups"]["labeler"]] == [
         ("a", 3)
     ]

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from inflib.numerics.label_means import LabelMargins
-from inflib.report.evidence import best_scale
 
 
 def sure(margins):
@@ -19,9 +18,20 @@ def test_the_best_scale_is_the_one_that_labels_were_drawn_with(scale):
     rewards = rng.normal(size=50_000)
     agrees = rng.random(50_000) < 1 / (1 + np.exp(-scale * rewards))
     margins = np.where(agrees, rewards, -rewards)
-    assert best_scale(sure(margins)) == pytest.approx(scale, rel=0.05)
+    assert sure(margins).best_scale == pytest.approx(scale, rel=0.05)
     assert sure(margins).accuracy == (margins > 0).mean()
 
 
 def test_the_best_scale_of_a_model_that_is_always_right_is_the_largest():
-    assert best_scale(sure(np.array([1.0, 2.0]))) > 9.9
+    assert sure(np.array([1.0, 2.0])).best_scale > 9.9
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+def test_the_refined_loss_knows_no_scale(scale):
+    rng = np.random.default_rng(0)
+    margins = rng.normal(0.5, 1, 500)
+    whole = sure(margins)
+    assert sure(scale * margins).refined_loss == pytest.approx(
+        whole.refined_loss, rel=1e-6
+    )
+    assert whole.refined_loss <= whole.loss

@@ -80,6 +80,7 @@ def summary(rows, differ=3, few=0, notes=()):
         "fdr": 0.1,
         "small_groups": {"labeler": {"groups": few, "labels": few}},
         "preferences": {"labeler": {row["name"]: {} for row in rows}},
+        "quality": {"labeler": {row["name"]: row["quality"] for row in rows}},
         "queries": {"q": query},
         "stages": {},
     }
@@ -93,6 +94,7 @@ def report(**facts):
 
 def group(name, **changes):
     row = {"name": name, "labels": 40, "shrunk": 0.1, "low": 0.05, "high": 0.15}
+    row["quality"] = {"error_rate": None, "given_quality": None}
     return row | {"harmful": True, "suspicious": True, "because": "harm"} | changes
 
 
@@ -110,6 +112,16 @@ def test_groups_of_few_labels_are_counted_behind_the_table():
     assert not {"\x1b", "\x9b", "\u202e"} & set(text)
     assert "none is listed; 64 with fewer than 10 labels" in report(rows=[], few=64)
     assert "all labels have the same" in report(rows=[])
+
+
+def test_error_rates_and_preferences_given_quality_are_listed_where_known():
+    assert "errs" not in report(rows=[group("ana")])
+    weight = {"weight": 1.2, "low": 0.8, "high": 1.6, "unusual": True}
+    rates = {"error_rate": 0.21, "error_low": 0.12, "error_high": 0.3}
+    quality = {**rates, "given_quality": {"longer": weight}}
+    text = report(rows=[group("ana", quality=quality)])
+    assert "errs" in text and "21.0% (12.0% to 30.0%)" in text
+    assert "longer, given quality" in text and "1.20 (0.80 to 1.60) *" in text
 
 
 def test_what_cannot_be_estimated_and_what_is_missing_is_said():

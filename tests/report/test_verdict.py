@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from inflib.config.recipe import Recipe
-from inflib.report.evidence import Judged, best_scale, evidence
+from inflib.report.evidence import Judged, evidence
 from inflib.report.verdict import headline, judge_query_set
 
 RECIPE = Recipe.model_validate(
@@ -158,7 +158,7 @@ def test_a_model_that_is_too_sure_is_doubtful_and_a_calibrated_one_is_not():
     assert flagged[1.0] <= 5 and flagged[0.3] >= 90
     found = verdict(Judged(margins, ids, np.ones(150)))
     assert any("too sure of itself" in reason for reason in found["reasons"])
-    assert best_scale(Judged(margins, ids, np.ones(150)).means) == pytest.approx(
+    assert Judged(margins, ids, np.ones(150)).means.best_scale == pytest.approx(
         0.3, abs=0.2
     )
 

@@ -22,11 +22,6 @@ from tests.support.known_store import (
 ROWS, TOP = np.array([0, 1, 5, 11, 12, 20, 31]), 4
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return build_store(tmp_path_factory.mktemp("near"), TRAIN)
-
-
 def comparisons():
     """Number of each training label's comparison, over all shards."""
     sizes = np.cumsum([0, *(len(s.margins) for s in TRAIN)])

@@ -7,6 +7,7 @@ from scipy.stats import spearmanr, t
 
 from inflib.config.score import VerifyConfig
 from inflib.data.label_edits import Edit
+from inflib.numerics.retrained_sizes import RetrainedSize
 from inflib.numerics.uncertainty import t_interval
 from inflib.scores.retraining import (
     ALL,
@@ -16,7 +17,9 @@ from inflib.scores.retraining import (
     effects_of_trials,
     plan_decided,
     plan_trials,
+    read_sizes,
 )
+from inflib.storage.folder import Folder
 
 SCORES = [0.5, -1.0, None, 3.0, 0.0, 2.0, -2.0, 0.1, 0.2, 0.3, -0.4]
 TABLE = pa.table(
@@ -83,6 +86,27 @@ def test_changes_are_paired_by_seed_and_rank_correlations_plain():
     expected = [predicted[named["group", i]] for i in range(4)]
     assert agreement["spearman"] == pytest.approx(spearmanr(expected, losses).statistic)
     assert result["lds"] is None
+
+
+def test_the_size_is_that_of_all_trials_but_subsets(tmp_path):
+    config = VerifyConfig(share=0.2, seeds=2, groups=4, subsets=5)
+    trials = plan_trials(config, TABLE, "x")
+    rng = np.random.default_rng(0)
+    predicted = {t.name: rng.normal() if t.edits else 0.0 for t in trials}
+    measured = {}
+    for trial in trials:  # subsets would say otherwise
+        effect = 3 * predicted[trial.name] if trial.kind != "subset" else rng.normal(50)
+        measured[trial.name] = {"loss": trial.seed + effect, "accuracy": 0.5}
+    size = effects_of_trials(trials, measured, predicted)["size"]
+    assert size["slope"] == pytest.approx(3) and size["scatter"] < 1e-9
+    # the flips and drops of the most harmful labels are the same edits in both seeds
+    # ... and the last group is these, dropped
+    assert size["edits"] == 2 + 2 * 2 + 4 - 1
+    verify = Folder(str(tmp_path)) / "verify"
+    summary = {"scores": "x", "sets": {"q": {"size": size}, "few": {"size": None}}}
+    verify.write_json("verify.json", summary)
+    assert read_sizes(Folder(str(tmp_path)), "x") == {"q": RetrainedSize(**size)}
+    assert read_sizes(Folder(str(tmp_path)), "of others") == {}
 
 
 def test_decisions_are_checked_against_the_same_edits_of_random_labels():

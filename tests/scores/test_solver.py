@@ -26,11 +26,6 @@ from tests.support.known_store import (
 )
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return build_store(tmp_path_factory.mktemp("store"), TRAIN)
-
-
 def dense(kind, damping):
     """Influence of every label, by solving with the matrix itself."""
     grads, v = loss_grads(TRAIN), loss_grads(QUERY).mean(0)
@@ -142,7 +137,7 @@ def test_the_errors_scale_is_how_much_damped_gradients_are_shorter(
     label_leverage = factor.square().sum(1)
     same_comparison = (s[:, None] == s[None]).all(2).double()
     labels = [passes.train.labels(shard) for shard in passes.plan]
-    for damping in config.damping:
+    for damping in config.sweep:
         lam = damping * float(matrix.trace())
         inverse = torch.linalg.inv(matrix + lam * torch.eye(K, dtype=torch.float64))
         ratios = (lam * grads @ inverse).norm(dim=1) / grads.norm(dim=1)

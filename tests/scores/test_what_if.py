@@ -3,8 +3,11 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
+from scipy.linalg import eigh
 
 from inflib.benchmarks.fake_store import Generated, write_manifest, write_set
+from inflib.benchmarks.finished_store import write_influence
 from inflib.data.decisions import (
     Decision,
     decisions_csv,
@@ -13,13 +16,9 @@ from inflib.data.decisions import (
     read_edits,
 )
 from inflib.data.label_edits import Edit
+from inflib.model.reward_folder import write_margins
 from inflib.scores.influence_folder import InfluenceFolder
-from inflib.scores.passes import Passes
-from inflib.scores.query_vectors import read_queries
-from inflib.scores.score_record import ScoreRecord
-from inflib.scores.solver import Solver
 from inflib.scores.what_if import predict, tie_shares
-from inflib.sketches.manifest import read_layers
 from inflib.storage.folder import Folder
 from inflib.storage.plain_text import csv_text
 from tests.support.audits import tiny_recipe
@@ -29,6 +28,7 @@ from tests.support.known_store import (
     TRAIN,
     build_store,
     column,
+    gather,
     score_config,
     scored,
 )
@@ -137,28 +137,12 @@ def test_flips_of_labels_whose_influence_is_zero_are_predicted(tmp_path):
     ties = vars(first) | {"targets": [0.5] * n, "required": margins}
     write_set(run, "train", [Generated(**ties), *rest])
     write_set(run, "q", QUERY)
-    config = score_config("gauss_newton", damping=(1e-2,), query_groups=3)
-    passes = Passes(run, config.shards_per_task)
-    solver = Solver(config, read_layers(run), passes)
-    queries = read_queries(config, ["q"], passes)
-    columns, curvatures = solver.solve_all(queries)
-    influence = InfluenceFolder.of(run)
-    files = passes.score(influence.partials, "x", columns)
-    num_rows, sha256 = influence.assemble(files, columns.names)
-    record = ScoreRecord(
-        inputs="",
-        sha256=sha256,
-        pairs=num_rows,
-        finite=solver.train.num_labels,
-        curvatures=curvatures,
-        query_groups={"q": queries.shares[0].tolist()},
-    )
-    influence.folder.write_json("done.json", record.model_dump())
+    recipe, influence = finished(tmp_path)
+    record = influence.record
     rows = influence.table.slice(0, n).to_pylist()
     assert {row["influence_gauss_newton_q"] for row in rows} == {0.0}
     flips = column(rows, "flip_effect_gauss_newton_q")
     assert np.abs(flips).min() > 0
-    recipe = tiny_recipe(tmp_path, "x", "x", prepare__queries={"q": {"path": "x"}})
     for row, flip in zip(rows, flips, strict=True):
         edits = {row["pair_id"]: Edit("flip", 1.0)}
         *_, together = predict(recipe, influence, edits)
@@ -186,6 +170,61 @@ def test_the_effect_of_a_tie_is_that_of_scores_with_the_tie(tmp_path, required):
     np.testing.assert_allclose(predicted, changes[:n], rtol=1e-5, atol=1e-12)
     assert (np.abs(shares - 0.5) < 1e-12).all() == (required == 0)
     assert after[n:] == before[n:]
+
+
+@pytest.mark.parametrize("damping", [1e-2, 1.0])
+def test_the_leverage_bounds_how_much_edits_change_the_curvature(tmp_path, damping):
+    build_store(tmp_path, TRAIN)
+    recipe, influence = finished(tmp_path, damping)
+    s, margins, _ = gather(TRAIN)
+    h = (torch.sigmoid(margins) * torch.sigmoid(-margins)).double()
+    n, counted = len(h), influence.table.filter(pa.array(influence.counts))
+    ids = counted["pair_id"].to_pylist()
+    whole = (s.T * h) @ s / n
+    damped = whole + damping * whole.trace() * torch.eye(len(whole)).double()
+    for factor, chosen in ((0.0, slice(0, 3)), (0.0, slice(2, 9)), (1.5, slice(4, 5))):
+        edits = {pair_id: Edit("weight", factor) for pair_id in ids[chosen]}
+        edits[ids[-1]] = Edit("flip", 1.0)
+        *_, together = predict(recipe, influence, edits)
+        part = (s[chosen].T * h[chosen]) @ s[chosen] * abs(factor - 1) / n
+        largest = eigh(part.numpy(), damped.numpy(), eigvals_only=True).max()
+        assert 0 < largest <= together["leverage"] * (1 + 1e-5)
+        if chosen == slice(4, 5):  # a single label's bound is close where damping is
+            assert damping < 1 or together["leverage"] < 1.5 * largest
+    recipe = recipe.model_copy(update={"score": score_config("datainf")})
+    write_influence(recipe)
+    influence = InfluenceFolder.of(Folder(recipe.run))
+    assert predict(recipe, influence, edits)[-1]["leverage"] is None
+
+
+def test_all_labels_together_are_predicted_to_do_what_training_did(tmp_path):
+    run = build_store(tmp_path, TRAIN)
+    recipe, influence = finished(tmp_path)
+    ids = influence.table["pair_id"].to_pylist()[:5]
+    edits = {pair_id: Edit("drop", 0.0) for pair_id in ids}
+    plain = predict(recipe, influence, edits)[-1]
+    assert plain["factor"] is None  # scored by the finished model
+    manifest = run.read_json("sketches/manifest.json")
+    kept = {"step": 3, "share": 0.5, "learning_rate_sum": 1.0}
+    run.write_json("sketches/manifest.json", manifest | {"kept": kept})
+    (query,) = QUERY
+    signs = torch.tensor(query.signs).double()
+    halfway = signs * query.margins.double()[query.rows]
+    slopes = -torch.sigmoid(-halfway)
+    mean = influence.mean_parts("gauss_newton_q").sum()
+    for size in (1.0, 3.0):
+        # margins after which the loss has changed by `size` times the mean influence
+        finished_margins = torch.full_like(halfway, size * mean / slopes.mean())
+        write_margins(run / "reward_model", {"q": finished_margins})
+        row = predict(recipe, influence, edits)[-1]
+        assert row["factor"] == pytest.approx(size, rel=1e-5)
+        for name in ("change_of_query_loss", "error"):
+            assert row[name] == pytest.approx(size * plain[name], rel=1e-5)
+    write_margins(run / "reward_model", {"q": -finished_margins})
+    assert predict(recipe, influence, edits)[-1]["factor"] is None
+    write_margins(run / "reward_model", {"q": finished_margins[1:]})
+    with pytest.raises(ValueError, match="train again"):
+        predict(recipe, influence, edits)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -217,3 +256,40 @@ def test_the_last_decision_on_a_label_counts_and_what_is_written_is_read(tmp_pat
         "=b": Edit("weight", 0.25),
         "c": Edit("tie", 1.0),
     }
+
+
+def finished(tmp_path, damping=1e-2):
+    """The recipe of a store in this folder, which is scored."""
+    recipe = tiny_recipe(tmp_path, "x", "x", prepare__queries={"q": {"path": "x"}})
+    config = score_config("gauss_newton", damping=(damping,), query_groups=3)
+    recipe = recipe.model_copy(update={"score": config})
+    write_influence(recipe)
+    return recipe, InfluenceFolder.of(Folder(recipe.run))
+
+
+def change_of(recipe, influence, edits):
+    *_, together = predict(recipe, influence, edits)
+    return together["change_of_query_loss"]
+
+
+def test_changes_are_of_a_mean_over_labels(tmp_path):
+    build_store(tmp_path, TRAIN)
+    recipe, influence = finished(tmp_path)
+    rows = influence.table.to_pylist()
+    ids = [row["pair_id"] for row in rows]
+    scores = np.array([row["influence_gauss_newton_q"] or 0.0 for row in rows])
+    counts = np.array([row["status"] == "ok" for row in rows])
+    assert abs(scores[counts].mean()) > 1e-3 * np.abs(scores).max()  # not at a minimum
+    doubled = dict.fromkeys(ids, Edit("weight", 2.0))
+    tiny = 1e-5 * np.abs(scores).sum() / counts.sum()
+    assert abs(change_of(recipe, influence, doubled)) < tiny
+    # the step that labels left over make towards their own mean, from that of all
+    kept = counts.copy()
+    kept[:5] = False
+    dropped = dict.fromkeys(ids[:5], Edit("drop", 0.0))
+    expected = scores[kept].sum() / kept.sum() - scores[counts].mean()
+    found = change_of(recipe, influence, dropped)
+    assert found == pytest.approx(expected, rel=1e-5)
+    all_dropped = dict.fromkeys(ids, Edit("drop", 0.0))
+    with pytest.raises(ValueError, match="no label with a weight would be left"):
+        predict(recipe, influence, all_dropped)

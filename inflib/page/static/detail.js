@@ -176,6 +176,7 @@
   function facts(row) {
     const roles = [
       "margin",
+      "crossfit_margin",
       "loss",
       "length_difference",
       "gradient_norm",

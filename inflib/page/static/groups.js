@@ -68,6 +68,7 @@
       .map(({ name, because }) => `${because} (${name})`);
     const pairs = [
       ["labels", count(group.labels)],
+      ["errs", group.errs],
       ...harms,
       ["suspicious because", Inflib.short(doubts.join("; "), 400)],
       [
