@@ -154,6 +154,37 @@ def report(target: str, **settings: Any) -> None:
     _write(target, report_speed(**settings))
 
 
+@command.command()
+@_JSON
+@click.option("--run", required=True, help="Folder of a run that is sketched.")
+@click.option("--also", multiple=True, help="Another run of these labels to compare.")
+@click.option("--query", help="Query set; default: the first one.")
+@click.option("--halves", default=16, help="Random halves of the labels.")
+@click.option("--seeds", default=2, help="Trainings on each choice of labels.")
+@click.option(
+    "--groups", default=8, help="Random tenths, and labelers, left out one at a time."
+)
+@click.option(
+    "--curves/--no-curves", default=True, help="Leave out the most harmful 1 to 20%."
+)
+@click.option(
+    "--default", default="as_scored", help="Estimator to compare others with."
+)
+@click.option("--truth", help="Boolean column, true for wrong labels: adds AUCs.")
+@click.option("--at-once", default=1, help="Trainings that run at the same time.")
+def lds(target: str, **settings: Any) -> None:
+    """Scores against retraining (linear datamodeling score).
+
+    Trains a run's reward model again on random halves of its labels, without groups of
+    them and without the most harmful ones, and compares each query label's margin with
+    what every estimator predicts. Retrained models are kept in the run's retrained/:
+    rerun to resume, or to add halves and seeds.
+    """
+    from ray_jobs.benchmarks.lds import lds as measure
+
+    _write(target, measure(**settings))
+
+
 def _write(target: str, results: dict[str, Any]) -> None:
     Path(target).write_text(json.dumps(results, indent=1) + "\n")
 

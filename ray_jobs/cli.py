@@ -49,6 +49,10 @@ _DECISIONS = click.Option(
 )
 _SEED = click.Option(["--seed"], type=int, default=0, help="Seed of the made-up data.")
 
+_FOLDS = click.Option(
+    ["--folds"], type=int, default=5, show_default=True, help="Parts of the prompts."
+)
+
 ENTRIES = {
     "inspect": Entry("inspect_files", is_command=True),
     "audit": Entry("audit"),
@@ -62,6 +66,7 @@ ENTRIES = {
     "export": Entry("export", parameters=EXPORT),
     "import-decisions": Entry("import_decisions", is_command=True),
     "verify": Entry("verify", "verify", parameters=[_DECISIONS]),
+    "crossfit": Entry("crossfit", "train", parameters=[_FOLDS]),
     "check": Entry("check", is_command=True),
     "judge": Entry("judge", "judge"),
     "bias-study": Entry("detect_bias", "bias"),

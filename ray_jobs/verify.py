@@ -17,10 +17,14 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
+
 from inflib.audited_run import AuditedRun
 from inflib.config.recipe import Recipe
 from inflib.data.decisions import edits_of
 from inflib.data.label_edits import Edits
+from inflib.data.training_plan import Holdout
+from inflib.model.reward_folder import trained_steps
 from inflib.report.study_console import show_verdicts, show_verification
 from inflib.report.tables import console
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
@@ -35,7 +39,7 @@ from inflib.storage.folder import Folder
 from ray_jobs.report import refresh_page
 from ray_jobs.shared.session import run_stages, start_ray
 from ray_jobs.shared.stage import Stage
-from ray_jobs.studies.trials import train_all, trial_training
+from ray_jobs.trials import Trials, train_all
 
 
 def verify(recipe: Recipe) -> dict[str, Any]:
@@ -47,7 +51,8 @@ def verify(recipe: Recipe) -> dict[str, Any]:
     query = recipe.query_set(recipe.verify.query, "verify.query")
     settings = recipe.verify.model_dump(exclude={"at_once"}) | {"query": query}
     score = f"{recipe.score.reported}_{query}"
-    trials = plan_trials(recipe.verify, influence.table, score)
+    trained = _trained(recipe, influence.table)
+    trials = plan_trials(recipe.verify, trained, score)
     facts = {"query": query, "share": recipe.verify.share}
     folder = Folder(recipe.run) / "verify"
     return _verify(recipe, influence, trials, folder, settings, facts)
@@ -66,10 +71,19 @@ def verify_decisions(recipe: Recipe, decisions: str) -> dict[str, Any]:
     show_verdicts(run.folder, console())
     query = recipe.query_set(recipe.verify.query, "verify.query")
     seeds = recipe.verify.seeds
-    trials = plan_decided(seeds, run.labels, run.score(query), edits)
+    trained = _trained(recipe, run.labels)
+    ids = set(trained["pair_id"].to_pylist())
     counts = Counter(edit.action for edit in edits.values())
-    facts = {"query": query, "file": decisions, "counts": dict(counts)}
     settings = {"edits": {k: vars(edit) for k, edit in edits.items()}, "seeds": seeds}
+    used = {name: edit for name, edit in edits.items() if name in ids}
+    if not used:
+        raise ValueError(f"{decisions}: all of its labels are held out of training")
+    trials = plan_decided(seeds, trained, run.score(query), used)
+    held_out = len(edits) - len(used)
+    facts: dict[str, Any] = {"query": query, "file": decisions, "held_out": held_out}
+    facts["counts"] = dict(counts)
+    if held_out:
+        print(f"verify: {held_out} of the labels decided are held out of training")
     folder = run.folder / "verify" / "decisions"
     return _verify(recipe, run.influence, trials, folder, settings, facts)
 
@@ -87,11 +101,10 @@ def _verify(
     settings: what the trials depend on beside the scores; facts: added to verify.json.
     """
     run = Folder(recipe.run)
-    # Trials are compared with each other, and a GPU draws another dropout.
-    on_gpu = {"gpu": True} if recipe.train.gpus_per_worker else {}
-    scores = influence.record.inputs
-    trained = digest_of(scores=scores, train=recipe.train.seed, **on_gpu)
-    key = digest_of(trained=trained, **settings)
+    of_run = Trials(recipe)
+    trainings = [of_run.training(trial) for trial in trials]
+    trained = [training.folder.name for training in trainings]
+    key = digest_of(scores=influence.record.inputs, trained=trained, **settings)
     stage = Stage("verify", folder)
     if stage.is_current(key):
         stage.skip()
@@ -100,9 +113,7 @@ def _verify(
         return summary
     print(f"verify: {len(trials)} trainings{_time_of_one(run)}", flush=True)
     start_ray(recipe)
-    target = run / "verify" / trained
-    trainings = [trial_training(recipe, target, trial) for trial in trials]
-    results = train_all(trainings, recipe.verify.at_once, run / "verify")
+    results = train_all(trainings, recipe.verify.at_once, run / "retrained")
     measured = {trial.name: row for trial, row in zip(trials, results, strict=True)}
     predicted = {t.name: _predicted(recipe, influence, t.edits) for t in trials}
     sets = {
@@ -113,12 +124,21 @@ def _verify(
         )
         for name in recipe.prepare.queries
     }
-    summary = facts | {"sets": sets}
+    summary = facts | {"scores": influence.record.inputs, "sets": sets}
     stage.folder.write_json("verify.json", summary)
     show_verification(summary, console())
     stage.done({"trainings": len(trials)}, {"inputs": key})
     refresh_page(recipe)
     return summary
+
+
+def _trained(recipe: Recipe, table: pa.Table) -> pa.Table:
+    """The rows of influence.parquet whose labels the run's model was trained on, or all
+    where that is not known: edits of others change no training."""
+    steps = trained_steps(recipe)
+    holdout = Holdout(steps.below if steps else 0.0)
+    keep = [name not in holdout for name in table["comparison_id"].to_pylist()]
+    return table.filter(pa.array(keep, pa.bool_()))
 
 
 def _time_of_one(run: Folder) -> str:

@@ -18,6 +18,7 @@ from inflib.data.decisions import read_edits
 from inflib.report.study_console import show_predictions, show_verdicts
 from inflib.report.tables import console
 from inflib.scores.influence_folder import InfluenceFolder, digest_of
+from inflib.scores.retraining import read_sizes
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder
 from ray_jobs.score import score_into
@@ -31,13 +32,19 @@ def what_if(recipe: Recipe, edits: str) -> list[dict[str, Any]]:
     """Predict what edits of labels would do; score all labels as if they were made.
 
     edits: path of the CSV file. Prints and returns rows with the predicted change of
-    each query set's loss. Raises ValueError for unknown labels, and for scores that are
+    each query set's loss; after `verify` also with what to expect of one retraining,
+    and its 95% interval. Raises ValueError for unknown labels, and for scores that are
     not of the run's labels, sketches or settings.
     """
     run, changes = Folder(recipe.run), read_edits(edits)
     edited = InfluenceFolder(folder_of(run, edits))
     influence = InfluenceFolder.current(recipe)
     predictions = predict(recipe, influence, changes)
+    sizes = read_sizes(run, influence.record.inputs)
+    for row in predictions if sizes else ():
+        size = sizes.get(row["query"])
+        ends = size.expected(row["change_of_query_loss"]) if size else [None] * 3
+        row |= dict(zip(("expected", "low", "high"), ends, strict=True))
     show_verdicts(run, console())
     show_predictions(predictions, console())
     inputs = digest_of(

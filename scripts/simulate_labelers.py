@@ -1,9 +1,10 @@
 """Twenty made-up labelers over real pairs, five of them biased in ways of their own.
 
     python scripts/simulate_labelers.py 'data/hh/helpful-*.jsonl.gz' OUT --seed 0
+    python scripts/simulate_labelers.py PATHS OUT --labels-per-pair 1 --longest 1000
     python scripts/simulate_labelers.py --found runs/labelers-0 runs/labelers-1
 
-Writes OUT/train.jsonl, three labels by different labelers on each of some pairs, and
+Writes OUT/train.jsonl, labels by different labelers on each of some pairs, and
 OUT/expert.jsonl, other prompts with the labels as they came. A labeler repeats the
 label that came with a pair, but errs on a tenth of them; the biased ones, on a share of
 theirs, choose the longer response, toss a coin, choose the worse one or the first one.
@@ -34,13 +35,12 @@ BIASED = {
 NOISE = 0.1
 """Share of labels on which a labeler who is not biased errs."""
 
-LABELS_PER_PAIR = 3
-LONGEST = 500
-"""Characters of a dialogue at most: short ones train sooner on a CPU."""
+EXPERT = 0.8
+"""Pairs whose prompts hash to this or more are the expert's."""
 
-TRAIN, EXPERT = 0.5, 0.8
-"""Pairs whose prompts hash below the first are training labels, from the second on the
-expert's."""
+TRAIN = {3: 0.5}
+"""{labels on each pair: training pairs are those whose prompts hash below this}; EXPERT
+otherwise."""
 
 
 def label(rng: random.Random, labeler: str, chosen: str, rejected: str) -> dict:
@@ -65,8 +65,11 @@ def label(rng: random.Random, labeler: str, chosen: str, rejected: str) -> dict:
     }
 
 
-def simulate(paths: list[str], folder: Path, seed: int) -> None:
-    """Write train.jsonl and expert.jsonl from the pairs in gzipped JSONL files."""
+def simulate(
+    paths: list[str], folder: Path, seed: int, labels_per_pair: int, longest: int
+) -> None:
+    """Write train.jsonl and expert.jsonl from the pairs in gzipped JSONL files whose
+    dialogues have at most `longest` characters."""
     rng = random.Random(seed)
     train, expert = [], []
     for path in paths:
@@ -74,7 +77,7 @@ def simulate(paths: list[str], folder: Path, seed: int) -> None:
             for number, line in enumerate(lines):
                 pair = json.loads(line)
                 chosen, rejected = pair["chosen"], pair["rejected"]
-                if max(len(chosen), len(rejected)) > LONGEST:
+                if max(len(chosen), len(rejected)) > longest:
                     continue
                 prompt = chosen.rpartition("\n\nAssistant:")[0]
                 position = uniform_hash(seed, prompt)
@@ -83,11 +86,11 @@ def simulate(paths: list[str], folder: Path, seed: int) -> None:
                     expert.append(
                         {"pair_id": name, "chosen": chosen, "rejected": rejected}
                     )
-                elif position < TRAIN:
+                elif position < TRAIN.get(labels_per_pair, EXPERT):
                     train += [
                         {"pair_id": f"{name}:{labeler}"}
                         | label(rng, labeler, chosen, rejected)
-                        for labeler in rng.sample(LABELERS, LABELS_PER_PAIR)
+                        for labeler in rng.sample(LABELERS, labels_per_pair)
                     ]
     folder.mkdir(parents=True, exist_ok=True)
     for file, rows in (("train.jsonl", train), ("expert.jsonl", expert)):
@@ -102,7 +105,8 @@ def audit_row(run: str) -> list[str]:
     (facts,) = summary["queries"].values()
     rows = facts["groups"]["labeler"]
     suspicious = {row["name"]: row["because"] for row in rows if row["suspicious"]}
-    harmful = {row["name"] for row in rows if row["harmful"]}
+    quality = summary["quality"]["labeler"]
+    harmful = {name for name, facts in quality.items() if facts["found"]}
     return [
         Path(run).name,
         str(summary["labels"]),
@@ -118,6 +122,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("arguments", nargs="+")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--labels-per-pair", type=int, default=3)
+    parser.add_argument(
+        "--longest", type=int, default=500, help="short ones train sooner on a CPU"
+    )
     parser.add_argument("--found", dest="tabulate", action="store_true")
     options = parser.parse_args()
     if options.tabulate:
@@ -127,4 +135,10 @@ if __name__ == "__main__":
             print("| " + " | ".join(row) + " |")
     else:
         pattern, out = options.arguments
-        simulate(sorted(glob.glob(pattern)), Path(out), options.seed)
+        simulate(
+            sorted(glob.glob(pattern)),
+            Path(out),
+            options.seed,
+            options.labels_per_pair,
+            options.longest,
+        )

@@ -153,9 +153,10 @@ def sketch_kernels(
     }
 
 
-def matmul_rate(device: str, size: int = 8192) -> float:
-    """FLOP per second of a product of square bfloat16 matrices (on a CPU of 1,024)."""
-    size = size if device == "cuda" else 1024
+def matmul_rate(device: str, size: int | None = None) -> float:
+    """FLOP per second of a product of square bfloat16 matrices; size: rows of one, by
+    default 8,192 on a GPU and 1,024 on a CPU."""
+    size = size or (8192 if device == "cuda" else 1024)
     generator = torch.Generator(device).manual_seed(0)
     a = torch.randn(size, size, device=device, generator=generator).bfloat16()
     seconds = _seconds(lambda: [a @ a for _ in range(10)], device == "cuda")

@@ -21,11 +21,11 @@ from inflib.config.recipe import Recipe
 from inflib.config.score import Curvature, ScoreConfig
 from inflib.data.pairs_folder import PairsFolder
 from inflib.model.packing import pack, plan_batches
-from inflib.model.reward_folder import load_reward_model
+from inflib.model.reward_folder import load_sketched_model
 from inflib.numerics.layer_bins import layer_of
 from inflib.numerics.oporp import Oporp
 from inflib.scores.score_run import score_run
-from inflib.sketches.gradients import UnitGradients
+from inflib.sketches.gradients import UnitGradients, scales_by_block
 from inflib.sketches.units import plan_units
 from inflib.storage.folder import Folder
 
@@ -44,11 +44,11 @@ class WholeGradients:
         model: Any,
         truth: str | None = None,
     ) -> None:
-        """model: UnitGradients and the id of padding.
+        """model: UnitGradients, the id of padding, and scales of gradients by block.
 
         truth: boolean column of the labels that says which are wrong.
         """
-        gradients, pad_id = model
+        gradients, pad_id, scales = model
         folder = PairsFolder(Folder(recipe.run) / "pairs" / pairs)
         rows: list[dict[str, Any]] = []
         self.signs: list[int] = []
@@ -77,7 +77,7 @@ class WholeGradients:
             batch_grads = whole[done : done + len(batch)]
 
             def keep(block: str, grads: Tensor, out: Tensor = batch_grads) -> None:
-                out[:, self.blocks[block]] = grads
+                out[:, self.blocks[block]] = grads * scales[block] if scales else grads
 
             values.append(gradients(pack(batch, False, pad_id), keep).double())
             done += len(batch)
@@ -121,8 +121,9 @@ def load(
 
     truth: boolean column of the training labels that says which are wrong.
     """
-    model, tokenizer = load_reward_model(recipe, torch.device("cpu"))
-    gradients = UnitGradients(model), tokenizer.pad_token_id
+    model, tokenizer, scales = load_sketched_model(recipe, torch.device("cpu"))
+    by_block = scales and scales_by_block(model, scales)
+    gradients = UnitGradients(model), tokenizer.pad_token_id, by_block
     return (
         WholeGradients(recipe, "train", num_train, gradients, truth),
         WholeGradients(recipe, query, num_train, gradients),
@@ -159,7 +160,7 @@ def exact_scores(
         "empirical_fisher": weights.square(),
     }
     for kind, c in curvature_weights.items():
-        lam = config.damping[0] * float((c * gram.diagonal()).mean())
+        lam = config.sweep[0] * float((c * gram.diagonal()).mean())
         # Rows of S are margin gradients; H = S' diag(c) S / n, R = diag(c)^(1/2):
         # (H + lam I)^-1 v = (v - S' R (n lam I + R S S' R)^-1 R S v) / lam
         root = c.sqrt()

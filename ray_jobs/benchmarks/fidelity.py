@@ -74,7 +74,7 @@ def fidelity(
         "labels": len(train.margins),
         "query_labels": len(queries.margins),
         "parameters": train.grads.shape[1],
-        "damping": config.damping[0],
+        "damping": config.sweep[0],
         "agreement": rows,
         "coverage": {
             kind: _coverage(tables, kind, exact[kind])

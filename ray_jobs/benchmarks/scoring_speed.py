@@ -126,7 +126,7 @@ def _measure(
         timings["datainf"]["max_rel_err"] = _error(run, queries, solver, sorted(files))
     plain, buffered = (statistics.median(reads) for reads in zip(*floors, strict=True))
     return {
-        "damping": list(config.damping),
+        "damping": list(config.sweep),
         "query_columns": num_queries * groups,
         "read_floor_seconds": plain,
         "read_floor_seconds_one_buffer": buffered,

@@ -32,8 +32,8 @@ from ray_jobs.sketch import sketch
 from ray_jobs.studies.activation_tasks import layer_detectors, write_activations
 from ray_jobs.studies.labeler_pages import guide
 from ray_jobs.studies.subset_scores import subset_scores
-from ray_jobs.studies.trials import train_all, trial_training
 from ray_jobs.train import Training, train
+from ray_jobs.trials import Trials, train_all
 
 Weights = tuple[float, ...]
 """How much each objective counts."""
@@ -148,7 +148,7 @@ def _updated(audit: LabelerAudit, weights: np.ndarray) -> Training:
     prepared = recipe.prepare.model_copy(update=only)
     tested = recipe.model_copy(update={"prepare": prepared})
     trial = Trial("updated", 0, 0, audit.labels.edits(weights))
-    return trial_training(tested, Folder(recipe.run) / "retrained", trial)
+    return Trials(tested).training(trial)
 
 
 def outcomes(

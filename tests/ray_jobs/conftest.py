@@ -18,39 +18,24 @@ import yaml
 
 from inflib.config.recipe import Recipe
 from inflib.synthetic.one_biased_labeler import generate
-from ray_jobs.shared.session import start_ray
+from ray_jobs import audit, detect_bias, oversight
+from ray_jobs.shared.session import run_stages, start_ray
 from tests.support.audits import tiny_recipe
 from tests.support.files import ROOT
-from tests.support.finished_runs import RECIPES, FinishedRuns
+from tests.support.finished_runs import simulation, study
 from tests.support.ports import answers, free_port
 
-RUNS = pytest.StashKey[FinishedRuns]()
 RAY = str(Path(sys.executable).with_name("ray"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, and have them run last: see finished_runs."""
+    """Mark the tests of this folder; those of finished studies are slow."""
     here = str(Path(__file__).parent)
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker("ray")
-    items.sort(key=lambda item: str(item.path).startswith(here))
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Have the runs made that the collected tests look at, while other tests run."""
-    fixtures = {name for item in session.items for name in _fixtures(item)}
-    if (names := fixtures & RECIPES.keys()) and not session.config.option.collectonly:
-        session.config.stash[RUNS] = FinishedRuns(names)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if RUNS in config.stash:
-        config.stash[RUNS].close()
-
-
-def _fixtures(item: pytest.Item) -> list[str]:
-    return getattr(item, "fixturenames", [])
+            if {"studied", "overseen"} & {*getattr(item, "fixturenames", ())}:
+                item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -70,21 +55,33 @@ def ray_session(data: Path, llama_folder: str, tmp_path_factory: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def audited(ray_session: Any, pytestconfig: pytest.Config) -> Recipe:
+def audited(ray_session: Any, data: Path, llama_folder: str, folder: Path) -> Recipe:
     """The recipe of a finished audit; tests must leave its folder as they found it."""
-    return pytestconfig.stash[RUNS]["audited"]
+    recipe = tiny_recipe(folder / "audit", data, llama_folder)
+    run_stages(recipe, audit.STAGES)
+    return recipe
 
 
 @pytest.fixture(scope="session")
-def studied(ray_session: Any, pytestconfig: pytest.Config) -> Recipe:
+def studied(audited: Recipe, llama_folder: str, folder: Path) -> Recipe:
     """That of a finished bias study, with the audit's reward model."""
-    return pytestconfig.stash[RUNS]["studied"]
+    recipe = study(folder / "study", llama_folder, f"{audited.run}/reward_model")
+    run_stages(recipe, detect_bias.STAGES)
+    return recipe
 
 
 @pytest.fixture(scope="session")
-def overseen(ray_session: Any, pytestconfig: pytest.Config) -> Recipe:
+def overseen(ray_session: Any, llama_folder: str, folder: Path) -> Recipe:
     """That of finished oversight of a simulated labeler."""
-    return pytestconfig.stash[RUNS]["overseen"]
+    recipe = simulation(folder / "simulation", llama_folder)
+    run_stages(recipe, oversight.STAGES)
+    return recipe
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where finished runs are."""
+    return tmp_path_factory.mktemp("finished")
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +91,8 @@ def submitted(
     """(recipe of an audit submitted to a cluster head, what its job printed)."""
     folder = tmp_path_factory.mktemp("submitted")
     learns: dict[str, Any] = {"train__epochs": 6, "train__learning_rate": 1e-2}
+    # Too few labels to hold some out, and smoothed ones have a loss near a coin's.
+    learns |= {"train__holdout": 0.0, "train__label_smoothing": 0.0}
     learns["sketch__store_dtype"] = "float32"  # compared with whole gradients
     recipe = tiny_recipe(folder / "run", data, llama_folder, **learns)
     config = folder / "recipe.yaml"

@@ -144,7 +144,7 @@ def test_worker_count_and_a_users_own_adapter_change_no_bit(audited, tmp_path, c
         tmp_path,
         "pairs",
         sketch={"workers": 2},
-        model={"adapter": f"{audited.run}/reward_model"},
+        model={"adapter": f"{audited.run}/reward_model/kept"},
     )
     run_stages(recipe, STAGES)
     assert "train: skipped, the adapter is" in capsys.readouterr().out
@@ -154,12 +154,16 @@ def test_worker_count_and_a_users_own_adapter_change_no_bit(audited, tmp_path, c
 
 def test_sketches_of_another_make_are_refused(audited, tmp_path):
     recipe = copied(audited, tmp_path, "pairs", "reward_model", "sketches")
-    path = Path(recipe.run) / "reward_model" / "adapter_model.safetensors"
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match="was made with adapter_sha256"):
-        run_stages(recipe, [sketch])
+    kept = Path(recipe.run) / "reward_model" / "kept"
+    for file, named in (
+        ("adapter_model.safetensors", "adapter_sha256"),
+        ("second_moments.safetensors", "kept"),
+    ):
+        whole = (kept / file).read_bytes()
+        (kept / file).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(ValueError, match=f"was made with {named}"):
+            run_stages(recipe, [sketch])
+        (kept / file).write_bytes(whole)
 
 
 def test_a_changed_payload_stops_the_scoring_and_is_named(audited, tmp_path):

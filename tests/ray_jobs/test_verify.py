@@ -24,6 +24,7 @@ def test_verify_retrains_resumes_and_reports_every_query_set(audited, tmp_path, 
         audited,
         tmp_path,
         "pairs",
+        "reward_model",
         "sketches",
         "influence",
         verify={"seeds": 1, "groups": 3, "subsets": 0, "at_once": 2, "share": 0.2},
@@ -42,22 +43,23 @@ def test_verify_retrains_resumes_and_reports_every_query_set(audited, tmp_path, 
     assert len(agreement["actual"]) == len(agreement["predicted"]) == 3
     # The same recipe and labels as the run's own training: the same bits.
     trained = Path(audited.run) / "reward_model" / "adapter_model.safetensors"
-    (retrained,) = folder.glob("*/all-labels-0-*/adapter_model.safetensors")
-    assert retrained.read_bytes() == trained.read_bytes()
-    (lost,) = folder.glob("*/group-1-*")
+    bank = Path(recipe.run) / "retrained"
+    models = {p.parent: p.read_bytes() for p in bank.glob("*/adapter_model.*")}
+    assert list(models.values()).count(trained.read_bytes()) == 1
+    lost, *_ = models
     (lost / "metrics.json").unlink()
     (folder / "done.json").unlink()
-    before = mtimes(folder)
+    before = mtimes(bank)
     run_stages(recipe, [verify])
-    changed = {p.parent.name for p, t in mtimes(folder).items() if before.get(p) != t}
-    kept = {p.name for p in folder.glob("*/*")} - {lost.name}
-    assert not changed & kept
+    changed = {p.parent.name for p, t in mtimes(bank).items() if before.get(p) != t}
+    kept = {path.name for path in models} - {lost.name}
+    assert lost.name in changed and not changed & kept
     assert json.loads((folder / "verify.json").read_text()) == summary
     fewer = recipe.verify.model_copy(update={"groups": 0})
     capsys.readouterr()
     run_stages(recipe.model_copy(update={"verify": fewer}), [verify])
     assert "5 trainings" in capsys.readouterr().out  # all of them kept
-    now = mtimes(folder)
+    now = mtimes(bank)
     assert all(now[p] == t for p, t in before.items() if p.parent.name in kept)
 
 

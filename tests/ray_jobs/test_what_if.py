@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from inflib.data.decisions import read_edits
+from inflib.numerics.retrained_sizes import RetrainedSize
 from inflib.scores.influence_folder import InfluenceFolder
 from inflib.scores.what_if import predict
 from inflib.storage.folder import Folder
@@ -33,11 +34,29 @@ def test_what_if_predicts_and_scores_beside_the_run(audited, tmp_path, capsys):
     (row,) = (r for r in predicted if r["query"] == "expert" and r["edits"] == "all")
     flips = table["flip_effect_gauss_newton_expert"].to_numpy()
     scores = table["influence_gauss_newton_expert"].to_numpy()
-    total = flips[0] - scores[1] + 2 * scores[2]
+    others = scores - scores.mean()
+    total = flips[0] - others[1] + 2 * others[2]
     assert row["labels"] == 3 and row["error"] > 0
+    size = row["factor"] or 1.0
     assert row["change_of_query_loss"] == pytest.approx(
-        total / len(ids), rel=1e-4, abs=1e-9
+        size * total / (len(ids) + 1), rel=1e-4, abs=1e-9
     )
+    assert "expected" not in row
+    # what `verify` would find: actual changes three times as large
+    found = RetrainedSize(3.0, 2.0, 4.0, 0.01, 5, 9)
+    verified = {
+        "scores": InfluenceFolder.current(recipe).record.inputs,
+        "sets": {"expert": {"size": vars(found)}, "concise": {"size": None}},
+    }
+    (Folder(recipe.run) / "verify").write_json("verify.json", verified)
+    rows = run_stages(recipe, [lambda recipe: what_if(recipe, str(edits))])
+    for each in rows:
+        if each["query"] == "expert":
+            assert each["low"] < each["expected"] < each["high"]
+            assert each["expected"] == 3 * each["change_of_query_loss"]
+        else:
+            assert each["expected"] is each["low"] is each["high"] is None
+    assert "by what `inflib verify` found" in capsys.readouterr().out
 
 
 def test_what_if_refuses_unknown_labels_and_scores_of_other_settings(audited, tmp_path):

@@ -5,17 +5,39 @@ from typing import Any
 import ray
 
 from inflib.config.recipe import Recipe
+from inflib.data.training_plan import Steps
+from inflib.model.reward_folder import trained_steps
+from inflib.scores.retrained import Bank
 from inflib.scores.retraining import Trial
 from inflib.storage.folder import Folder
 from ray_jobs.shared.observe import observe
 from ray_jobs.train import Training, fit
 
 
-def trial_training(recipe: Recipe, parent: Folder, trial: Trial) -> Training:
-    """The training with a trial's labels and seed, into parent/<the trial's name>."""
-    seed = {"seed": recipe.train.seed + trial.seed}
-    seeded = recipe.model_copy(update={"train": recipe.train.model_copy(update=seed)})
-    return Training(seeded, parent / trial.name, trial.edits)
+class Trials:
+    """The trainings of a run's trials, each into its folder of retrained/."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Reads which labels the run has, and how its own model was trained."""
+        self._recipe, self._bank = recipe, Bank(recipe)
+        self._steps = trained_steps(recipe)
+
+    def training(self, trial: Trial, steps: Steps | None = None) -> Training:
+        """The training with a trial's labels and seed.
+
+        It makes as many steps as the run's own, of the same schedule and without the
+        same held-out labels, however many labels are left; steps: others than those.
+        """
+        recipe, steps = self._recipe, steps or self._steps
+        changes: dict[str, Any] = {"seed": recipe.train.seed + trial.seed}
+        if steps is None:
+            changes["holdout"] = 0.0
+            if recipe.model.adapter is None:  # trained before there was smoothing
+                changes["label_smoothing"] = 0.0
+        train = recipe.train.model_copy(update=changes)
+        folder = self._bank.folder_of(train, trial.edits, steps)
+        seeded = recipe.model_copy(update={"train": train})
+        return Training(seeded, folder, trial.edits, steps)
 
 
 def train_all(

@@ -1,0 +1,62 @@
+"""Training by evidence on a real Ray, with several workers."""
+
+import pytest
+import torch
+
+from inflib.data.pairs_folder import PairsFolder
+from inflib.data.training_plan import Holdout, weighted_labels
+from inflib.model.label_ids import labelled_ids
+from inflib.model.reward_folder import load_reward_model, trained_steps
+from inflib.storage.folder import Folder
+from inflib.synthetic.one_biased_labeler import generate
+from ray_jobs.prepare import prepare
+from ray_jobs.shared.session import run_stages
+from ray_jobs.train import train
+from tests.support.audits import tiny_recipe
+
+
+@pytest.mark.slow
+def test_two_workers_keep_the_step_of_the_least_loss_on_all_held_out_labels(
+    ray_session, llama_folder, tmp_path, capsys
+):
+    generate(tmp_path, seed=0, num_pairs=60, num_queries=16)
+    recipe = tiny_recipe(
+        tmp_path / "run",
+        tmp_path,
+        llama_folder,
+        train__workers=2,
+        train__micro_batch_size=4,
+        train__holdout=0.45,
+        train__epochs=8,
+        train__learning_rate=3e-2,  # soon too high
+        train__label_smoothing=0.0,
+        train__patience=2,
+    )
+    run_stages(recipe, [prepare, train])
+    folder = Folder(recipe.run) / "reward_model"
+    metrics = folder.read_json("metrics.json")
+    said = capsys.readouterr().out
+    assert f"train: kept step {metrics['steps']}, ended at step" in said
+    best = min(metrics["curve"], key=lambda row: row["refined_loss"])
+    assert metrics["steps"] == best["step"] < metrics["ended_at"]
+    steps = trained_steps(recipe)
+    assert steps is not None
+    assert (steps.planned, steps.kept) == (metrics["planned_steps"], best["step"])
+    pairs = PairsFolder(Folder(recipe.run) / "pairs" / "train")
+    holdout = Holdout.at(weighted_labels(pairs), steps.below)
+    held_out = folder.read_json("held_out.json")
+    assert held_out["pair_ids"] == list(holdout.pair_ids)
+    assert len(held_out["pair_ids"]) % 2  # the workers' shares are not equal
+    model, _ = load_reward_model(recipe, torch.device("cpu"))
+    margins = [
+        rewards(model, row["chosen_ids"]) - rewards(model, row["rejected_ids"])
+        for row in labelled_ids(pairs, {}, holdout.__contains__).to_pylist()
+    ]
+    losses = torch.nn.functional.softplus(-torch.tensor(margins))
+    assert len(losses) == len(held_out["pair_ids"])
+    assert float(losses.mean()) == pytest.approx(best["loss"], rel=1e-4)
+
+
+def rewards(model, ids):
+    with torch.no_grad():
+        return float(model(input_ids=torch.tensor([ids])).logits)
