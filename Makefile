@@ -3,7 +3,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo demo-seeds test test-s3 test-faults test-lowest test-browser check bench-gradients bench-scale clean
+.PHONY: setup demo demo-seeds test test-on-ray test-off-ray test-s3 test-faults \
+  test-lowest test-browser check bench-gradients bench-scale clean
 
 setup: .venv/.done
 
@@ -20,9 +21,20 @@ demo-seeds: setup
 	  $(BIN)/python -m ray_jobs.demo --seed $$seed --run runs/demo-seed-$$seed || exit 1; \
 	done
 
-# SLOW=1: with the slow ones, which use the same runs
+# SLOW=1: with the slow ones, and the shapes and types of arguments are checked
 test: setup
-	$(BIN)/python -m pytest -q $(if $(SLOW),-m 'not gpu and not s3 and not faults and not browser')
+	$(MAKE) --jobs 2 --output-sync=target test-on-ray test-off-ray
+
+KINDS := not gpu and not s3 and not faults and not browser
+ifndef SLOW
+KINDS += and not slow
+else
+SHAPES := --jaxtyping-packages=inflib,beartype.beartype
+endif
+
+test-on-ray test-off-ray: setup
+	$(BIN)/python -m pytest -q $(SHAPES) \
+	  -m '$(if $(filter test-off-ray,$@),not )ray and $(KINDS)'
 
 # The tests below run against a real S3 server, see scripts/s3_server.sh
 test-s3 test-faults: setup

@@ -30,8 +30,9 @@ from tests.support.waiting import until
 NODE = {"num_cpus": 1, "object_store_memory": 150 * 2**20}
 """What a node of the cluster has."""
 
-PATIENCE = 120
-"""Seconds until what was waited for counts as not coming."""
+PATIENCE = 300
+"""Seconds until what was waited for counts as not coming: a busy machine of two cores
+has needed more than 120 for the first sketch."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -90,6 +91,7 @@ def undisturbed(
         score__curvatures=["gauss_newton", "datainf"],
         train__epochs=3,
         train__saves_per_epoch=3,
+        train__holdout=0.4,  # what was best so far must resume
         train__lora_dropout=0.1,  # its random numbers must resume as well
     )
     run_stages(recipe, STAGES)

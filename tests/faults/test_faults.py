@@ -111,9 +111,9 @@ def test_training_is_interrupted(disturbed, undisturbed, tmp_path, victim, capsy
         run_stages(recipe, [train])
         killer.join()
     assert "train: goes on after step" in capsys.readouterr().out
-    name = "reward_model/adapter_model.safetensors"
-    adapter = outputs(recipe, "reward_model")[name]
-    assert adapter == outputs(undisturbed, "reward_model")[name]
+    ours, theirs = (outputs(r, "reward_model") for r in (recipe, undisturbed))
+    for name in ("adapter_model.safetensors", "metrics.json", "held_out.json"):
+        assert ours[f"reward_model/{name}"] == theirs[f"reward_model/{name}"], name
 
 
 def test_the_reducer_is_killed_in_its_iteration_and_in_its_last_pass(

@@ -38,21 +38,30 @@ def test_each_labeler_errs_and_prefers_as_documented(labeler, wrong, longer, fir
         assert {row["chosen"], row["rejected"]} == {LONG, SHORT}
 
 
-def test_train_and_expert_share_no_prompt_and_pairs_have_three_labelers(tmp_path):
+@pytest.mark.parametrize(("labelers", "train_share"), [(3, 0.5), (1, 0.8)])
+def test_train_and_expert_share_no_prompt_and_pairs_have_their_labelers(
+    tmp_path, labelers, train_share
+):
     pairs = [
         {"chosen": f"\n\nHuman: {i}\n\nAssistant: a", "rejected": f"\n\nHuman: {i} b"}
         for i in range(200)
     ] + [{"chosen": "x" * 501, "rejected": "y"}]
     with gzip.open(tmp_path / "hh.jsonl.gz", "wt") as file:
         file.writelines(json.dumps(pair) + "\n" for pair in pairs)
-    SCRIPT["simulate"]([str(tmp_path / "hh.jsonl.gz")], tmp_path, seed=0)
+    path = str(tmp_path / "hh.jsonl.gz")
+    SCRIPT["simulate"]([path], tmp_path, 0, labels_per_pair=labelers, longest=500)
     train, expert = (
         [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
         for name in ("train.jsonl", "expert.jsonl")
     )
     labelled = {row["pair_id"].rpartition(":")[0] for row in train}
     assert not labelled & {row["pair_id"] for row in expert}
-    assert len(train) == 3 * len(labelled) == len({row["pair_id"] for row in train})
-    for count, share in ((len(labelled), 0.5), (len(expert), 0.2)):  # of 200 prompts
+    assert (
+        len(train) == labelers * len(labelled) == len({row["pair_id"] for row in train})
+    )
+    for count, share in (
+        (len(labelled), train_share),
+        (len(expert), 0.2),
+    ):  # of 200 prompts
         assert abs(count - 200 * share) < 4 * (200 * share * (1 - share)) ** 0.5
     assert all(len(row["chosen"]) <= 500 for row in train + expert)
