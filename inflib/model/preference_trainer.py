@@ -59,11 +59,7 @@ def reward_trainer(held_out: pa.Table | None, **arguments: Any) -> Any:
             assert held_out is not None
             size = self.args.per_device_eval_batch_size
             labels = _labels(gathered_margins(self, held_out, size), held_out)
-            found = labels.means | {
-                "best_scale": labels.best_scale,
-                "refined_loss": labels.refined_loss,
-            }
-            metrics = {f"eval_{name}": value for name, value in found.items()}
+            metrics = {f"eval_{name}": value for name, value in labels.means.items()}
             self.log(dict(metrics))
             self.control = self.callback_handler.on_evaluate(
                 self.args, self.state, self.control, metrics

@@ -60,11 +60,13 @@ class LabelMargins:
 
     @property
     def means(self) -> dict[str, float]:
-        """{"loss", "accuracy", "margin"}."""
+        """{"loss", "accuracy", "margin", "best_scale", "refined_loss"}."""
         return {
             "loss": self.loss,
             "accuracy": self.accuracy,
             "margin": self.margin,
+            "best_scale": self.best_scale,
+            "refined_loss": self.refined_loss,
         }
 
     @cached_property

@@ -73,8 +73,8 @@ def _decisions(study: dict[str, Any]) -> Shown:
     results = study["verify"]
     for tab, facts in zip(shown["sets"], results["sets"].values(), strict=True):
         tab["against_random"] = [
-            (metric, with_interval(**facts["against_random"][metric]))
-            for metric in ("loss", "accuracy")
+            (metric.replace("_", " "), with_interval(**difference))
+            for metric, difference in facts["against_random"].items()
         ]
     return shown | {"file": results["file"], "counts": results["counts"]}, charts
 
@@ -115,6 +115,7 @@ def _verify(study: dict[str, Any], prefix: str = "arms") -> Shown:
                 "labels": arm["labels"],
                 "accuracy": with_interval(**arm["accuracy"]),
                 "change_of_accuracy": with_interval(**arm["change_of_accuracy"]),
+                "change_of_refined": with_interval(**arm["change_of_refined_loss"]),
                 "change_of_loss": with_interval(**arm["change_of_loss"]),
                 "predicted": with_interval(arm["predicted_change_of_loss"], None, None),
             }

@@ -89,7 +89,12 @@ def show_verification(summary: dict[str, Any], console: Console) -> None:
                 "changed": row["labels"],
                 **{
                     metric.replace("_", " "): with_interval(**row[metric])
-                    for metric in ("accuracy", "change_of_accuracy", "change_of_loss")
+                    for metric in (
+                        "accuracy",
+                        "change_of_accuracy",
+                        "change_of_refined_loss",
+                        "change_of_loss",
+                    )
                 },
                 "predicted": row["predicted_change_of_loss"],
             }
@@ -98,8 +103,8 @@ def show_verification(summary: dict[str, Any], console: Console) -> None:
         console.print(table(rows, f"query set {name}: mean (95% over seeds)"))
         if against := facts["against_random"]:
             changes = ", ".join(
-                f"{metric} {with_interval(**against[metric])}"
-                for metric in ("loss", "accuracy")
+                f"{metric.replace('_', ' ')} {with_interval(**difference)}"
+                for metric, difference in against.items()
             )
             say(
                 console, f"{name}: decisions minus the same on random labels: {changes}"

@@ -27,6 +27,10 @@ ALL = "all labels"
 HARMFUL, RANDOM, GROUP, SUBSET = "harmful", "random", "group", "subset"
 DECIDED, SAME_ON_RANDOM = "decisions", "the same on random labels"
 
+METRICS = ("loss", "refined_loss", "accuracy")
+"""Of a query set after retraining; refined_loss, at the best scale of all margins, does
+not change with how sure a model is (numerics.label_means)."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -120,7 +124,7 @@ def effects_of_trials(
     """Measured and predicted effects of the trials on one query set: {arms,
     against_random, leave_group_out, lds, size}.
 
-    measured: {trial: {"loss", "accuracy"}} after training; predicted: {trial: change of
+    measured: {trial: METRICS} after training; predicted: {trial: change of
     the loss}. Changes are from the training with all labels and the same seed. The
     arms' intervals are Student's t over seeds, 95%, of training's randomness alone: the
     query set is the same. against_random: the decisions' metrics minus those of the
@@ -135,7 +139,7 @@ def effects_of_trials(
     for kind in kinds:
         arm = [trial for trial in trials if trial.kind == kind]
         row: dict[str, Any] = {"arm": kind, "labels": len(arm[0].edits)}
-        for metric in ("accuracy", "loss"):
+        for metric in METRICS:
             values = [measured[trial.name][metric] for trial in arm]
             changes = [
                 measured[trial.name][metric] - before[trial.seed][metric]
@@ -214,7 +218,7 @@ def _against_random(
         return None
     return {
         metric: t_interval([decided[s][metric] - drawn[s][metric] for s in decided])
-        for metric in ("accuracy", "loss")
+        for metric in METRICS
     }
 
 

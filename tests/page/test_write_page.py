@@ -26,6 +26,8 @@ VERIFY = {
                     "accuracy": ARM,
                     "change_of_accuracy": ARM,
                     "loss": ARM,
+                    "refined_loss": ARM,
+                    "change_of_refined_loss": ARM,
                     "change_of_loss": ARM,
                     "predicted_change_of_loss": -0.3,
                 }

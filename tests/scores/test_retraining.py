@@ -12,6 +12,7 @@ from inflib.numerics.uncertainty import t_interval
 from inflib.scores.retraining import (
     ALL,
     DECIDED,
+    METRICS,
     SAME_ON_RANDOM,
     Trial,
     effects_of_trials,
@@ -60,8 +61,7 @@ def test_changes_are_paired_by_seed_and_rank_correlations_plain():
     trials = plan_trials(config, TABLE, "x")
     rng = np.random.default_rng(0)
     measured = {
-        trial.name: {"loss": rng.uniform(), "accuracy": rng.uniform()}
-        for trial in trials
+        trial.name: {metric: rng.uniform() for metric in METRICS} for trial in trials
     }
     predicted = {trial.name: rng.normal() for trial in trials}
     result = effects_of_trials(trials, measured, predicted)
@@ -96,7 +96,8 @@ def test_the_size_is_that_of_all_trials_but_subsets(tmp_path):
     measured = {}
     for trial in trials:  # subsets would say otherwise
         effect = 3 * predicted[trial.name] if trial.kind != "subset" else rng.normal(50)
-        measured[trial.name] = {"loss": trial.seed + effect, "accuracy": 0.5}
+        loss = trial.seed + effect
+        measured[trial.name] = {"loss": loss, "refined_loss": 0.5, "accuracy": 0.5}
     size = effects_of_trials(trials, measured, predicted)["size"]
     assert size["slope"] == pytest.approx(3) and size["scatter"] < 1e-9
     # the flips and drops of the most harmful labels are the same edits in both seeds
@@ -122,8 +123,7 @@ def test_decisions_are_checked_against_the_same_edits_of_random_labels():
     assert len({frozenset(draw) for draw in draws}) > 1
     rng = np.random.default_rng(0)
     measured = {
-        trial.name: {"loss": rng.uniform(), "accuracy": rng.uniform()}
-        for trial in trials
+        trial.name: {metric: rng.uniform() for metric in METRICS} for trial in trials
     }
     result = effects_of_trials(trials, measured, dict.fromkeys(measured, 0.0))
     differences = [
