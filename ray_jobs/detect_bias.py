@@ -30,9 +30,10 @@ from inflib.storage.folder import Folder
 from inflib.storage.plain_text import csv_text
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
+from ray_jobs.shared.hidden_states import write_activations
 from ray_jobs.shared.stage import Stage
 from ray_jobs.sketch import sketch
-from ray_jobs.studies.activation_tasks import layer_detectors, write_activations
+from ray_jobs.studies.activation_tasks import layer_detectors
 from ray_jobs.studies.bias_ablations import field_ablation, size_ablation
 from ray_jobs.train import train
 

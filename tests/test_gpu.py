@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from inflib.config.recipe import Recipe
-from inflib.detection.activations import ActivationReader
 from inflib.model.packing import Unit, pack
 from inflib.model.planned_training import PlannedTraining
 from inflib.model.preference_trainer import evaluate
 from inflib.model.reward import unit_values
 from inflib.model.reward_folder import load_reward_model
 from inflib.model.training import build_trainer, labels_of
+from inflib.sketches.activations import ActivationReader
 from inflib.sketches.gradients import UnitGradients
 from inflib.sketches.shard_sketcher import ShardSketcher
 from inflib.sketches.unit_sketcher import UnitSketcher

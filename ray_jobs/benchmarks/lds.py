@@ -11,9 +11,17 @@ import numpy as np
 
 from inflib.benchmarks.estimators import (
     DATAINF,
+    Effects,
     effects_of_runs,
     predictions,
     read_runs,
+)
+from inflib.benchmarks.forward_only import (
+    BY_QUERY_MODEL,
+    STATES,
+    by_query_model,
+    by_states,
+    trained_on_queries,
 )
 from inflib.benchmarks.lds_agreement import (
     Outcomes,
@@ -34,7 +42,9 @@ from inflib.scores.inner_products import RunProducts
 from inflib.scores.retraining import ALL, Trial
 from inflib.shapes.pairs import prompt_of
 from inflib.storage.folder import Folder
+from ray_jobs.shared.hidden_states import write_activations
 from ray_jobs.shared.session import start_ray
+from ray_jobs.train import Training
 from ray_jobs.trials import Trials, train_all
 
 
@@ -61,6 +71,7 @@ def lds(
     in another run, and for a run whose model was not trained here.
     """
     recipe = load(None, {"run": run})
+    start_ray(recipe)
     name = recipe.query_set(query, "--query")
     if halves < 3:
         raise ValueError(f"--halves {halves}: 3 at least have rank correlations")
@@ -70,6 +81,7 @@ def lds(
     runs = read_runs(recipe, name, also, steps.below)
     products = next(iter(runs.values()))
     found = effects_of_runs(runs, recipe.score.datainf_damping)
+    found |= _forward_only(recipe, name, products)
     if default not in found:
         raise ValueError(f"--default {default!r}: there are {', '.join(found)}")
     harm = found[default] @ products.slopes
@@ -102,6 +114,21 @@ def lds(
     return result
 
 
+def _forward_only(
+    recipe: Recipe, query: str, products: RunProducts
+) -> dict[str, Effects]:
+    """Effects by hidden states, and by a model trained on the query labels."""
+    for adapted in STATES.values():
+        write_activations(recipe, adapted)
+    query_trained = trained_on_queries(recipe, query)
+    folder = Folder(query_trained.run)
+    training = Training(query_trained, folder / "reward_model", {})
+    train_all([training], 1, folder)
+    found = dict(by_states(recipe, query, products))
+    found[BY_QUERY_MODEL] = by_query_model(recipe, query_trained, products)
+    return found
+
+
 def _retrained(
     recipe: Recipe,
     query: str,
@@ -131,7 +158,6 @@ def _retrained(
             trainings.append(trials.training(trial, shortened))
     todo = sum(not training.done for training in trainings)
     print(f"lds: {len(trainings)} trainings, {todo} of them to do", flush=True)
-    start_ray(recipe)
     train_all(trainings, at_once, Folder(recipe.run) / "retrained")
     margins = [
         read_margins(training.folder)[query].numpy()[products.in_plan]

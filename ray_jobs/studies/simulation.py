@@ -27,9 +27,10 @@ from inflib.scores.retraining import Trial
 from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
+from ray_jobs.shared.hidden_states import write_activations
 from ray_jobs.shared.session import start_ray
 from ray_jobs.sketch import sketch
-from ray_jobs.studies.activation_tasks import layer_detectors, write_activations
+from ray_jobs.studies.activation_tasks import layer_detectors
 from ray_jobs.studies.labeler_pages import guide
 from ray_jobs.studies.subset_scores import subset_scores
 from ray_jobs.train import Training, train

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from inflib.config.recipe import Recipe
-from inflib.detection.activations import ActivationReader
 from inflib.model.device import worker_device
 from inflib.model.planned_training import PlannedTraining
 from inflib.model.training import build_trainer
+from inflib.sketches.activations import ActivationReader
 from inflib.sketches.shard_sketcher import ShardSketcher
 from tests.support.prepared_run import ROWS, build_run
 

@@ -10,8 +10,9 @@ from scipy.spatial.distance import mahalanobis
 from sklearn.metrics import roc_auc_score
 
 from inflib.config.recipe import Recipe
-from inflib.detection import activations, detector_table, detectors
+from inflib.detection import detector_table, detectors
 from inflib.scores.influence_folder import InfluenceFolder
+from inflib.sketches import activations
 from inflib.storage.folder import Folder
 from ray_jobs.detect_bias import detect, inputs_of, judge_files
 from ray_jobs.studies.activation_tasks import layer_detectors

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from inflib.benchmarks.estimators import CONTROLS, DATAINF
+from inflib.benchmarks.forward_only import BY_QUERY_MODEL, STATES
 from inflib.config.run_config import bind
 from ray_jobs.benchmark import command
 from tests.support.audits import copied
@@ -30,7 +31,14 @@ def test_lds_compares_every_estimator_and_resumes(audited, tmp_path):
     count = 2 * (1 + 3 + len(result["changes"]))  # all, halves, groups
     assert f"lds: {count} trainings, {count} of them to do" in output
     names = {row["estimator"] for row in result["estimators"]}
-    assert {"as_scored", "newton_step_0.1", DATAINF, *CONTROLS} <= names
+    assert {
+        "as_scored",
+        "newton_step_0.1",
+        DATAINF,
+        *CONTROLS,
+        *STATES,
+        BY_QUERY_MODEL,
+    } <= names
     for row in result["estimators"]:
         assert -1 <= row["lds"]["low"] <= row["lds"]["high"] <= 1
     drops = [row["labels"] for row in result["changes"]]

@@ -12,10 +12,12 @@ last token, an encoder's first.
 
 import hashlib
 import json
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+from peft import PeftModel
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
@@ -29,10 +31,12 @@ from inflib.sketches.units import plan_units
 from inflib.storage.folder import Folder, read_array, write_array
 
 
-def key(recipe: Recipe) -> str:
+def key(recipe: Recipe, adapted: bool = True) -> str:
     """Digest of the model and its settings: all that activations depend on beside the
-    shard. It is in the name of every file."""
+    shard. It is in the name of every file. adapted: False for the base model alone."""
     model = describe_model(recipe) | recipe.model.model_dump(mode="json")
+    if not adapted:
+        model["adapter_sha256"] = None
     return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -66,11 +70,24 @@ def read_layer(
     return np.concatenate(activations), np.concatenate(rows), np.concatenate(signs)
 
 
-class ActivationReader:
-    """Holds the reward model; computes and writes the activations of shards."""
+def read_last_layer(
+    run: Folder, pairs: str, key: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same as `read_layer`, of the last one."""
+    first, *_ = PairsFolder(run / "pairs" / pairs).plan()
+    record = (run / "activations" / pairs).read_json(record_name(first, key))
+    return read_layer(run, pairs, key, record["layers"] - 1)
 
-    def __init__(self, recipe: Recipe, threads: int) -> None:
-        self.run, self.key, self.threads = Folder(recipe.run), key(recipe), threads
+
+class ActivationReader:
+    """Holds the reward model; computes and writes the activations of shards.
+
+    adapted: False for those of the base model, without its adapter.
+    """
+
+    def __init__(self, recipe: Recipe, threads: int, adapted: bool = True) -> None:
+        self.run, self.threads = Folder(recipe.run), threads
+        self.key, self.adapted = key(recipe, adapted), adapted
         self.device = worker_device(recipe.sketch.gpus_per_worker)
         self.model, tokenizer = load_reward_model(recipe, self.device)
         self.pad_id = tokenizer.pad_token_id
@@ -86,7 +103,8 @@ class ActivationReader:
         plan = plan_units(table.to_pylist(), "comparison")
         flat = all(unit.longest <= self.longest_flat for unit in plan.units)
         batches: list[Any] = []
-        with torch.inference_mode():
+        base = nullcontext() if self.adapted else self._without_adapter()
+        with torch.inference_mode(), base:
             for batch in plan_batches(plan.units, self.budget, flat):
                 packed = pack(batch, flat, self.pad_id).to(self.device)
                 states = hidden_states(self.model, packed).float().cpu()
@@ -97,3 +115,7 @@ class ActivationReader:
             write_array(target, _layer_name(shard, self.key, layer), values)
         target.write_json(record_name(shard, self.key), {"layers": len(layers)})
         return len(layers)
+
+    def _without_adapter(self) -> AbstractContextManager[None]:
+        assert isinstance(self.model, PeftModel)
+        return self.model.disable_adapter()
