@@ -27,7 +27,6 @@ from inflib.scores.retraining import Trial
 from inflib.storage.folder import Folder
 from ray_jobs.prepare import prepare
 from ray_jobs.score import score
-from ray_jobs.shared.hidden_states import write_activations
 from ray_jobs.shared.session import start_ray
 from ray_jobs.sketch import sketch
 from ray_jobs.studies.activation_tasks import layer_detectors
@@ -224,7 +223,6 @@ def _suspicion(recipe: Recipe) -> tuple[LabelerChoices, dict[str, np.ndarray]]:
     labels, influence = _influence(recipe)
     suspicion = {"influence": influence}
     if recipe.bias.activations:
-        write_activations(recipe)
         _, counts = InfluenceFolder.of(Folder(recipe.run)).counted()
         rows = [r for r in layer_detectors(recipe) if r["query"] == _query(recipe)]
         scores, _, _ = layer_choice.choose(rows, counts, labels.disagrees)
