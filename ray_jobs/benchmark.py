@@ -164,9 +164,7 @@ def report(target: str, **settings: Any) -> None:
 @click.option(
     "--groups", default=8, help="Random tenths, and labelers, left out one at a time."
 )
-@click.option(
-    "--curves/--no-curves", default=True, help="Leave out the most harmful 1 to 20%."
-)
+@click.option("--curves/--no-curves", default=True, help="Drop and flip 1 to 20%.")
 @click.option(
     "--default", default="as_scored", help="Estimator to compare others with."
 )

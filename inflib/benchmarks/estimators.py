@@ -129,16 +129,28 @@ def _controls(run: RunProducts) -> dict[str, Float[np.ndarray, " n"]]:
 
 
 def predictions(
-    run: RunProducts, found: dict[str, Effects], kept: Float[np.ndarray, "m n"]
+    run: RunProducts,
+    found: dict[str, Effects],
+    kept: Float[np.ndarray, "m n"],
+    flipped: Float[np.ndarray, "m n"],
 ) -> dict[str, Float[np.ndarray, "m q"]]:
     """{estimator: predicted change of each query margin when the model is trained on
     these labels alone}: the sum of what is kept, about its mean over all labels, since
-    the loss is a mean; for newton_step, the step itself. found: of `effects`."""
-    share = run.labels.n / kept.sum(1, keepdims=True)
+    the loss is a mean; for newton_step, the step itself.
+
+    found: of `effects`; flipped: 1 for a label that is turned round. Its effect is
+    multiplied by what its derivative is then over what it is, which is exact for
+    estimators that are proportional to it.
+    """
+    labels = run.labels
+    share = labels.n / kept.sum(1, keepdims=True)
+    turned = np.ones(labels.n)  # where the loss is level, turning it changes nothing
+    np.divide(run.turned, labels.derivatives, turned, where=labels.derivatives != 0)
+    pulls = np.where(flipped == 1, turned, kept)
     predicted = {
-        name: share * (kept @ values) - values.sum(0) for name, values in found.items()
+        name: share * (pulls @ values) - values.sum(0) for name, values in found.items()
     }
     for damping in (1e-2, 1e-1):
-        steps = dense.newton_step(run.labels, kept, damping)
+        steps = dense.newton_step(labels, kept, pulls, damping)
         predicted[f"newton_step_{damping:g}"] = steps
     return predicted

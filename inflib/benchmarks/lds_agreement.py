@@ -103,7 +103,7 @@ def changes(
                 {
                     "kind": choice.kind,
                     "name": choice.name,
-                    "labels": int((choice.kept == 0).sum()),
+                    "labels": int((choice.kept == 0).sum() + choice.flipped.sum()),
                     "predicted_margin": float(predicted[i].mean()),
                     "margin": float(outcomes.changes[i].mean()),
                     "predicted_loss": float(predicted[i] @ slopes / len(slopes)),

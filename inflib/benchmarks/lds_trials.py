@@ -8,27 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from inflib.data.label_edits import DROP, Edit, Edits
+from inflib.data.label_edits import DROP, FLIP, Edit, Edits
 
 HALF, RANDOM, LABELER = "half", "random group", "labeler"
 HARMFUL, AS_MANY = "harmful", "as many random"
+FLIPPED, AS_MANY_FLIPPED = "harmful flipped", "as many random flipped"
 SHARES = (0.01, 0.05, 0.1, 0.2)
-"""Of the labels, that are left out from the most harmful on."""
+"""Of the labels, that are left out or flipped from the most harmful on."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The labels that some retrainings keep."""
+    """The labels that some retrainings keep, and those of them that they turn round."""
 
     kind: str
     name: str
     kept: Float[np.ndarray, " n"]
     """1 for a label that is kept, 0 for one that is left out."""
 
+    flipped: Float[np.ndarray, " n"]
+    """1 for a label that is turned round, else 0."""
+
     def edits(self, pair_ids: np.ndarray) -> Edits:
         """As edits of the run's labels; pair_ids: of the n."""
-        drop = Edit.of(DROP)
-        return {str(name): drop for name in pair_ids[self.kept == 0]}
+        dropped, flipped = pair_ids[self.kept == 0], pair_ids[self.flipped == 1]
+        drops = dict.fromkeys(dropped.tolist(), Edit.of(DROP))
+        return drops | dict.fromkeys(flipped.tolist(), Edit.of(FLIP))
 
 
 def choices(
@@ -39,7 +44,7 @@ def choices(
     curves: bool,
 ) -> list[Choice]:
     """Random halves; random groups and the largest labelers, left out one at a time;
-    the most harmful labels, and as many random ones.
+    the most harmful labels, and as many random ones, left out and flipped.
 
     harm: influence of each label, positive where it is harmful; labelers: who gave each
     label; groups: number of random groups, and of labelers at most.
@@ -49,7 +54,12 @@ def choices(
     def leave_out(kind: str, name: str, rows: np.ndarray) -> None:
         kept = np.ones(count)
         kept[rows] = 0
-        made.append(Choice(kind, name, kept))
+        made.append(Choice(kind, name, kept, np.zeros(count)))
+
+    def flip(kind: str, name: str, rows: np.ndarray) -> None:
+        flipped = np.zeros(count)
+        flipped[rows] = 1
+        made.append(Choice(kind, name, np.ones(count), flipped))
 
     for number in range(halves):
         rows = np.random.default_rng([number, 1]).permutation(count)[: count // 2]
@@ -64,7 +74,9 @@ def choices(
     order = np.argsort(-harm, kind="stable")
     for share in SHARES if curves else ():
         size = max(1, round(share * count))
-        leave_out(HARMFUL, f"{share:g}", order[:size])
         drawn = np.random.default_rng(3).permutation(count)[:size]
+        leave_out(HARMFUL, f"{share:g}", order[:size])
         leave_out(AS_MANY, f"{share:g}", drawn)
+        flip(FLIPPED, f"{share:g}", order[:size])
+        flip(AS_MANY_FLIPPED, f"{share:g}", drawn)
     return made

@@ -174,22 +174,27 @@ def mixed_moments(labels: LabelProducts, damping: float, query_share: float) -> 
 
 
 def newton_step(
-    labels: LabelProducts, kept: Float[np.ndarray, "m n"], damping: float
+    labels: LabelProducts,
+    kept: Float[np.ndarray, "m n"],
+    pulls: Float[np.ndarray, "m n"],
+    damping: float,
 ) -> Float[np.ndarray, "m q"]:
     """How much the query margins change by one Newton step from the trained model on
     some of the labels alone, for each choice of labels.
 
-    kept: weight of each label, 0 for one that is left out. Unlike a sum of effects, it
-    knows that the labels that are left take over (Woodbury's identity for a group;
-    Koh et al., "On the accuracy of influence functions for measuring group effects",
-    NeurIPS 2019, arXiv:1905.13289). damping: as for gauss_newton, of all labels' H.
+    kept: weight of each label, 0 for one that is left out; pulls: factor of its
+    derivative d, the weight but for labels that are turned round. Unlike a sum of
+    effects, it knows that the labels that are left take over (Woodbury's identity for a
+    group; Koh et al., "On the accuracy of influence functions for measuring group
+    effects", NeurIPS 2019, arXiv:1905.13289). damping: as for gauss_newton, of all
+    labels' H.
     """
     lam = damping * trace(labels, labels.curvatures)
     queries, steps = slice(labels.n, None), []
-    for weights in kept:
+    for weights, factors in zip(kept, pulls / kept.sum(1, keepdims=True), strict=True):
         share = weights / weights.sum()
         terms = labels.weights(share * labels.n * labels.curvatures)
-        gradient = labels.products[:, : labels.n] @ (share * labels.derivatives)
+        gradient = labels.products[:, : labels.n] @ (factors * labels.derivatives)
         step = _inverted(labels.products, terms, lam, gradient[:, None])
         steps.append(-step[queries, 0])
     return np.stack(steps)

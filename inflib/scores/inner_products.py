@@ -14,6 +14,7 @@ from torch import Tensor
 
 from inflib.data.output_columns import GRADIENT_NORM, LOSS, MARGIN
 from inflib.data.pairs_folder import Shard
+from inflib.numerics import preference_loss
 from inflib.numerics.dense_influence import LabelProducts
 from inflib.scores.labels import Labels
 from inflib.scores.sketch_set import SketchSet
@@ -41,6 +42,9 @@ class RunProducts:
     columns: dict[str, np.ndarray]
     """Columns of the training labels: those of their labels file, with `margin`,
     `loss` and `gradient_norm` as data.output_columns says."""
+
+    turned: Float[np.ndarray, " n"]
+    """What `labels.derivatives` would be if each label were turned round."""
 
     slopes: Float[np.ndarray, " q"]
     """Derivative of each query label's Bradley-Terry loss in its margin."""
@@ -99,6 +103,7 @@ def read_products(
         labels,
         LabelProducts(labels.products, smoothed, labels.curvatures),
         columns,
+        _turned(columns),
         queries.derivatives,
         queries.table["target"],
         queries.derivatives + _sides(queries.table),
@@ -153,6 +158,16 @@ def _read(sketches: SketchSet) -> _Read:
     return _Read(
         whole, rows, signs, derivatives.numpy(), curvatures.numpy(), table, in_plan
     )
+
+
+def _turned(table: dict[str, np.ndarray]) -> Float[np.ndarray, " n"]:
+    """Derivative of each label's loss in its margin if it were turned round."""
+    margin, required, target = (
+        torch.from_numpy(table[name].astype(float))
+        for name in (MARGIN.name, "required_margin", "target")
+    )
+    excess = -margin - required
+    return -table["weight"] * preference_loss.derivatives(excess, target).numpy()
 
 
 def _sides(table: dict[str, np.ndarray]) -> Float[np.ndarray, " n"]:

@@ -88,8 +88,11 @@ def lds(
     labelers = products.columns.get("labeler")
     planned = choices(harm, labelers, halves, groups, curves)
     outcomes = _retrained(recipe, name, products, planned, steps, seeds, at_once)
-    kept = np.stack([choice.kept for choice in planned])
-    predicted = predictions(products, found, kept)
+    kept, flipped = (
+        np.stack([getattr(choice, part) for choice in planned])
+        for part in ("kept", "flipped")
+    )
+    predicted = predictions(products, found, kept, flipped)
     kinds = np.array([choice.kind for choice in planned])
     half = kinds == HALF
     prompts = _prompts(recipe, name)[products.in_plan]
@@ -145,7 +148,7 @@ def _retrained(
     """
     ids = products.columns["pair_id"]
     trials, trainings = Trials(recipe), []
-    for choice in [Choice(ALL, "", np.ones(len(ids))), *planned]:
+    for choice in [Choice(ALL, "", np.ones(len(ids)), np.zeros(len(ids))), *planned]:
         share = choice.kept.mean() if choice.kind == HALF else 1.0
         shortened = Steps(
             math.ceil(steps.planned * share),

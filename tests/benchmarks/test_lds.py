@@ -14,12 +14,15 @@ from inflib.benchmarks.estimators import (
 )
 from inflib.benchmarks.lds_trials import (
     AS_MANY,
+    AS_MANY_FLIPPED,
+    FLIPPED,
     HALF,
     HARMFUL,
     LABELER,
     RANDOM,
     choices,
 )
+from inflib.data.label_edits import DROP, FLIP, Edit
 from inflib.scores.inner_products import read_products
 from inflib.storage.folder import Folder
 from tests.support.known_store import TRAIN, build_store, column, score_config, scored
@@ -30,13 +33,9 @@ def test_choices_leave_out_halves_groups_and_the_most_harmful():
     labelers = np.array(["a"] * 120 + ["b"] * 50 + [None] * 30, dtype=object)
     made = choices(harm, labelers, halves=5, groups=3, curves=True)
     kinds = [choice.kind for choice in made]
-    assert [kinds.count(k) for k in (HALF, RANDOM, LABELER, HARMFUL, AS_MANY)] == [
-        5,
-        3,
-        3,
-        4,
-        4,
-    ]
+    kinds_dropped = (HALF, RANDOM, LABELER, HARMFUL, AS_MANY)
+    assert [kinds.count(k) for k in kinds_dropped] == [5, 3, 3, 4, 4]
+    assert kinds.count(FLIPPED) == kinds.count(AS_MANY_FLIPPED) == 4
     out = {(c.kind, c.name): np.flatnonzero(c.kept == 0) for c in made}
     assert {len(out[HALF, str(i)]) for i in range(5)} == {100}
     assert set(out[LABELER, "a"]) == set(range(120))
@@ -46,6 +45,11 @@ def test_choices_leave_out_halves_groups_and_the_most_harmful():
     assert len(out[AS_MANY, "0.05"]) == 10
     ids = np.array([f"p{i}" for i in range(200)])
     assert set(made[0].edits(ids)) == set(ids[out[HALF, "0"]])
+    assert {edit.action for edit in made[0].edits(ids).values()} == {DROP}
+    edits = {c.kind: c.edits(ids) for c in made if c.name == "0.05"}
+    for dropped, turned in ((HARMFUL, FLIPPED), (AS_MANY, AS_MANY_FLIPPED)):
+        assert edits[dropped].keys() == edits[turned].keys()
+        assert set(edits[turned].values()) == {Edit.of(FLIP)}
 
 
 def test_predictions_are_of_a_mean_over_the_labels_that_stay(tmp_path):
@@ -55,7 +59,7 @@ def test_predictions_are_of_a_mean_over_the_labels_that_stay(tmp_path):
     kept[1, : n // 2] = 0
     kept[2] = 2  # twice every weight is the same mean
     by_name = dict(effects(products, 0.1))
-    predicted = predictions(products, by_name, kept)
+    predicted = predictions(products, by_name, kept, 0 * kept)
     assert {DATAINF, *CONTROLS} <= predicted.keys() >= by_name.keys()
     for name, values in by_name.items():
         np.testing.assert_allclose(predicted[name][[0, 2]], 0, atol=1e-12, err_msg=name)
@@ -71,13 +75,35 @@ def test_a_small_group_is_predicted_alike_by_sums_and_by_a_newton_step(
     kept = np.ones((1, products.labels.n))
     kept[0, 0] = 1 - 1e-4
     found = dict(effects(products, 0.1))
-    predicted = predictions(products, found, kept)
-    all_labels = predictions(products, found, np.ones_like(kept))
+    predicted = predictions(products, found, kept, 0 * kept)
+    all_labels = predictions(products, found, np.ones_like(kept), 0 * kept)
     name = f"newton_step_{damping:g}"
     step = predicted[name] - all_labels[name]
     assert np.abs(step).max() > 0
     rank = np.corrcoef(step[0], predicted[f"gauss_newton_{damping:g}"][0])[0, 1]
     assert rank > 0.9
+
+
+@pytest.mark.parametrize("action", [DROP, FLIP])
+def test_edits_are_predicted_as_what_if_predicts_them(tmp_path, action):
+    """By what-if's own sums of influence and flip effects, which know no ratios."""
+    run = build_store(tmp_path, TRAIN)
+    keep_on_the_way(run, 40.0)
+    config = score_config("gauss_newton", tolerance=1e-9)
+    rows, _ = scored(run, config)
+    rows = [row for row in rows if row["status"] == "ok"]
+    products = read_products(run, "q", 1)
+    n = products.labels.n
+    edited = np.zeros((1, n))
+    edited[0, :5] = 1
+    kept, flipped = 1 - edited * (action == DROP), edited * (action == FLIP)
+    found = {SCORED: dict(effects(products, 0.1))[SCORED]}
+    change = predictions(products, found, kept, flipped)[SCORED] @ products.slopes
+    influence = column(rows, "influence_gauss_newton_q")
+    flip_effect = column(rows, "flip_effect_gauss_newton_q")
+    drop = -(influence[:5] - influence.mean()).sum() / (n - 5)
+    expected = drop if action == DROP else flip_effect[:5].sum() / n
+    assert change[0] / len(products.slopes) == pytest.approx(expected, rel=3e-3)
 
 
 def keep_on_the_way(run: Folder, learning_rate_sum: float) -> None:

@@ -116,7 +116,7 @@ def test_newton_step_is_retraining_of_a_quadratic_loss(problem):
     trained = ridge(np.ones(N), 0.3, np.zeros(D))
     residuals = h * (features @ trained - targets)
     labels = dense.LabelProducts(grads @ grads.T, residuals, h)
-    steps = dense.newton_step(labels, kept, DAMPING)
+    steps = dense.newton_step(labels, kept, kept, DAMPING)
     for weights, step in zip(kept, steps, strict=True):
         moved = ridge(weights, lam, trained) - trained
         np.testing.assert_allclose(step, grads[N:] @ moved, rtol=1e-7, atol=1e-10)
