@@ -51,7 +51,7 @@ def command(
     from pydantic import ValidationError
 
     from inflib.config.data import SourceConfig
-    from inflib.config.recipe import ModelConfig
+    from inflib.config.reward_model import ModelConfig
     from inflib.data.inspection import inspect
     from inflib.data.tokenizer import load_tokenizer
 

@@ -205,9 +205,8 @@ def _train_one(training: Training) -> None:
         trainer.train(resume_from_checkpoint=str(saved) if is_ours else None)
     clock.lap("train")
     is_first = ray.train.get_context().get_world_rank() == 0
-    batch_size = recipe.train.micro_batch_size
     evaluated = {
-        query: evaluate(trainer, labels_of(recipe, query), batch_size)
+        query: evaluate(trainer, labels_of(recipe, query))
         for query in (recipe.prepare.queries if is_first else ())
     }
     clock.lap("evaluate")
@@ -222,7 +221,7 @@ def _train_one(training: Training) -> None:
         write_margins(target, {name: m.margins for name, m in evaluated.items()})
         if training.fold is not None:
             judged = labels_of(recipe, "train", training.fold.__contains__)
-            write_fold_margins(target, margins(trainer, judged, batch_size))
+            write_fold_margins(target, margins(trainer, judged))
         facts = plan.facts(trainer.state)
         metrics = {name: labels.means for name, labels in evaluated.items()}
         for callback in trainer.callback_handler.callbacks:

@@ -24,7 +24,7 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
-from inflib.config.recipe import ModelConfig
+from inflib.config.reward_model import ModelConfig
 from inflib.data.tokenizer import load_tokenizer
 from inflib.model.reward import load_base
 from inflib.numerics.labeler_model import chosen_odds, error_rates

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from inflib.config.recipe import ModelConfig
+from inflib.config.reward_model import ModelConfig
 from inflib.data.adapter_files import CONFIG
 from inflib.data.tokenizer import resolve_base
 from inflib.storage.folder import Folder

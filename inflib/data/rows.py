@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inflib.config.data import PrepareConfig, SourceConfig
-from inflib.config.recipe import ModelConfig, Recipe
+from inflib.config.recipe import Recipe
+from inflib.config.reward_model import ModelConfig
 from inflib.data.chat_rendering import renderer
 from inflib.data.input_files import option_of, shape_of
 from inflib.data.label_index import id_with_labeler

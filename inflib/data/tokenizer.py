@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig
 
-from inflib.config.recipe import ModelConfig
+from inflib.config.reward_model import ModelConfig
 from inflib.data.adapter_files import (
     adapter_at,
     own_chat_template,

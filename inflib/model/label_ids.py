@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from inflib.data.label_edits import Edits, LabelValues
 from inflib.data.pairs_folder import PairsFolder
+from inflib.shapes.pairs import prompt_of
 
 
 def labelled_ids(
@@ -16,18 +18,21 @@ def labelled_ids(
     edits: Edits | None = None,
     takes: Callable[[str], bool] = lambda comparison_id: True,
 ) -> pa.Table:
-    """A row for each label: chosen_ids, rejected_ids, margin, target, weight.
+    """A row for each label: chosen_ids, rejected_ids, margin, target, weight, prompt.
 
     margin: what the loss requires r(chosen) - r(rejected) to exceed; target and weight
-    as in data.pairs_folder.LABELS. edits: see data.label_edits.LabelValues; dropped
-    labels have no row. takes: whether a comparison_id's labels have rows. Raises
-    ValueError where no label that counts is left.
+    as in data.pairs_folder.LABELS; prompt: a number for each prompt. edits: see
+    data.label_edits.LabelValues; dropped labels have no row. takes: whether a
+    comparison_id's labels have rows. Raises ValueError where no label that counts is
+    left.
     """
     tables = [_of_shard(folder, shard, edits or {}, takes) for shard in folder.plan()]
     table = pa.concat_tables(tables).combine_chunks()
     if not len(table):
         raise ValueError(f"{folder.folder.url}: no label with a weight above 0")
-    return table
+    prompts = pc.dictionary_encode(table["prompt"]).combine_chunks().indices
+    place = table.column_names.index("prompt")
+    return table.set_column(place, "prompt", prompts)
 
 
 def _of_shard(
@@ -40,6 +45,7 @@ def _of_shard(
     labels = folder.labels(shard, ["pair_id", "comparison_id", *columns])
     taken = [takes(name) for name in labels["comparison_id"].to_pylist()]
     labels = labels.filter(pa.array(taken, pa.bool_()))
+    prompts = [prompt_of(name) for name in labels["comparison_id"].to_pylist()]
     values = [labels[name].to_numpy() for name in columns[1:]]
     sign, required, target, weight = values
     edited = LabelValues(sign, target, weight, required).edited(
@@ -55,6 +61,7 @@ def _of_shard(
             "margin": pa.array(edited.required[keep], pa.float64()),
             "target": pa.array(edited.target[keep], pa.float64()),
             "weight": pa.array(edited.weight[keep], pa.float64()),
+            "prompt": pa.array(prompts, pa.string()).filter(pa.array(keep)),
         }
     )
 

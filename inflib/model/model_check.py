@@ -10,7 +10,7 @@ from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from inflib.config.recipe import ModelConfig
+from inflib.config.reward_model import ModelConfig
 from inflib.data.adapter_files import adapter_at, tokenizer_folder
 from inflib.data.base_match import base_mismatch
 from inflib.data.chat_rendering import is_dated

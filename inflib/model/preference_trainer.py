@@ -4,41 +4,57 @@ accuracy and margin counted over labels.
     n  labels
 
 Loss of a step: the mean over its labels of their weights, over the mean weight of the
-training set, times numerics.preference_loss. Where
-all targets and weights are 1 it is TRL's own, to the bit.
+training set, times numerics.preference_loss. Where all targets and weights are 1 it is
+TRL's own: to the bit with the engine `trl`, but for rounding with `flat`.
 """
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inflib.model.reward import cast_input
+from inflib.model.label_batches import wide
+from inflib.model.label_order import ByPrompt
+from inflib.model.label_reader import LabelReader
+from inflib.model.reward import cast_input, computing, rewards_inside
 from inflib.numerics import preference_loss
 from inflib.numerics.label_means import LabelMargins
 
 _OWN = ("target", "weight")
 """Columns of a label that TRL does not know."""
 
+_MEETING = 4
+"""A prompt's labels make up one part in so many of an optimizer step, at most."""
 
-def reward_trainer(held_out: pa.Table | None, **arguments: Any) -> Any:
+
+def reward_trainer(
+    engine: str, reader: LabelReader, held_out: pa.Table | None, **arguments: Any
+) -> Any:
     """A TRL RewardTrainer whose train_dataset may have columns target and weight.
 
-    held_out: labels (label_ids.labelled_ids) that its `evaluate` is of: eval_loss,
-    eval_accuracy, eval_margin, eval_best_scale and eval_refined_loss, as in
-    numerics.label_means. Each process computes a share, and all get the same results.
+    engine: `trl`: its own batches, rows of chosen and rejected responses. `flat`: the
+    same steps, in which a prompt and each response to it is computed once; all labels
+    that a process takes in a step are one batch of its data loader. reader: how labels
+    are computed, and evaluated with both engines. held_out: labels
+    (label_ids.labelled_ids) that its `evaluate` is of: eval_loss, eval_accuracy,
+    eval_margin, eval_best_scale and eval_refined_loss, as in numerics.label_means. Each
+    process computes a share, and all get the same results.
     """
     from trl import RewardTrainer
     from trl.trainer.reward_trainer import DataCollatorForPreference
 
     class Collator(DataCollatorForPreference):
         def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+            if engine == "flat":
+                return {"labels": pa.Table.from_pylist(examples)}
             batch = super().torch_call(examples)
             for name in _OWN:
                 if name in examples[0]:
-                    batch[name] = torch.tensor([example[name] for example in examples])
+                    values = [example[name] for example in examples]
+                    batch[name] = torch.tensor(values, dtype=torch.float64)
             return batch
 
     class PreferenceTrainer(RewardTrainer):
@@ -47,18 +63,58 @@ def reward_trainer(held_out: pa.Table | None, **arguments: Any) -> Any:
         ) -> Any:
             if "target" not in inputs:
                 return super().compute_loss(model, inputs, *rest, **options)
-            targets, weights = (inputs.pop(name).float() for name in _OWN)
+            targets, weights = (inputs.pop(name) for name in _OWN)
             options["return_outputs"] = True
             _, outputs = super().compute_loss(model, inputs, **options)
-            chosen, rejected = torch.chunk(outputs.logits.squeeze(-1).float(), 2)
+            chosen, rejected = torch.chunk(wide(outputs.logits.squeeze(-1)), 2)
             excess = chosen - rejected - inputs.get("margin", 0.0)
-            loss = (weights * preference_loss.losses(excess, targets)).mean()
-            return loss
+            losses = preference_loss.losses(excess, targets.to(excess))
+            return (weights.to(excess) * losses).mean()
+
+        def _get_train_sampler(self: Any, train_dataset: Any = None) -> Any:
+            args = self.args
+            share = args.train_batch_size * args.gradient_accumulation_steps
+            prompts = np.array(self.train_dataset["prompt"])
+            return ByPrompt(prompts, args.seed, share * args.world_size // _MEETING)
+
+        def training_step(self: Any, model: nn.Module, inputs: Any, *rest: Any) -> Any:
+            if engine == "trl":
+                return super().training_step(model, inputs, *rest)
+            model.train()
+            inner = self.accelerator.unwrap_model(model)
+            table, parts = inputs["labels"], []
+            for batch in reader.batches(table):
+                moved = batch.to(self.accelerator.device)
+                with computing(inner, moved.batch):
+                    with self.accelerator.autocast():
+                        rewards = rewards_inside(inner, moved.batch)
+                    losses = _losses(table, batch.rows, moved.margins(rewards))
+                    part = losses.sum() / len(table)
+                    self.accelerator.backward(part)
+                parts.append(part.detach())
+            self._average_gradients(inner)
+            return torch.stack(parts).sum()
+
+        def _average_gradients(self: Any, model: nn.Module) -> None:
+            """Over processes: DDP does it for forward passes of its own alone."""
+            if self.accelerator.num_processes == 1:
+                return
+            parameters = [p for p in model.parameters() if p.requires_grad]
+            own = [
+                torch.zeros_like(p) if p.grad is None else p.grad for p in parameters
+            ]
+            joined = torch.cat([grad.flatten() for grad in own])
+            mean = self.accelerator.reduce(joined, reduction="mean")
+            parts = mean.split([p.numel() for p in parameters])
+            for p, part in zip(parameters, parts, strict=True):
+                p.grad = part.view_as(p).clone()
+
+        def floating_point_ops(self, inputs: Any) -> int:
+            return 0  # transformers' count would be of padded rows
 
         def evaluate(self: Any, *_: Any, **__: Any) -> dict[str, float]:
             assert held_out is not None
-            size = self.args.per_device_eval_batch_size
-            labels = _labels(gathered_margins(self, held_out, size), held_out)
+            labels = _labels(gathered_margins(self, held_out), held_out)
             metrics = {f"eval_{name}": value for name, value in labels.means.items()}
             self.log(dict(metrics))
             self.control = self.callback_handler.on_evaluate(
@@ -67,7 +123,27 @@ def reward_trainer(held_out: pa.Table | None, **arguments: Any) -> Any:
             return metrics
 
     pad_id = arguments["processing_class"].pad_token_id
-    return PreferenceTrainer(data_collator=Collator(pad_token_id=pad_id), **arguments)
+    trainer = PreferenceTrainer(
+        data_collator=Collator(pad_token_id=pad_id), **arguments
+    )
+    trainer.label_reader = reader
+    return trainer
+
+
+def _losses(
+    table: pa.Table, rows: Int[Tensor, " n"], margins: Float[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Weighted losses of these rows of training_rows."""
+
+    def column(name: str, default: float) -> Float[Tensor, " n"]:
+        if name not in table.column_names:
+            return torch.full_like(margins, default)
+        return torch.from_numpy(table[name].to_numpy().copy())[rows].to(margins)
+
+    losses = preference_loss.losses(
+        margins - column("margin", 0.0), column("target", 1.0)
+    )
+    return column("weight", 1.0) * losses
 
 
 def training_rows(table: pa.Table) -> Any:
@@ -89,38 +165,27 @@ def training_rows(table: pa.Table) -> Any:
     return datasets.Dataset(table.drop_columns(gone))
 
 
-def evaluate(trainer: Any, table: pa.Table, batch_size: int) -> LabelMargins:
+def evaluate(trainer: Any, table: pa.Table) -> LabelMargins:
     """Margins of labels (label_ids.labelled_ids) by the model as it is. Called in one
     process; moves no weight."""
-    return _labels(margins(trainer, table, batch_size), table)
+    return _labels(margins(trainer, table), table)
 
 
-def margins(trainer: Any, table: pa.Table, batch_size: int) -> Float[Tensor, " n"]:
+def margins(trainer: Any, table: pa.Table) -> Float[Tensor, " n"]:
     """r(chosen) - r(rejected) of labels, float64, computed in this process."""
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
-    collator, device = trainer.data_collator, trainer.accelerator.device
-    parts = [torch.zeros(0, dtype=torch.float64)]
-    for start in range(0, len(table), batch_size):
-        rows = table.select(["chosen_ids", "rejected_ids"]).slice(start, batch_size)
-        batch = collator(rows.to_pylist())
-        inputs = {name: tensor.to(device) for name, tensor in batch.items()}
-        with torch.no_grad(), trainer.compute_loss_context_manager():
-            logits = model(**inputs, use_cache=False).logits.squeeze(-1)
-        chosen, rejected = torch.chunk(logits.double().cpu(), 2)
-        parts.append(chosen - rejected)
-    return torch.cat(parts)
+    with trainer.accelerator.autocast():
+        return trainer.label_reader.margins(model, table)
 
 
-def gathered_margins(
-    trainer: Any, table: pa.Table, batch_size: int
-) -> Float[Tensor, " n"]:
+def gathered_margins(trainer: Any, table: pa.Table) -> Float[Tensor, " n"]:
     """The same, each process computing a share of the labels; all get all of them."""
     from accelerate.utils import gather_object
 
     process, count = trainer.args.process_index, trainer.args.world_size
     cuts = [len(table) * i // count for i in range(count + 1)]
     share = table.slice(cuts[process], cuts[process + 1] - cuts[process])
-    own = margins(trainer, share, batch_size).tolist()
+    own = margins(trainer, share).tolist()
     return torch.tensor(gather_object(own), dtype=torch.float64)
 
 

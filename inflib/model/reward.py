@@ -8,7 +8,7 @@ be read one token early), dropout left on. Those of an adapter's files: `adapter
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from inflib.config.recipe import ModelConfig
+from inflib.config.reward_model import ModelConfig
 from inflib.data.tokenizer import loading_options, resolve_base
 from inflib.model.attention import flat_attention
 from inflib.model.last_layer import reward_tokens_only
@@ -91,6 +91,27 @@ def set_trained(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
     """Reward of each sequence, read at its true last token (encoders: at its first)."""
+    with computing(model, batch):
+        return rewards_inside(model, batch)
+
+
+@contextmanager
+def computing(model: nn.Module, batch: Batch) -> Iterator[None]:
+    """While the block runs, a decoder computes the batch by its layout, and in its last
+    layer reward tokens alone. A backward pass that computes layers anew (gradient
+    checkpointing) belongs into the block."""
+    classifier = _classifier(model)
+    with ExitStack() as stack:
+        if hasattr(classifier, "score"):
+            backbone = getattr(classifier, classifier.base_model_prefix)
+            if batch.layout is not None:
+                stack.enter_context(flat_attention(backbone))
+            stack.enter_context(reward_tokens_only(backbone, batch.last))
+        yield
+
+
+def rewards_inside(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
+    """`rewards`, inside a block of `computing`."""
     classifier = _classifier(model)
     if not hasattr(classifier, "score"):
         return classifier(**_inputs(batch)).logits[:, 0]
@@ -104,7 +125,8 @@ def hidden_states(model: nn.Module, batch: Batch) -> Float[Tensor, "l r f"]:
     if not hasattr(classifier, "score"):
         layers = classifier(**_inputs(batch), output_hidden_states=True).hidden_states
         return torch.stack([layer[:, 0] for layer in layers[1:]])
-    layers = _decode(classifier, batch, output_hidden_states=True).hidden_states
+    with computing(model, batch):
+        layers = _decode(classifier, batch, output_hidden_states=True).hidden_states
     return torch.stack([layer.flatten(0, 1)[batch.last] for layer in layers[1:]])
 
 
@@ -120,12 +142,9 @@ def _decode(classifier: Any, batch: Batch, **options: Any) -> Any:
     """A decoder's output, which is right at reward tokens alone (see last_layer)."""
     backbone = getattr(classifier, classifier.base_model_prefix)
     inputs = _inputs(batch)
-    with ExitStack() as stack:
-        if batch.layout is not None:
-            inputs |= {"position_ids": batch.position_ids, "layout": batch.layout}
-            stack.enter_context(flat_attention(backbone))
-        stack.enter_context(reward_tokens_only(backbone, batch.last))
-        return backbone(**inputs, use_cache=False, **options)
+    if batch.layout is not None:
+        inputs |= {"position_ids": batch.position_ids, "layout": batch.layout}
+    return backbone(**inputs, use_cache=False, **options)
 
 
 def unit_values(model: nn.Module, batch: Batch) -> Float[Tensor, " u"]:

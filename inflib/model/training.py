@@ -15,13 +15,15 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import TrainerCallback
 
-from inflib.config.recipe import ModelConfig, Recipe
+from inflib.config.recipe import Recipe
+from inflib.config.reward_model import ModelConfig
 from inflib.data.adapter_files import CONFIG, WEIGHTS
 from inflib.data.base_match import BASE, describe_base
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_tokenizer
 from inflib.model.device import worker_device
 from inflib.model.label_ids import labelled_ids
+from inflib.model.label_reader import LabelReader
 from inflib.model.partway import FOLDER, MOMENTS, RECORD, KeepPartway, Kept
 from inflib.model.planned_training import PlannedTraining
 from inflib.model.preference_trainer import (
@@ -93,13 +95,14 @@ def build_trainer(
         lora_dropout=config.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
     )
+    # flat: a process has all labels of its step at once, to compute prompts once
+    share = config.batch_size // config.workers
+    per_device = share if config.engine == "flat" else config.micro_batch_size
     arguments = RewardConfig(
         output_dir=output_dir,
         max_steps=plan.planned,
-        per_device_train_batch_size=config.micro_batch_size,
-        per_device_eval_batch_size=config.micro_batch_size,
-        gradient_accumulation_steps=config.batch_size
-        // (config.workers * config.micro_batch_size),
+        per_device_train_batch_size=per_device,
+        gradient_accumulation_steps=config.batch_size // (config.workers * per_device),
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.schedule,
         warmup_steps=config.warmup_share,  # below 1: a share of the steps
@@ -122,7 +125,12 @@ def build_trainer(
     )
     model = get_peft_model(base, lora)
     train_in_float32(model)
+    reader = LabelReader.of(
+        model, plan.labels, config.micro_batch_size, tokenizer.pad_token_id
+    )
     trainer = reward_trainer(
+        config.engine,
+        reader,
         plan.held_out,
         model=model,
         args=arguments,

@@ -1,5 +1,6 @@
 """Benchmarks: contenders do the work they are timed for, ratios are of their times."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from inflib.benchmarks.gradient_speed import Settings, describe, errors, respons
 from inflib.benchmarks.paper import PaperSketch
 from inflib.benchmarks.scale_inputs import write_inputs
 from inflib.benchmarks.timing import ratio, run_in_turn, speed_of
+from inflib.benchmarks.training_speed import measure, recurring_workload
 from inflib.benchmarks.workload import HH_LENGTHS, hh_pairs, reward_model
 from inflib.model.packing import pack, plan_batches
 from tests.support.files import ROOT
@@ -215,3 +217,22 @@ def test_the_scale_benchmark_runs_all_stages_at_two_sizes(tmp_path):
     small, large = json.loads(path.read_text())["runs"]
     assert (small["pairs"], large["pairs"]) == (40, 400)
     assert all(run["stages"][s]["bytes"] for run in (small, large) for s in STAGES)
+
+
+def test_the_training_benchmark_trains_both_on_the_same_labels():
+    results = measure(num_pairs=18, shape="tiny", repeats=2)
+    for suffix in ("", "_recurring"):
+        speeds = results[f"speeds{suffix}"]
+        assert results[f"labels{suffix}"] == 18
+        assert results[f"flat_over_trl{suffix}"] == ratio(speeds, "flat", "trl") > 0
+        assert 0 <= results[f"max_loss_difference{suffix}"] < 1e-5
+        assert results[f"mean_loss{suffix}"] > 0.1
+
+
+def test_labels_recur_in_chunks_of_a_prompt():
+    workload = recurring_workload(4, "tiny")
+    prompts = workload.table["prompt"].to_pylist()
+    runs = [len(list(same)) for _, same in itertools.groupby(prompts)]
+    assert len(prompts) == 24 and set(runs) <= {2, 4, 6, 8}
+    sides = [workload.table[n].to_pylist() for n in ("chosen_ids", "rejected_ids")]
+    assert len({tuple(ids) for side in sides for ids in side}) == 16

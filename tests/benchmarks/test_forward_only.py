@@ -92,7 +92,7 @@ def test_a_run_inside_the_run_trains_on_the_query_labels(tmp_path):
     trainer, _ = trained(with_train(inner), tmp_path / "scratch")
     table = labels_of(inner, "judged")
     assert len(table) == 12
-    judged = evaluate(trainer, table, 4)
+    judged = evaluate(trainer, table)
     write_margins(folder / "reward_model", {"judged": judged.margins})
     products = read_products(run, "q", 1)
     effects = by_query_model(recipe, inner, products)

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from inflib.config.recipe import ModelConfig
+from inflib.config.reward_model import ModelConfig
 from inflib.data.chat_rendering import is_dated, renderer
 from inflib.data.tokenizer import load_tokenizer
 from inflib.storage.folder import Folder

@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
 
-from inflib.config.recipe import ModelConfig
+from inflib.config.reward_model import ModelConfig
 from inflib.data.tokenizer import load_tokenizer, resolve_base
 from inflib.model.adapter import attach, read_adapter
 from inflib.model.packing import Unit, pack

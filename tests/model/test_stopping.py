@@ -102,7 +102,7 @@ def test_the_model_is_that_of_the_least_loss_on_held_out_labels(prepared, tmp_pa
     table = labelled_ids(train_folder(recipe), {}, holdout.__contains__)
     assert len(table) == facts["held_out"]["labels"] == 24
     assert facts["labels"] == len(trainer.train_dataset) == 56
-    again = evaluate(trainer, table, 4).means
+    again = evaluate(trainer, table).means
     assert again["loss"] == pytest.approx(best["loss"], rel=1e-6)
     assert again["accuracy"] == best["accuracy"]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from safetensors.torch import load_file, save_file
 
-from inflib.config.recipe import ModelConfig
+from inflib.config.reward_model import ModelConfig
 from inflib.model.model_check import check_model
 from tests.support.models import build_tokenizer
 

@@ -1,0 +1,139 @@
+"""Labels to batches in which a prompt, and every response to it, is computed once.
+
+    n  labels     r  rewards of a batch
+
+Labels on one prompt share a unit of model.packing: its prefix is what all of their
+sequences begin with, its tails are the distinct rests. Six labels that compare four
+responses cost one prompt and four responses, not six prompts twice and twelve
+responses.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from inflib.model.packing import Batch, Unit, pack, plan_batches
+
+_LONGEST_UNIT = 1024
+"""Tokens up to which labels join a unit: attention within it is of all its tokens."""
+
+Labelled = tuple[list[int], list[int], int]
+"""Token ids of the chosen and of the rejected sequence, and the prompt's number."""
+
+
+@dataclass(frozen=True)
+class LabelBatch:
+    """A batch, and which of its rewards each label compares."""
+
+    batch: Batch
+
+    rows: Int[Tensor, " n"]
+    """Place of each label among those that were given."""
+
+    chosen: Int[Tensor, " n"]
+    """Place of the chosen response's reward among the r of the batch."""
+
+    rejected: Int[Tensor, " n"]
+
+    def margins(self, rewards: Float[Tensor, " r"]) -> Float[Tensor, " n"]:
+        """r(chosen) - r(rejected); float32 at least."""
+        values = wide(rewards)
+        return values[self.chosen] - values[self.rejected]
+
+    def to(self, device: torch.device) -> "LabelBatch":
+        """The same batch on a device."""
+        places = (x.to(device) for x in (self.rows, self.chosen, self.rejected))
+        return LabelBatch(self.batch.to(device), *places)
+
+
+def wide(values: Tensor) -> Tensor:
+    """The same in float32, if they have fewer bits."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def label_batches(
+    labels: Iterable[Labelled], token_budget: int, longest_flat: int, pad_id: int
+) -> Iterator[LabelBatch]:
+    """Batches of at most token_budget tokens, but for a unit that has more by itself.
+
+    longest_flat: tokens of the longest sequence that the model takes in a flat batch
+    (model.attention); longer ones, and all of an encoder, are rows of like length,
+    padded with pad_id.
+    """
+    groups = _groups(labels)
+    units = [group.unit for group in groups]
+    flat = max((unit.longest for unit in units), default=0) <= longest_flat
+    order = list(range(len(units)))
+    if not flat:
+        order.sort(key=lambda i: units[i].longest)
+    places = iter(order)
+    for planned in plan_batches([units[i] for i in order], token_budget, flat):
+        found: list[tuple[int, int, int]] = []
+        start = 0
+        for unit in planned:
+            found += groups[next(places)].at(start)
+            start += len(unit.tails)
+        rows, chosen, rejected = torch.tensor(found).T
+        yield LabelBatch(pack(planned, flat, pad_id), rows, chosen, rejected)
+
+
+class _Group:
+    """Labels on one prompt that are computed together."""
+
+    def __init__(self) -> None:
+        self.labels: list[tuple[int, int, int]] = []
+        """(place, chosen, rejected), these as places in `_sequences`."""
+        self._sequences: dict[tuple[int, ...], int] = {}
+        self._prefix: list[int] = []
+
+    def takes(self, chosen: list[int], rejected: list[int]) -> bool:
+        """Whether a label may join without making the unit too long."""
+        if not self.labels:
+            return True
+        new = {tuple(chosen), tuple(rejected)} - self._sequences.keys()
+        prefix = len(_common(self._prefix, _common(chosen, rejected)))
+        sequences = [*self._sequences, *new]
+        tails = sum(len(sequence) - prefix for sequence in sequences)
+        return not new or prefix + tails <= _LONGEST_UNIT
+
+    def add(self, place: int, chosen: list[int], rejected: list[int]) -> None:
+        common = _common(chosen, rejected)
+        self._prefix = _common(self._prefix, common) if self.labels else common
+        sides = [
+            self._sequences.setdefault(tuple(ids), len(self._sequences))
+            for ids in (chosen, rejected)
+        ]
+        self.labels.append((place, sides[0], sides[1]))
+
+    @property
+    def unit(self) -> Unit:
+        length = len(self._prefix)
+        tails = tuple(list(sequence[length:]) for sequence in self._sequences)
+        return Unit(self._prefix, tails)
+
+    def at(self, start: int) -> list[tuple[int, int, int]]:
+        """The labels, when the unit's first reward is at `start`."""
+        return [(i, start + chosen, start + other) for i, chosen, other in self.labels]
+
+
+def _common(first: list[int], second: list[int]) -> list[int]:
+    """What both lists begin with."""
+    length = min(len(first), len(second))
+    differs = np.flatnonzero(np.not_equal(first[:length], second[:length]))
+    return first[: differs[0] if len(differs) else length]
+
+
+def _groups(labels: Iterable[Labelled]) -> list[_Group]:
+    groups: list[_Group] = []
+    current: dict[int, _Group] = {}
+    for place, (chosen, rejected, prompt) in enumerate(labels):
+        group = current.get(prompt)
+        if group is None or not group.takes(chosen, rejected):
+            group = current[prompt] = _Group()
+            groups.append(group)
+        group.add(place, chosen, rejected)
+    return groups

@@ -1,0 +1,88 @@
+"""A reward model and tables of labels to their margins, a batch at a time.
+
+    n  labels
+
+Tables are those of label_ids.labelled_ids. How labels are computed does not change
+their margins, but for rounding: whether a model takes a flat batch is tried.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from inflib.model.attention import longest_flat
+from inflib.model.label_batches import LabelBatch, label_batches
+from inflib.model.reward import computing, rewards_inside
+
+_AT_ONCE = 512
+"""Labels that are planned together when margins are computed."""
+
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.1}
+"""Of a margin by a flat batch, against padded rows, relative to 1 + its size."""
+
+
+@dataclass(frozen=True)
+class LabelReader:
+    """How a model computes labels: in batches of so many tokens, flat or in rows."""
+
+    token_budget: int
+    longest_flat: int
+    """See model.attention; 0 where flat batches gave other margins."""
+
+    pad_id: int
+
+    @staticmethod
+    def of(
+        model: nn.Module, table: pa.Table, per_pass: int, pad_id: int
+    ) -> "LabelReader":
+        """The reader of labels like those of a table, with a model in training or not.
+
+        per_pass: labels that fit into memory in padded rows, whatever their length.
+        Tries the table's first labels: where flat batches give other margins than
+        padded rows, these are taken, and said.
+        """
+        sides = (table[name] for name in ("chosen_ids", "rejected_ids"))
+        longest = max(pc.max(pc.list_value_length(side)).as_py() for side in sides)
+        config = model.config
+        reader = LabelReader(2 * per_pass * longest, longest_flat(config), pad_id)
+        rows = LabelReader(reader.token_budget, 0, pad_id)
+        if not reader.longest_flat:
+            return rows
+        training = model.training
+        model.eval()
+        flat, padded = (r.margins(model, table.slice(0, 2)) for r in (reader, rows))
+        model.train(training)
+        dtype = next(model.parameters()).dtype
+        off = ((flat - padded).abs() / (1 + padded.abs())).max()
+        if off <= _TOLERANCE[dtype]:
+            return reader
+        print(
+            f"train: flat batches give other margins than padded rows, by {off:.2g}: "
+            "rows are taken, which take longer",
+            flush=True,
+        )
+        return rows
+
+    def batches(self, table: pa.Table) -> Iterator[LabelBatch]:
+        """Batches of a table's labels; `rows` are those of the table."""
+        columns = (table[name] for name in ("chosen_ids", "rejected_ids", "prompt"))
+        labels = zip(*(column.to_pylist() for column in columns), strict=True)
+        return label_batches(labels, self.token_budget, self.longest_flat, self.pad_id)
+
+    def margins(self, model: nn.Module, table: pa.Table) -> Float[Tensor, " n"]:
+        """r(chosen) - r(rejected) of all labels by the model as it is, float64, on the
+        CPU."""
+        device = next(model.parameters()).device
+        found = torch.zeros(len(table), dtype=torch.float64)
+        for start in range(0, len(table), _AT_ONCE):
+            for batch in self.batches(table.slice(start, _AT_ONCE)):
+                moved = batch.to(device)
+                with torch.no_grad(), computing(model, moved.batch):
+                    margins = moved.margins(rewards_inside(model, moved.batch))
+                found[start + batch.rows] = margins.double().cpu()
+        return found
