@@ -95,6 +95,7 @@ def build_trainer(
         lora_dropout=config.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
     )
+    device = worker_device(config.gpus_per_worker)
     # flat: a process has all labels of its step at once, to compute prompts once
     share = config.batch_size // config.workers
     per_device = share if config.engine == "flat" else config.micro_batch_size
@@ -120,10 +121,10 @@ def build_trainer(
         remove_unused_columns=False,  # target and weight, which TRL does not know
         report_to="none",
         disable_tqdm=True,
-        use_cpu=worker_device(config.gpus_per_worker).type == "cpu",
+        use_cpu=device.type == "cpu",
         ddp_find_unused_parameters=False,
     )
-    model = get_peft_model(base, lora)
+    model = get_peft_model(base, lora).to(device)
     train_in_float32(model)
     reader = LabelReader.of(
         model, plan.labels, config.micro_batch_size, tokenizer.pad_token_id

@@ -6,6 +6,7 @@ import torch
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.training_plan import Holdout, weighted_labels
 from inflib.model.label_ids import labelled_ids
+from inflib.model.reward import trained_parameters
 from inflib.model.reward_folder import load_reward_model, trained_steps
 from inflib.storage.folder import Folder
 from inflib.synthetic.one_biased_labeler import generate
@@ -60,3 +61,32 @@ def test_two_workers_keep_the_step_of_the_least_loss_on_all_held_out_labels(
 def rewards(model, ids):
     with torch.no_grad():
         return float(model(input_ids=torch.tensor([ids])).logits)
+
+
+@pytest.mark.slow
+def test_two_workers_make_the_steps_of_one_and_of_trl(
+    ray_session, llama_folder, tmp_path
+):
+    generate(tmp_path, seed=0, num_pairs=40, num_queries=16)
+    trained = []
+    for workers, engine in ((1, "flat"), (2, "flat"), (2, "trl")):
+        recipe = tiny_recipe(
+            tmp_path / f"{engine}-{workers}",
+            tmp_path,
+            llama_folder,
+            train__workers=workers,
+            train__micro_batch_size=4,
+            train__engine=engine,
+            train__epochs=1,
+            train__holdout=0.0,
+            train__lora_dropout=0.0,
+        )
+        run_stages(recipe, [prepare, train])
+        model, _ = load_reward_model(recipe, torch.device("cpu"))
+        trained.append({n: p.detach() for n, p in trained_parameters(model).items()})
+    one, two, trls = trained
+    moved = [name for name, p in one.items() if "lora_B" in name and p.abs().max() > 0]
+    assert len(moved) > 5  # lora_B starts at 0
+    for name, weights in one.items():
+        for others in (two, trls):
+            torch.testing.assert_close(others[name], weights, rtol=1e-2, atol=2e-4)
