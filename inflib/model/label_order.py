@@ -1,25 +1,57 @@
-"""The order in which labels are trained on: random, labels on one prompt together."""
+"""The order in which labels are trained on: random, but where responses recur, labels
+that share them follow each other."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Int
 from torch.utils.data import Sampler
 
+_SAVED = 0.25
+"""Share of a prompt's responses that must not be distinct for its labels to meet."""
 
-class ByPrompt(Sampler[int]):
+
+def meeting(table: pa.Table) -> Int[np.ndarray, " n"]:
+    """Number of the group of each label of label_ids.labelled_ids: those on one prompt,
+    where their responses recur; other labels are groups by themselves."""
+    prompts = table["prompt"].to_numpy()
+    sides = pa.chunked_array(
+        [c for n in ("chosen_ids", "rejected_ids") for c in table[n].chunks]
+    )
+    of_responses = np.stack([np.tile(prompts, 2), _digests(sides)])
+    distinct = np.unique(of_responses, axis=1)
+    numbers, responses = np.unique(distinct[0], return_counts=True)
+    _, labels = np.unique(prompts, return_counts=True)
+    recurs = responses <= (1 - _SAVED) * 2 * labels
+    alone = ~recurs[np.searchsorted(numbers, prompts)]
+    return np.where(alone, prompts.max() + 1 + np.arange(len(prompts)), prompts)
+
+
+def _digests(column: pa.ChunkedArray) -> Int[np.ndarray, " n"]:
+    """A number for each list of tokens, the same for the same tokens."""
+    numbers = dict[bytes, int]()
+    lists = column.combine_chunks()
+    starts, values = lists.offsets.to_numpy(), lists.values.to_numpy()
+    spans = itertools.pairwise(starts)
+    texts = (values[start:stop].tobytes() for start, stop in spans)
+    return np.array([numbers.setdefault(text, len(numbers)) for text in texts])
+
+
+class TogetherSampler(Sampler[int]):
     """Places of labels, in an order that each seed and epoch draws anew.
 
-    Labels on one prompt follow each other, up to so many, and can be computed together
-    (model.label_batches). InstructGPT's reward model was trained so, with all labels on
-    a prompt in one batch, which overfits less (Ouyang et al., arXiv:2203.02155, section
-    3.5). One label per prompt: any order is as likely as any other.
+    Labels of one group follow each other, up to so many, so that their responses are
+    computed together (model.label_batches). InstructGPT's reward model was trained on
+    all labels of a prompt at once, which overfits less (Ouyang et al.,
+    arXiv:2203.02155, section 3.5).
     """
 
-    def __init__(self, prompts: Int[np.ndarray, " n"], seed: int, most: int) -> None:
-        """prompts: number of each label's prompt; most: labels on one prompt that
-        follow each other, at most."""
-        self._prompts, self._seed, self._most = prompts, seed, max(1, most)
+    def __init__(self, groups: Int[np.ndarray, " n"], seed: int, most: int) -> None:
+        """groups: number of each label's group; most: labels of one group that follow
+        each other, at most."""
+        self._groups, self._seed, self._most = groups, seed, max(1, most)
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -27,16 +59,16 @@ class ByPrompt(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._prompts)
+        return len(self._groups)
 
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng([self._seed, self._epoch])
-        shuffled = rng.permutation(len(self._prompts))
-        by_prompt = shuffled[np.argsort(self._prompts[shuffled], kind="stable")]
-        _, starts = np.unique(self._prompts[by_prompt], return_index=True)
+        shuffled = rng.permutation(len(self._groups))
+        by_group = shuffled[np.argsort(self._groups[shuffled], kind="stable")]
+        _, starts = np.unique(self._groups[by_group], return_index=True)
         chunks = [
             labels[start : start + self._most]
-            for labels in np.split(by_prompt, starts[1:])
+            for labels in np.split(by_group, starts[1:])
             for start in range(0, len(labels), self._most)
         ]
         for chunk in rng.permutation(len(chunks)):

@@ -10,14 +10,13 @@ TRL's own: to the bit with the engine `trl`, but for rounding with `flat`.
 
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from inflib.model.label_batches import wide
-from inflib.model.label_order import ByPrompt
+from inflib.model.label_order import TogetherSampler, meeting
 from inflib.model.label_reader import LabelReader
 from inflib.model.reward import cast_input, computing, rewards_inside
 from inflib.numerics import preference_loss
@@ -27,7 +26,7 @@ _OWN = ("target", "weight")
 """Columns of a label that TRL does not know."""
 
 _MEETING = 4
-"""A prompt's labels make up one part in so many of an optimizer step, at most."""
+"""A group of labels makes up one part in so many of an optimizer step, at most."""
 
 
 def reward_trainer(
@@ -74,8 +73,9 @@ def reward_trainer(
         def _get_train_sampler(self: Any, train_dataset: Any = None) -> Any:
             args = self.args
             share = args.train_batch_size * args.gradient_accumulation_steps
-            prompts = np.array(self.train_dataset["prompt"])
-            return ByPrompt(prompts, args.seed, share * args.world_size // _MEETING)
+            groups = meeting(self.train_dataset.with_format("arrow")[:])
+            most = share * args.world_size // _MEETING
+            return TogetherSampler(groups, args.seed, most)
 
         def training_step(self: Any, model: nn.Module, inputs: Any, *rest: Any) -> Any:
             if engine == "trl":

@@ -4,6 +4,7 @@ import itertools
 from tempfile import mkdtemp
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from inflib.benchmarks.exact import without_float32
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import Edit
 from inflib.model.label_batches import label_batches
-from inflib.model.label_order import ByPrompt
+from inflib.model.label_order import TogetherSampler, meeting
 from inflib.model.label_reader import LabelReader
 from inflib.model.planned_training import PlannedTraining
 from inflib.model.reward import rewards, trained_parameters
@@ -182,18 +183,32 @@ def test_a_model_that_flat_batches_do_not_fit_is_read_in_rows(
     compare(trainer, trainer_of(recipe, "trl"), 1e-5)
 
 
-def test_labels_on_a_prompt_follow_each_other():
-    prompts = np.repeat(np.arange(30), np.arange(1, 31) % 7 + 1)
-    order = ByPrompt(prompts, seed=3, most=4)
+def test_labels_of_a_group_follow_each_other():
+    groups = np.repeat(np.arange(30), np.arange(1, 31) % 7 + 1)
+    order = TogetherSampler(groups, seed=3, most=4)
     first = list(order)
-    assert sorted(first) == list(range(len(prompts))) and len(order) == len(prompts)
-    runs = [len(list(same)) for _, same in itertools.groupby(prompts[first].tolist())]
-    assert len(runs) < len(prompts) and max(runs) <= 8  # two of a prompt may meet
+    assert sorted(first) == list(range(len(groups))) and len(order) == len(groups)
+    runs = [len(list(same)) for _, same in itertools.groupby(groups[first].tolist())]
+    assert len(runs) < len(groups) and max(runs) <= 8  # two of a group may meet
     assert list(order) == first
     order.set_epoch(1)
     assert list(order) != first
-    alone = list(ByPrompt(np.arange(50), seed=0, most=4))
+    alone = list(TogetherSampler(np.arange(50), seed=0, most=4))
     assert sorted(alone) == list(range(50)) and alone != list(range(50))
+
+
+def test_labels_meet_where_responses_recur():
+    rows = [([9, a], [9, b], 0) for a, b in itertools.combinations(range(4), 2)]
+    rows += [([8, 2 * i], [8, 2 * i + 1], 1) for i in range(5)]  # all distinct
+    rows += [([7, 1], [7, 2], 2), ([7, 2], [7, 1], 2)]  # two labels on a comparison
+    rows += [([6, 1], [6, 2], 3)]
+    columns = zip(*rows, strict=True)
+    names = ("chosen_ids", "rejected_ids", "prompt")
+    table = pa.table(dict(zip(names, map(pa.array, columns), strict=True)))
+    table = pa.concat_tables([table.slice(0, 4), table.slice(4)])  # in two chunks
+    groups = meeting(table).tolist()
+    assert len(set(groups[:6])) == 1 and len(set(groups[11:13])) == 1
+    assert len(set(groups)) == 1 + 5 + 1 + 1
 
 
 def test_reader_budget_is_of_rows_of_the_longest_label(tmp_path):
