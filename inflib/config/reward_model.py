@@ -113,7 +113,8 @@ class TrainConfig(Frozen):
     """How a training step is computed. flat: a prompt once, and each response to it,
     whatever the number of labels on it, without padding (encoders: rows of like
     length). trl: as TRL does it, the prompt twice for each label, in padded rows. The
-    loss and its gradient are the same."""
+    loss and its gradient are the same; lora_dropout, if any, is drawn once for a prompt
+    and not for each of its responses."""
 
     lora_r: PositiveInt = 16
     """LoRA rank."""
