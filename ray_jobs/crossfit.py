@@ -20,7 +20,7 @@ from inflib.data.folds import folds_of
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.training_plan import weighted_labels
 from inflib.scores.fair_margins import fair_margins, write_fair_margins
-from inflib.scores.influence_folder import InfluenceFolder, digest_of, score_inputs
+from inflib.scores.influence_folder import InfluenceFolder, digest_of
 from inflib.scores.retraining import Trial
 from inflib.storage.folder import Folder
 from ray_jobs.report import refresh_page
@@ -63,16 +63,9 @@ def crossfit(recipe: Recipe, folds: int = 5) -> dict[str, Any]:
     sizes = [len(edits) for edits in dropped.values()]
     facts = {"folds": len(sizes), "labels_judged": sum(sizes)}
     done = stage.done(facts, binding | {"inputs": key})
-    if _has_scores(recipe):
+    if InfluenceFolder.of(run).is_of(recipe):  # fair margins need no scores
         refresh_page(recipe)
     return done
-
-
-def _has_scores(recipe: Recipe) -> bool:
-    """Whether the run has scores of its labels; fair margins need none."""
-    run = Folder(recipe.run)
-    scores = InfluenceFolder.of(run)
-    return scores.is_complete and scores.record.inputs == score_inputs(run, recipe)
 
 
 def job(recipe: Recipe, folds: int) -> Any:

@@ -55,11 +55,17 @@ class InfluenceFolder:
         url = scores.folder.url
         if not scores.is_complete:
             raise ValueError(f"{url} is not complete: run `inflib score` first")
-        if scores.record.inputs != score_inputs(run, recipe):
+        if not scores.is_of(recipe):
             raise ValueError(
                 f"{url} is of other labels, sketches or settings: rerun `inflib score`"
             )
         return scores
+
+    def is_of(self, recipe: Recipe) -> bool:
+        """Whether the scores are written, and of the run's labels, sketches and
+        settings."""
+        run = Folder(recipe.run)
+        return self.is_complete and self.record.inputs == score_inputs(run, recipe)
 
     @property
     def is_complete(self) -> bool:
