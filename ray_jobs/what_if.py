@@ -5,8 +5,12 @@
 
 DECISIONS.csv has the columns pair_id and action (flip, drop, tie, keep, or weight with
 a factor as value), as the report's page saves it. Prints how much every query set's
-mean loss would change, to first order, and scores all labels as if the edits were made,
-into what_if/<name of the CSV file>/. Nothing is trained or sketched.
+mean loss would change: to first order, times a factor that makes all labels together do
+what training did; with a leverage, from 0.5 on of which first order says little; and
+once `verify` has retrained, what to expect of one retraining, with its 95% interval.
+Labels that the run held out of training count as if they were trained on. Scores all
+labels as if the edits were made, into what_if/<name of the CSV file>/. Nothing is
+trained or sketched.
 """
 
 from functools import partial
