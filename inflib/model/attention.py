@@ -43,7 +43,9 @@ def longest_flat(config: PretrainedConfig) -> int:
     """Tokens of the longest sequence that such a model can take in a flat batch.
 
     0 for models that cannot: encoders, models with layers other than attention, models
-    that are not of transformers' generic classes. With a sliding window: its length.
+    that are not of transformers' generic classes. With a sliding window: its length;
+    with rotations that depend on the longest position of a batch (dynamic, longrope):
+    as many tokens as leave them alone.
     Also 0 where transformers lacks the private names that flat batches need: each
     prompt is then computed once for each response, more slowly and just as well.
     """
@@ -61,9 +63,24 @@ def longest_flat(config: PretrainedConfig) -> int:
         or getattr(text, "use_bidirectional_attention", None)
     ):
         return 0
+    window = getattr(text, "sliding_window", None) or sys.maxsize
     if not getattr(text, "use_sliding_window", True):
-        return sys.maxsize
-    return getattr(text, "sliding_window", None) or sys.maxsize
+        window = sys.maxsize
+    return min(window, _unchanged_positions(text))
+
+
+def _unchanged_positions(text: PretrainedConfig) -> int:
+    """Tokens up to which a model's rotations are the same in every batch."""
+    names = ("rope_parameters", "rope_scaling")
+    found: dict[str, Any] = {}
+    for name in names:
+        found = found or getattr(text, name, None) or {}
+    least = sys.maxsize
+    for rope in (found, *(v for v in found.values() if isinstance(v, dict))):
+        if (rope.get("rope_type") or rope.get("type")) in ("dynamic", "longrope"):
+            original = rope.get("original_max_position_embeddings")
+            least = min(least, original or text.max_position_embeddings)
+    return least
 
 
 @contextmanager

@@ -21,6 +21,10 @@ from inflib.model.packing import Batch, Unit, pack, plan_batches
 _LONGEST_UNIT = 1024
 """Tokens up to which labels join a unit: attention within it is of all its tokens."""
 
+_DENSE = 4096, 16_384
+"""Tokens of a unit above which it is flat only where its prefix is half of it, and not
+at all: attention within it takes a mask of their square."""
+
 Labelled = tuple[list[int], list[int], int]
 """Token ids of the chosen and of the rejected sequence, and the prompt's number."""
 
@@ -64,18 +68,26 @@ def label_batches(
     (model.attention); longer ones, and all of an encoder, are rows of like length,
     padded with pad_id.
     """
-    groups = _groups(labels)
+    groups = _groups(labels, token_budget, longest_flat)
+    flat, rows = (
+        [group for group in groups if group.flat == is_flat]
+        for is_flat in (True, False)
+    )
+    rows.sort(key=lambda group: group.unit.longest)
+    yield from _batches(flat, token_budget, True, pad_id)
+    yield from _batches(rows, token_budget, False, pad_id)
+
+
+def _batches(
+    groups: list["_Group"], token_budget: int, flat: bool, pad_id: int
+) -> Iterator[LabelBatch]:
+    following = iter(groups)
     units = [group.unit for group in groups]
-    flat = max((unit.longest for unit in units), default=0) <= longest_flat
-    order = list(range(len(units)))
-    if not flat:
-        order.sort(key=lambda i: units[i].longest)
-    places = iter(order)
-    for planned in plan_batches([units[i] for i in order], token_budget, flat):
+    for planned in plan_batches(units, token_budget, flat):
         found: list[tuple[int, int, int]] = []
         start = 0
         for unit in planned:
-            found += groups[next(places)].at(start)
+            found += next(following).at(start)
             start += len(unit.tails)
         rows, chosen, rejected = torch.tensor(found).T
         yield LabelBatch(pack(planned, flat, pad_id), rows, chosen, rejected)
@@ -84,7 +96,8 @@ def label_batches(
 class _Group:
     """Labels on one prompt that are computed together."""
 
-    def __init__(self) -> None:
+    def __init__(self, token_budget: int, longest_flat: int) -> None:
+        self._budget, self._longest_flat = token_budget, longest_flat
         self.labels: list[tuple[int, int, int]] = []
         """(place, chosen, rejected), these as places in `_sequences`."""
         self._sequences: dict[tuple[int, ...], int] = {}
@@ -96,9 +109,11 @@ class _Group:
             return True
         new = {tuple(chosen), tuple(rejected)} - self._sequences.keys()
         prefix = len(_common(self._prefix, _common(chosen, rejected)))
-        sequences = [*self._sequences, *new]
-        tails = sum(len(sequence) - prefix for sequence in sequences)
-        return not new or prefix + tails <= _LONGEST_UNIT
+        lengths = [len(sequence) for sequence in (*self._sequences, *new)]
+        if self._is_flat(prefix, lengths):
+            tokens = prefix + sum(length - prefix for length in lengths)
+            return not new or tokens <= min(_LONGEST_UNIT, self._budget)
+        return not new or len(lengths) * max(lengths) <= self._budget
 
     def add(self, place: int, chosen: list[int], rejected: list[int]) -> None:
         common = _common(chosen, rejected)
@@ -108,6 +123,17 @@ class _Group:
             for ids in (chosen, rejected)
         ]
         self.labels.append((place, sides[0], sides[1]))
+
+    @property
+    def flat(self) -> bool:
+        """Whether the unit is computed with its prefix once, or as padded rows."""
+        return self._is_flat(len(self._prefix), [len(s) for s in self._sequences])
+
+    def _is_flat(self, prefix: int, lengths: list[int]) -> bool:
+        tokens = prefix + sum(length - prefix for length in lengths)
+        many, most = _DENSE
+        fits = tokens <= most and (tokens <= many or 2 * prefix >= tokens)
+        return fits and max(lengths) <= self._longest_flat
 
     @property
     def unit(self) -> Unit:
@@ -127,13 +153,15 @@ def _common(first: list[int], second: list[int]) -> list[int]:
     return first[: differs[0] if len(differs) else length]
 
 
-def _groups(labels: Iterable[Labelled]) -> list[_Group]:
+def _groups(
+    labels: Iterable[Labelled], token_budget: int, longest_flat: int
+) -> list[_Group]:
     groups: list[_Group] = []
     current: dict[int, _Group] = {}
     for place, (chosen, rejected, prompt) in enumerate(labels):
         group = current.get(prompt)
         if group is None or not group.takes(chosen, rejected):
-            group = current[prompt] = _Group()
+            group = current[prompt] = _Group(token_budget, longest_flat)
             groups.append(group)
         group.add(place, chosen, rejected)
     return groups

@@ -2,7 +2,7 @@
 that share them follow each other."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -48,21 +48,35 @@ class TogetherSampler(Sampler[int]):
     arXiv:2203.02155, section 3.5).
     """
 
-    def __init__(self, groups: Int[np.ndarray, " n"], seed: int, most: int) -> None:
+    def __init__(
+        self,
+        groups: Int[np.ndarray, " n"],
+        seed: int,
+        most: int,
+        epoch: Callable[[], int],
+    ) -> None:
         """groups: number of each label's group; most: labels of one group that follow
-        each other, at most."""
+        each other, at most; epoch: which epoch it is. (accelerate's `set_epoch` does
+        not reach the sampler of a training that goes on within an epoch.)"""
         self._groups, self._seed, self._most = groups, seed, max(1, most)
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """What accelerate's data loader calls."""
         self._epoch = epoch
+        self._drawn: tuple[int, Int[np.ndarray, " n"]] | None = None
 
     def __len__(self) -> int:
         return len(self._groups)
 
     def __iter__(self) -> Iterator[int]:
-        rng = np.random.default_rng([self._seed, self._epoch])
+        yield from self.order().tolist()
+
+    def order(self) -> Int[np.ndarray, " n"]:
+        """Places of all labels in this epoch's order."""
+        epoch = self._epoch()
+        if self._drawn is None or self._drawn[0] != epoch:
+            self._drawn = epoch, self._draw(epoch)
+        return self._drawn[1]
+
+    def _draw(self, epoch: int) -> Int[np.ndarray, " n"]:
+        rng = np.random.default_rng([self._seed, epoch])
         shuffled = rng.permutation(len(self._groups))
         by_group = shuffled[np.argsort(self._groups[shuffled], kind="stable")]
         _, starts = np.unique(self._groups[by_group], return_index=True)
@@ -71,5 +85,4 @@ class TogetherSampler(Sampler[int]):
             for labels in np.split(by_group, starts[1:])
             for start in range(0, len(labels), self._most)
         ]
-        for chunk in rng.permutation(len(chunks)):
-            yield from chunks[chunk].tolist()
+        return np.concatenate([chunks[i] for i in rng.permutation(len(chunks))])

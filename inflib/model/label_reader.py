@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from inflib.model.attention import longest_flat
 from inflib.model.label_batches import LabelBatch, label_batches
-from inflib.model.reward import computing, rewards_inside
+from inflib.model.reward import UNUSUAL, computing, rewards_inside
+from inflib.storage.plain_text import first_line
 
 _AT_ONCE = 512
 """Labels that are planned together when margins are computed."""
@@ -55,15 +56,13 @@ class LabelReader:
             return rows
         training = model.training
         model.eval()
-        flat, padded = (r.margins(model, table.slice(0, 2)) for r in (reader, rows))
+        problem = _differs(model, table.slice(0, 2), reader, rows)
         model.train(training)
-        dtype = next(model.parameters()).dtype
-        off = ((flat - padded).abs() / (1 + padded.abs())).max()
-        if off <= _TOLERANCE[dtype]:
+        if problem is None:
             return reader
         print(
-            f"train: flat batches give other margins than padded rows, by {off:.2g}: "
-            "rows are taken, which take longer",
+            f"train: {problem} in a flat batch; padded rows are taken, which take "
+            "longer",
             flush=True,
         )
         return rows
@@ -85,4 +84,27 @@ class LabelReader:
                 with torch.no_grad(), computing(model, moved.batch):
                     margins = moved.margins(rewards_inside(model, moved.batch))
                 found[start + batch.rows] = margins.double().cpu()
+        for spoilt in torch.nonzero(~found.isfinite())[:, 0].tolist():
+            # a response that is not finite makes its neighbours so: zero times infinity
+            alone = table.slice(spoilt, 1)
+            if len(table) > 1:
+                found[spoilt] = self.margins(model, alone)[0]
         return found
+
+
+def _differs(
+    model: nn.Module, table: pa.Table, flat: LabelReader, rows: LabelReader
+) -> str | None:
+    """What is wrong with a model's margins in flat batches; None where they are those
+    in padded rows."""
+    expected = rows.margins(model, table)
+    try:
+        margins = flat.margins(model, table)
+    except torch.OutOfMemoryError:
+        raise
+    except UNUSUAL as error:
+        return first_line(error)
+    off = float(((margins - expected).abs() / (1 + expected.abs())).max())
+    if off <= _TOLERANCE[next(model.parameters()).dtype]:
+        return None
+    return f"margins are off by {off:.2g}"

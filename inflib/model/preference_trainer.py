@@ -5,11 +5,15 @@ accuracy and margin counted over labels.
 
 Loss of a step: the mean over its labels of their weights, over the mean weight of the
 training set, times numerics.preference_loss. Where all targets and weights are 1 it is
-TRL's own: to the bit with the engine `trl`, but for rounding with `flat`.
+TRL's own: to the bit with the engine `trl`, but for rounding with `flat`. (In the last
+step of an epoch, which may have fewer labels, TRL takes the mean over batches of other
+sizes, and with several processes counts some labels twice; `flat` does neither.)
 """
 
+import math
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Float, Int
@@ -73,27 +77,57 @@ def reward_trainer(
         def _get_train_sampler(self: Any, train_dataset: Any = None) -> Any:
             args = self.args
             share = args.train_batch_size * args.gradient_accumulation_steps
-            groups = meeting(self.train_dataset.with_format("arrow")[:])
-            most = share * args.world_size // _MEETING
-            return TogetherSampler(groups, args.seed, most)
+            self._per_step = share * args.world_size
+            steps = math.ceil(len(self.train_dataset) / self._per_step)
+            self._order = TogetherSampler(
+                meeting(self.train_dataset.with_format("arrow")[:]),
+                args.seed,
+                self._per_step // _MEETING,
+                lambda: self.state.global_step // steps,
+            )
+            return self._order
 
         def training_step(self: Any, model: nn.Module, inputs: Any, *rest: Any) -> Any:
             if engine == "trl":
                 return super().training_step(model, inputs, *rest)
             model.train()
             inner = self.accelerator.unwrap_model(model)
-            table, parts = inputs["labels"], []
+            table, count = self._own(inputs["labels"])
+            parts: list[Tensor] = []
             for batch in reader.batches(table):
                 moved = batch.to(self.accelerator.device)
                 with computing(inner, moved.batch):
                     with self.accelerator.autocast():
                         rewards = rewards_inside(inner, moved.batch)
                     losses = _losses(table, batch.rows, moved.margins(rewards))
-                    part = losses.sum() / len(table)
+                    part = losses.sum() * self.accelerator.num_processes / count
                     self.accelerator.backward(part)
                 parts.append(part.detach())
             self._average_gradients(inner)
-            return torch.stack(parts).sum()
+            return sum(parts, torch.zeros((), device=self.accelerator.device))
+
+        def _own(self: Any, table: pa.Table) -> tuple[pa.Table, int]:
+            """This process's labels of the step, and how many it has in all processes.
+            accelerate fills up the last batches of an epoch with labels of its first
+            ones, which would count twice."""
+            processes = self.accelerator.num_processes
+            if processes == 1:
+                return table, len(table)
+            count, size = len(self.train_dataset), self._per_step
+            start = self.state.global_step % math.ceil(count / size) * size
+            labels, share = min(size, count - start), size // processes
+            start += share * self.accelerator.process_index
+            order = self._order.order()[start : start + share]
+            wanted = self.train_dataset.with_format("numpy")["place"][:][order]
+            places = table["place"].to_pylist()
+            missing = set(wanted.tolist()) - set(places)
+            if missing:
+                raise RuntimeError(
+                    f"accelerate gave process {self.accelerator.process_index} other "
+                    f"labels than those of its order: {len(missing)} are missing"
+                )
+            own = [places.index(place) for place in wanted.tolist()]
+            return table.take(pa.array(own, pa.int64())), labels
 
         def _average_gradients(self: Any, model: nn.Module) -> None:
             """Over processes: DDP does it for forward passes of its own alone."""
@@ -147,8 +181,8 @@ def _losses(
 
 
 def training_rows(table: pa.Table) -> Any:
-    """`datasets.Dataset` of label_ids.labelled_ids, without columns that say nothing:
-    margins that are all 0, targets and weights that are all 1.
+    """`datasets.Dataset` of label_ids.labelled_ids, each with its place, but no columns
+    that say nothing: margins that are all 0, targets and weights that are all 1.
 
     Weights are divided by their mean, so that their scale is not one of the learning
     rate: a label of weight 2 among labels of weight 2 trains as one of weight 1.
@@ -162,7 +196,8 @@ def training_rows(table: pa.Table) -> Any:
     gone = ["margin"] if not columns["margin"].any() else []
     if all((columns[name] == 1).all() for name in _OWN):
         gone += _OWN
-    return datasets.Dataset(table.drop_columns(gone))
+    places = pa.array(np.arange(len(table)))
+    return datasets.Dataset(table.drop_columns(gone).append_column("place", places))
 
 
 def evaluate(trainer: Any, table: pa.Table) -> LabelMargins:

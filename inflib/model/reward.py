@@ -28,6 +28,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 HEADS = ("score", "classifier")
 """Names of the score head in transformers' models: decoders, encoders."""
 
+UNUSUAL = (ValueError, RuntimeError, IndexError, TypeError, AttributeError)
+"""Errors of a model whose code flat batches, hooks or the last layer's shortcut do not
+fit."""
+
 _HASHED_WHOLE = 256 * 2**20
 """Bytes up to which a file is hashed whole."""
 

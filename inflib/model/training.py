@@ -13,6 +13,7 @@ import pyarrow as pa
 import safetensors.torch
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
+from torch import nn
 from transformers import TrainerCallback
 
 from inflib.config.recipe import Recipe
@@ -126,6 +127,8 @@ def build_trainer(
     )
     model = get_peft_model(base, lora).to(device)
     train_in_float32(model)
+    if config.lora_dropout == 0:
+        _no_dropout(model)
     reader = LabelReader.of(
         model, plan.labels, config.micro_batch_size, tokenizer.pad_token_id
     )
@@ -141,6 +144,15 @@ def build_trainer(
     )
     check_float32(trainer.model)
     return trainer
+
+
+def _no_dropout(model: nn.Module) -> None:
+    """Dropout that modules apply by a number of their own, such as that of attention;
+    TRL's disable_dropout turns off nn.Dropout alone."""
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
 
 
 def labels_of(

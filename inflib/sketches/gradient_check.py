@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from inflib.model.packing import Unit, pack
+from inflib.model.reward import UNUSUAL
 from inflib.sketches.gradients import UnitGradients
 from inflib.sketches.plain_gradients import PlainGradients
 from inflib.storage.plain_text import first_line
@@ -15,9 +16,6 @@ from inflib.storage.plain_text import first_line
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.1}
 """Largest error of a block's gradient, relative to its norm. Rounding alone makes some
 1e-6 in float32, and some 1e-2 in bfloat16, whose last digit is 1/256."""
-
-_UNUSUAL = (ValueError, RuntimeError, IndexError, TypeError, AttributeError)
-"""Errors of a model whose code the hooks or the last layer's shortcut do not fit."""
 
 _SMALL = 1e-3
 """Blocks whose norm is below this share of the whole gradient's are compared with that
@@ -48,7 +46,7 @@ def check_gradients(
             values, grads = _collect(partial(gradients, packed))
         except torch.OutOfMemoryError:
             raise
-        except _UNUSUAL as error:
+        except UNUSUAL as error:
             return first_line(error)
         for i, (value, blocks) in enumerate(expected):
             own = {name: block[i : i + 1] for name, block in grads.items()}

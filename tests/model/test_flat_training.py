@@ -1,6 +1,7 @@
 """A training step in which prompts and responses are computed once, against TRL's."""
 
 import itertools
+import json
 from tempfile import mkdtemp
 
 import numpy as np
@@ -11,14 +12,20 @@ import torch
 from inflib.benchmarks.exact import without_float32
 from inflib.config.recipe import Recipe
 from inflib.data.label_edits import Edit
+from inflib.model.attention import longest_flat
 from inflib.model.label_batches import label_batches
 from inflib.model.label_order import TogetherSampler, meeting
 from inflib.model.label_reader import LabelReader
 from inflib.model.planned_training import PlannedTraining
 from inflib.model.reward import rewards, trained_parameters
 from inflib.model.training import build_trainer, labels_of
-from tests.support.models import DECODERS, build_model, with_lora
-from tests.support.prepared_run import ANSWERS, build_run
+from tests.support.models import (
+    DECODERS,
+    build_model,
+    build_tokenizer,
+    with_lora,
+)
+from tests.support.prepared_run import ANSWERS, POISONED, build_run
 
 MEETING = [
     {"pair_id": f"p{i}", "prompt": f"Question {i // 6}? ", "chosen": a, "rejected": b}
@@ -179,21 +186,24 @@ def test_a_model_that_flat_batches_do_not_fit_is_read_in_rows(
     )
     trainer = trainer_of(recipe, "flat")
     assert trainer.label_reader.longest_flat == 0
-    assert "rows are taken" in capsys.readouterr().out
+    assert "padded rows are taken" in capsys.readouterr().out
     compare(trainer, trainer_of(recipe, "trl"), 1e-5)
 
 
 def test_labels_of_a_group_follow_each_other():
     groups = np.repeat(np.arange(30), np.arange(1, 31) % 7 + 1)
-    order = TogetherSampler(groups, seed=3, most=4)
+    epoch = 0
+    order = TogetherSampler(groups, seed=3, most=4, epoch=lambda: epoch)
     first = list(order)
     assert sorted(first) == list(range(len(groups))) and len(order) == len(groups)
     runs = [len(list(same)) for _, same in itertools.groupby(groups[first].tolist())]
     assert len(runs) < len(groups) and max(runs) <= 8  # two of a group may meet
     assert list(order) == first
-    order.set_epoch(1)
+    epoch = 1
     assert list(order) != first
-    alone = list(TogetherSampler(np.arange(50), seed=0, most=4))
+    epoch = 0
+    assert list(order) == first
+    alone = list(TogetherSampler(np.arange(50), 0, most=4, epoch=lambda: 0))
     assert sorted(alone) == list(range(50)) and alone != list(range(50))
 
 
@@ -221,3 +231,91 @@ def test_reader_budget_is_of_rows_of_the_longest_label(tmp_path):
     )
     model = with_lora(build_model("llama"))
     assert LabelReader.of(model, table, 3, 0).token_budget == 6 * longest
+
+
+def test_rows_keep_the_token_budget_whatever_shares_a_prompt():
+    prefix = list(range(1, 201))
+    labels = [([*prefix, i, 1], [*prefix, i, 2], 0) for i in range(60)]
+    rows = list(label_batches(labels, 900, 0, 0))
+    assert len(rows) > 10
+    assert all(batch.batch.input_ids.numel() <= 900 for batch in rows)
+    flat = list(label_batches(labels, 300, 10_000, 0))
+    assert all(batch.batch.input_ids.numel() <= 300 for batch in flat)
+
+
+def test_long_responses_to_a_short_prompt_are_rows():
+    """A mask of all tokens of a unit would be larger than what rows repeat."""
+    short = ([1, 2, 3], [1, 2, 4], 0)
+    long = ([5] * 50 + [1] * 4000, [5] * 50 + [2] * 4000, 1)
+    shared = ([6] * 3000 + [1] * 1000, [6] * 3000 + [2] * 1000, 2)
+    batches = list(label_batches([short, long, shared], 20_000, 10_000, 0))
+    rows = {tuple(b.rows.tolist()): b.batch.layout is None for b in batches}
+    assert rows == {(0, 2): False, (1,): True}
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "longrope"])
+def test_rotations_that_depend_on_the_batch_are_for_short_sequences(kind):
+    factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    rope = {"rope_type": kind, "factor": 2.0, "original_max_position_embeddings": 32}
+    config = build_model("llama").config
+    assert longest_flat(config) > 1000
+    config.rope_parameters = rope | (factors if kind == "longrope" else {})
+    assert longest_flat(config) == 32
+    config.rope_parameters = {"full_attention": rope, "sliding_attention": {}}
+    assert longest_flat(config) == 32
+
+
+def test_no_dropout_means_none_also_in_attention(tmp_path):
+    recipe = build_run(tmp_path, MEETING)
+    config = json.loads((tmp_path / "base" / "config.json").read_text())
+    changed = config | {"attention_dropout": 0.5}
+    (tmp_path / "base" / "config.json").write_text(json.dumps(changed))
+    for engine in ("flat", "trl"):
+        trainer = trainer_of(recipe, engine)
+        assert step_of(trainer)[0] == step_of(trainer)[0]
+    trainer = trainer_of(recipe, "flat", lora_dropout=0.1)
+    assert step_of(trainer)[0] != step_of(trainer)[0]
+
+
+def test_a_response_that_is_not_finite_spoils_its_own_labels_alone(tmp_path):
+    recipe = build_run(tmp_path, [*MEETING, POISONED], poison=True)
+    model = with_lora(build_model("llama"))
+    token = build_tokenizer()("~")["input_ids"][0]
+    model.get_input_embeddings().weight.data[token] = torch.inf
+    table = labels_of(recipe, "train")
+    prompt = pa.array([0] * len(table), pa.int32())
+    table = table.set_column(table.column_names.index("prompt"), "prompt", prompt)
+    flat = LabelReader(10_000, 10_000, 0)
+    assert sum(batch.batch.num_units for batch in flat.batches(table)) < len(table)
+    found = flat.margins(model, table)
+    rows = LabelReader(10_000, 0, 0).margins(model, table)
+    assert found.isnan().sum() == rows.isnan().sum() == 1
+    torch.testing.assert_close(found, rows, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def test_a_model_whose_layers_take_no_layout_is_read_in_rows(tmp_path, capsys):
+    from transformers import AutoModelForSequenceClassification, NemotronConfig
+
+    sizes = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 512}
+    config = NemotronConfig(**sizes, **heads, num_labels=1, pad_token_id=0)
+    recipe = build_run(tmp_path, MEETING)
+    torch.manual_seed(0)
+    base = AutoModelForSequenceClassification.from_config(config)
+    base.save_pretrained(tmp_path / "base")
+    trainer = trainer_of(recipe, "flat")
+    assert trainer.label_reader.longest_flat == 0
+    assert "padded rows are taken" in capsys.readouterr().out
+    compare(trainer, trainer_of(recipe, "trl"), 1e-5)
+
+
+def test_an_epoch_is_told_by_the_steps_that_were_made(tmp_path):
+    """Also by a training that goes on in the middle of one."""
+    recipe = build_run(tmp_path, MEETING)
+    trainer = trainer_of(recipe, "flat", batch_size=5, micro_batch_size=5)
+    order = trainer._get_train_sampler()
+    orders = []
+    for step in (0, 2, 3, 4):  # 3 steps an epoch
+        trainer.state.global_step = step
+        orders.append(list(order))
+    assert orders[0] == orders[1] != orders[2] == orders[3]
