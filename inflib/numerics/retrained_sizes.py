@@ -87,6 +87,56 @@ def size_of(
     return RetrainedSize(slope, slope - half, slope + half, scatter, distinct, free)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """How well retrainings are foretold by those with other edits."""
+
+    trainings: int
+    """Trainings with edits, each foretold without all those with the same edits."""
+
+    inside: int
+    """Of these, whose change of the loss is in its 95% interval."""
+
+    clear: int
+    """Of these, whose interval has 0 outside."""
+
+    sign: int
+    """Of the clear ones, whose change has the sign that was foretold."""
+
+
+def left_out(
+    predicted: Float[np.ndarray, " n"],
+    losses: Float[np.ndarray, " n"],
+    seeds: Int[np.ndarray, " n"],
+    edits: Int[np.ndarray, " n"],
+) -> LeftOut | None:
+    """`RetrainedSize.expected` of each training with edits, by the size that all
+    trainings but those with the same edits give; None where no size is known.
+
+    Arguments: those of `size_of`; a training without edits for each seed.
+    """
+    before = {
+        seed: loss
+        for seed, loss, edit in zip(seeds, losses, edits, strict=True)
+        if edit < 0
+    }
+    found: list[tuple[bool, bool, bool]] = []
+    for edit in np.unique(edits[edits >= 0]):
+        own = edits == edit
+        size = size_of(*(x[~own] for x in (predicted, losses, seeds, edits)))
+        for i in np.flatnonzero(own) if size else ():
+            assert size is not None
+            mean, low, high = size.expected(float(predicted[i]))
+            change = losses[i] - before[seeds[i]]
+            clear = low > 0 or high < 0
+            found.append((low <= change <= high, clear, clear and mean * change > 0))
+    if not found:
+        return None
+    return LeftOut(
+        len(found), *(int(sum(column)) for column in zip(*found, strict=True))
+    )
+
+
 def _about_seeds(values: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """Values less the mean of those of the same seed."""
     _, seed = np.unique(seeds, return_inverse=True)

@@ -7,6 +7,7 @@ import numpy as np
 from inflib.audited_run import AuditedRun
 from inflib.data.output_columns import INFLUENCE, LENGTH_DIFFERENCE, MARGIN
 from inflib.page.charts import Chart, detection_charts, interval_bars, points
+from inflib.report.study_console import foretold
 from inflib.report.tables import with_interval
 from inflib.scores.influence_folder import truth_column
 
@@ -121,9 +122,16 @@ def _verify(study: dict[str, Any], prefix: str = "arms") -> Shown:
             }
             for arm in arms
         ]
+        others = facts.get("left_out")
         ids = [f"{prefix}-{number}", *([f"predicted-{number}"] if groups else [])]
         sets.append(
-            {"name": query, "rows": rows, "charts": ids, "agreement": agreement}
+            {
+                "name": query,
+                "rows": rows,
+                "charts": ids,
+                "agreement": agreement,
+                "foretold": others and foretold(others),
+            }
         )
     return {
         "query": results["query"],

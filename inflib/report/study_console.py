@@ -123,6 +123,21 @@ def show_verification(summary: dict[str, Any], console: Console) -> None:
                 f"{name}: changes of loss are {slope} times the predicted ones; "
                 "`inflib what-if` says what to expect by that",
             )
+        if facts.get("left_out"):
+            say(
+                console,
+                f"{name}: of the changes of loss, {foretold(facts['left_out'])}",
+            )
+
+
+def foretold(others: dict[str, int]) -> str:
+    """How well that size holds for other edits; others: fields of LeftOut."""
+    inside = f"{others['inside']} of {others['trainings']}"
+    signs = f"{others['sign']} of {others['clear']}"
+    return (
+        f"{inside} are in the 95% interval that those with other edits give; where it "
+        f"says which way, {signs} went that way"
+    )
 
 
 def show_bias(

@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from inflib.config.score import VerifyConfig
 from inflib.data.label_edits import DROP, FLIP, Edit, Edits
 from inflib.data.output_columns import INFLUENCE
-from inflib.numerics.retrained_sizes import RetrainedSize, size_of
+from inflib.numerics.retrained_sizes import RetrainedSize, left_out, size_of
 from inflib.numerics.uncertainty import t_interval
 from inflib.storage.folder import Folder
 
@@ -122,7 +122,7 @@ def effects_of_trials(
     predicted: dict[str, float],
 ) -> dict[str, Any]:
     """Measured and predicted effects of the trials on one query set: {arms,
-    against_random, leave_group_out, lds, size}.
+    against_random, leave_group_out, lds, size, left_out}.
 
     measured: {trial: METRICS} after training; predicted: {trial: change of
     the loss}. Changes are from the training with all labels and the same seed. The
@@ -130,7 +130,8 @@ def effects_of_trials(
     query set is the same. against_random: the decisions' metrics minus those of the
     same edits of random labels, paired by seed, with such intervals; None without
     decisions. size: a RetrainedSize's fields, by all trials but subsets, which are no
-    small change; None where it is not known. The other two are rank correlations of
+    small change; None where it is not known. left_out: a LeftOut's fields, how often
+    that size holds for other edits. The other two are rank correlations of
     predicted with measured changes; None with fewer than three trials.
     """
     before = {trial.seed: measured[trial.name] for trial in trials if trial.kind == ALL}
@@ -158,7 +159,7 @@ def effects_of_trials(
         "against_random": _against_random(trials, measured),
         "leave_group_out": _agreement(trials, GROUP, measured, predicted),
         "lds": _agreement(trials, SUBSET, measured, predicted),
-        "size": _size(trials, measured, predicted),
+        **_sizes(trials, measured, predicted),
     }
 
 
@@ -179,24 +180,25 @@ def read_sizes(run: Folder, scores: str) -> dict[str, RetrainedSize]:
     return {}
 
 
-def _size(
+def _sizes(
     trials: list[Trial],
     measured: dict[str, dict[str, float]],
     predicted: dict[str, float],
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     small = [trial for trial in trials if trial.kind != SUBSET]
     numbers: dict[Any, int] = {frozenset(): -1}
     edits = [
         numbers.setdefault(frozenset(trial.edits.items()), len(numbers))
         for trial in small
     ]
-    size = size_of(
+    columns = (
         np.array([predicted[trial.name] for trial in small]),
         np.array([measured[trial.name]["loss"] for trial in small]),
         np.array([trial.seed for trial in small]),
         np.array(edits),
     )
-    return vars(size) if size else None
+    size, others = size_of(*columns), left_out(*columns)
+    return {"size": size and vars(size), "left_out": others and vars(others)}
 
 
 def _within_0_and_1(interval: dict[str, float | None]) -> dict[str, float | None]:

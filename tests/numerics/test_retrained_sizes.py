@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inflib.numerics.retrained_sizes import size_of
+from inflib.numerics.retrained_sizes import left_out, size_of
 
 
 def verified(rng, slope, err, noise, seeds=3, groups=4):
@@ -66,3 +66,45 @@ def test_nothing_is_said_by_two_edits_or_without_predictions():
     assert size_of(*map(np.array, two)) is None
     zero = [0.0] * 5, rng.normal(size=5), [0] * 5, [-1, 0, 1, 2, 3]
     assert size_of(*map(np.array, zero)) is None
+
+
+def test_each_edit_is_foretold_by_the_others_alone():
+    columns = verified(np.random.default_rng(3), 3.0, 0.1, 0.2, groups=5)
+    predicted, losses, seeds, edits = columns
+    found = left_out(*columns)
+    assert found is not None
+    inside = 0
+    for i in np.flatnonzero(edits >= 0):
+        rest = edits != edits[i]
+        size = size_of(*(column[rest] for column in columns))
+        assert size is not None
+        before = losses[(edits < 0) & (seeds == seeds[i])]
+        _, low, high = size.expected(predicted[i])
+        inside += low <= losses[i] - before[0] <= high
+    assert (found.trainings, found.inside) == ((edits >= 0).sum(), inside)
+    assert 0 < found.sign <= found.clear < found.trainings
+    wrong = left_out(-predicted, losses, seeds, edits)
+    assert wrong is not None and wrong.inside == found.inside  # the slope turns, too
+
+
+@pytest.mark.parametrize("groups", [4, 8])
+def test_most_are_foretold_where_one_factor_holds_and_few_where_none_does(groups):
+    rng = np.random.default_rng(4)
+    holds, none = [], []
+    for _ in range(300):
+        columns = verified(rng, 4.0, 0.3, 0.3, groups=groups)
+        found = left_out(*columns)
+        assert found is not None
+        holds.append(found.inside / found.trainings)
+        predicted, losses, *rest = verified(rng, 4.0, 0.0, 0.1, groups=groups)
+        factor = np.where(rng.uniform(size=len(losses)) < 0.5, 5.0, -5.0)
+        spoilt = left_out(predicted, losses + factor * predicted, *rest)
+        assert spoilt is not None
+        none.append(spoilt.sign / max(1, spoilt.clear))
+    assert 0.90 <= np.mean(holds) <= 0.98
+    assert np.mean(none) < 0.85
+
+
+def test_nothing_is_foretold_by_two_edits():
+    two = [0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 3.0], [0] * 4, [-1, 0, 1, 2]
+    assert left_out(*map(np.array, two)) is None
