@@ -16,14 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from inflib.model.packing import Batch, Unit, pack, plan_batches
+from inflib.model.packing import Batch, Unit, pack, plan_batches, worth_sharing
 
 _LONGEST_UNIT = 1024
 """Tokens up to which labels join a unit: attention within it is of all its tokens."""
-
-_DENSE = 4096, 16_384
-"""Tokens of a unit above which it is flat only where its prefix is half of it, and not
-at all: attention within it takes a mask of their square."""
 
 Labelled = tuple[list[int], list[int], int]
 """Token ids of the chosen and of the rejected sequence, and the prompt's number."""
@@ -131,9 +127,7 @@ class _Group:
 
     def _is_flat(self, prefix: int, lengths: list[int]) -> bool:
         tokens = prefix + sum(length - prefix for length in lengths)
-        many, most = _DENSE
-        fits = tokens <= most and (tokens <= many or 2 * prefix >= tokens)
-        return fits and max(lengths) <= self._longest_flat
+        return max(lengths) <= self._longest_flat and worth_sharing(prefix, tokens)
 
     @property
     def unit(self) -> Unit:

@@ -19,6 +19,18 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+_DENSE = 4096, 16_384
+"""Tokens of a unit above which it is flat only where its prefix is half of it, and not
+at all."""
+
+
+def worth_sharing(prefix: int, tokens: int) -> bool:
+    """Whether a unit of so many tokens gains by a prefix that is computed once:
+    attention within it takes a mask of the square of its tokens, which long tails
+    without a long prefix do not earn."""
+    many, most = _DENSE
+    return tokens <= most and (tokens <= many or 2 * prefix >= tokens)
+
 
 @dataclass(frozen=True)
 class Unit:

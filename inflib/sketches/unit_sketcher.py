@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.attention import longest_flat
-from inflib.model.packing import Unit, pack, plan_batches
+from inflib.model.packing import Unit, pack, plan_batches, worth_sharing
 from inflib.numerics.oporp import Oporp
 from inflib.sketches.gradient_check import check_gradients
 from inflib.sketches.gradients import UnitGradients, scales_by_block
@@ -72,7 +72,8 @@ class UnitSketcher:
 
     def is_flat(self, unit: Unit) -> bool:
         """Whether a unit's prefix is computed once for all its tails."""
-        return unit.longest <= self._longest_flat
+        fits = unit.longest <= self._longest_flat
+        return fits and worth_sharing(len(unit.prefix), unit.num_tokens)
 
     def __call__(self, units: list[Unit], token_budget: int) -> UnitSketches:
         """Values, sketches and inner products of the units, in their order.
