@@ -143,7 +143,8 @@ def test_trl_gets_the_margin_column(tmp_path):
     (tmp_path / "plain").mkdir()
     plain = build_run(tmp_path / "plain", ROWS)
     table = labelled_ids(PairsFolder(Folder(plain.run) / "pairs" / "train"))
-    assert training_rows(table).column_names == ["chosen_ids", "rejected_ids", "prompt"]
+    names = ["chosen_ids", "rejected_ids", "prompt", "place"]
+    assert training_rows(table).column_names == names
 
 
 def test_a_row_without_the_margin_is_reported(tmp_path):
