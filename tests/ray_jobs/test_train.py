@@ -66,7 +66,7 @@ def rewards(model, ids):
 @pytest.mark.slow
 def test_two_workers_make_the_steps_of_one(ray_session, llama_folder, tmp_path):
     """Also the last step of an epoch, with fewer labels than the others."""
-    generate(tmp_path, seed=0, num_pairs=42, num_queries=16)
+    generate(tmp_path, seed=0, num_pairs=44, num_queries=16)
     trained = []
     for workers in (1, 2):
         recipe = tiny_recipe(
@@ -81,7 +81,7 @@ def test_two_workers_make_the_steps_of_one(ray_session, llama_folder, tmp_path):
         )
         run_stages(recipe, [prepare, train])
         metrics = (Folder(recipe.run) / "reward_model").read_json("metrics.json")
-        assert metrics["labels"] % 8 not in (0, 7)
+        assert 0 < metrics["labels"] % 8 <= 4  # the second worker has none of them
         model, _ = load_reward_model(recipe, torch.device("cpu"))
         trained.append({n: p.detach() for n, p in trained_parameters(model).items()})
     one, two = trained
