@@ -37,7 +37,7 @@ def by_states(
     """(name, effects) by the cosine of h(chosen) - h(rejected) of a training and a
     query label, h being the last layer's hidden state where the reward is read.
 
-    Needs activations/ of both models (detection.activations).
+    Needs activations/ of both models (sketches.activations).
     """
     sides = -np.sign(run.labels.derivatives)[:, None] / run.labels.n
     for name, adapted in STATES.items():
@@ -88,8 +88,9 @@ def trained_on_queries(recipe: Recipe, query: str) -> Recipe:
     )
     target = run / "query_trained" / address
     for name, source in pairs.items():
-        for path in source.tree():
-            (target / "pairs" / name).write(path, source.read_bytes(path))
+        copy = target / "pairs" / name
+        for path in source.names() - copy.names():
+            copy.write(path, source.read_bytes(path))
     sources = {"train": recipe.prepare.queries[query]}
     sources["queries"] = {_JUDGED: recipe.prepare.train}  # type: ignore[assignment]
     prepare = recipe.prepare.model_copy(update=sources)

@@ -61,6 +61,8 @@ def reward_trainer(
             return batch
 
     class PreferenceTrainer(RewardTrainer):
+        label_reader = reader
+
         def compute_loss(
             self, model: nn.Module, inputs: dict[str, Any], *rest: Any, **options: Any
         ) -> Any:
@@ -77,13 +79,15 @@ def reward_trainer(
         def _get_train_sampler(self: Any, train_dataset: Any = None) -> Any:
             args = self.args
             share = args.train_batch_size * args.gradient_accumulation_steps
+            table = self.train_dataset.with_format("arrow")[:]
             self._per_step = share * args.world_size
-            steps = math.ceil(len(self.train_dataset) / self._per_step)
+            self._per_epoch = math.ceil(len(table) / self._per_step)
+            self._places = table["place"].to_numpy()
             self._order = TogetherSampler(
-                meeting(self.train_dataset.with_format("arrow")[:]),
+                meeting(table),
                 args.seed,
                 self._per_step // _MEETING,
-                lambda: self.state.global_step // steps,
+                lambda: self.state.global_step // self._per_epoch,
             )
             return self._order
 
@@ -94,7 +98,7 @@ def reward_trainer(
             inner = self.accelerator.unwrap_model(model)
             table, count = self._own(inputs["labels"])
             parts: list[Tensor] = []
-            for batch in reader.batches(table):
+            for batch in self.label_reader.batches(table):
                 moved = batch.to(self.accelerator.device)
                 with computing(inner, moved.batch):
                     with self.accelerator.autocast():
@@ -113,12 +117,11 @@ def reward_trainer(
             processes = self.accelerator.num_processes
             if processes == 1:
                 return table, len(table)
-            count, size = len(self.train_dataset), self._per_step
-            start = self.state.global_step % math.ceil(count / size) * size
-            labels, share = min(size, count - start), size // processes
-            start += share * self.accelerator.process_index
-            order = self._order.order()[start : start + share]
-            wanted = self.train_dataset.with_format("numpy")["place"][:][order]
+            size, share = self._per_step, self._per_step // processes
+            start = self.state.global_step % self._per_epoch * size
+            of_step = self._places[self._order.order()[start : start + size]]
+            start = share * self.accelerator.process_index
+            wanted = of_step[start : start + share]
             places = table["place"].to_pylist()
             missing = set(wanted.tolist()) - set(places)
             if missing:
@@ -127,7 +130,7 @@ def reward_trainer(
                     f"labels than those of its order: {len(missing)} are missing"
                 )
             own = [places.index(place) for place in wanted.tolist()]
-            return table.take(pa.array(own, pa.int64())), labels
+            return table.take(pa.array(own, pa.int64())), len(of_step)
 
         def _average_gradients(self: Any, model: nn.Module) -> None:
             """Over processes: DDP does it for forward passes of its own alone."""
@@ -157,11 +160,7 @@ def reward_trainer(
             return metrics
 
     pad_id = arguments["processing_class"].pad_token_id
-    trainer = PreferenceTrainer(
-        data_collator=Collator(pad_token_id=pad_id), **arguments
-    )
-    trainer.label_reader = reader
-    return trainer
+    return PreferenceTrainer(data_collator=Collator(pad_token_id=pad_id), **arguments)
 
 
 def _losses(
