@@ -116,6 +116,11 @@ def scale(target: str, pairs: int, dtypes: str, stores: str) -> None:
 @click.option("--repeats", default=3, help="Rounds; in each, all are timed once.")
 @click.option("--folder", help="Folder to put the sketches in, for the time.")
 @click.option(
+    "--exact-terms",
+    default=ScoreConfig().exact_terms,
+    help="score.exact_terms; 0: conjugate gradients without a preconditioner.",
+)
+@click.option(
     "--curvatures", default="datainf,identity,gauss_newton", help="Curvatures to time."
 )
 def scoring(target: str, curvatures: str, **settings: Any) -> None:

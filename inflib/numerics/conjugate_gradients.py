@@ -1,20 +1,22 @@
-"""Vectors v and products with H to (H + lambda I)^-1 v, for many v and lambda at once.
+"""Vectors v and products with H to (H + lambda I)^-1 v, for many v and some lambdas.
 
     k  entries of a sketch     q  vectors     l  values of lambda
 
-Conjugate gradients that start from zero build the same Krylov space for every lambda,
-so one product with H per step serves all of them: the system of the smallest lambda is
-iterated, the others follow by scalars (Frommer & Maass, "Fast CG-based methods for
-Tikhonov-Phillips regularization", SIAM J. Sci. Comput. 20, 1999, section 2). H is
-positive semidefinite; it is only ever seen through its products. A preconditioner would
-need a space per lambda, so a sweep of l values would cost up to l times the products.
+Preconditioned conjugate gradients (Golub & Van Loan, "Matrix Computations", section
+11.5.2), one lambda after the other, from the largest to the smallest: each starts from
+the solution of the one before. H is positive semidefinite; it is only ever seen through
+its products, of which each step takes one. beta is that of Polak and Ribiere, which
+does not need a preconditioner that is exactly symmetric.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+Product = Callable[[Float[Tensor, "k q"]], Float[Tensor, "k q"]]
 
 
 @dataclass
@@ -22,99 +24,130 @@ class State:
     """State of the iteration after `steps` products with H; float64 throughout."""
 
     lambdas: Float[Tensor, " l"]
-    """Ascending; the system of the first one is iterated."""
+    """Ascending; solved from the last to the first."""
 
     solutions: Float[Tensor, "l k q"]
-    """The approximation x of (H + lambda I)^-1 v so far, for each lambda."""
+    """The approximation x of (H + lambda I)^-1 v so far, for each lambda; 0 for those
+    that are not begun."""
 
-    directions: Float[Tensor, "l k q"]
-    """Search direction of the next step, for each lambda."""
+    residuals: Float[Tensor, "l q"]
+    """|v - (H + lambda I) x| / |v|, by the recurrence; 0 for v = 0."""
 
     residual: Float[Tensor, "k q"]
-    """v - (H + lambda I) x for the smallest lambda."""
+    """v - (H + lambda I) x for the lambda that is iterated."""
 
-    zetas: Float[Tensor, "l q"]
-    """The residual for another lambda is zeta times that for the smallest one."""
+    directions: Float[Tensor, "k q"]
+    """Search direction of its next step."""
 
-    last_zetas: Float[Tensor, "l q"]
-    """The zetas one step earlier."""
-
-    step_length: Float[Tensor, " q"]
-    last_beta: Float[Tensor, " q"]
-    """alpha and beta of the last step for the smallest lambda."""
+    squares: Float[Tensor, " q"]
+    """residual . P residual, P being the preconditioner."""
 
     norms: Float[Tensor, " q"]
     """|v|."""
 
+    place: int
+    """Which lambda is iterated."""
+
     steps: int = 0
+    """Products with H so far, for all lambdas."""
 
-    @property
-    def vectors(self) -> Float[Tensor, "k q"]:
-        """The vectors that H must be multiplied with for the next step."""
-        return self.directions[0]
-
-    def residuals(self) -> Float[Tensor, "l q"]:
-        """|v - (H + lambda I) x| / |v| by the recurrence; 0 for v = 0."""
-        norms = torch.where(self.norms > 0, self.norms, 1.0)
-        return self.zetas.abs() * self.residual.norm(dim=0) / norms
+    steps_here: int = 0
+    """The same, for the one that is iterated."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """All fields but `steps`, to be stored; `State(steps=n, **tensors)` goes on."""
-        names = [f.name for f in fields(self) if f.name != "steps"]
-        return {name: getattr(self, name) for name in names}
+        """All fields, to be stored."""
+        return {f.name: torch.as_tensor(getattr(self, f.name)) for f in fields(self)}
+
+    @staticmethod
+    def of(tensors: dict[str, Tensor]) -> "State":
+        """The state that was stored."""
+        counts = {name: int(tensors[name]) for name in ("place", "steps", "steps_here")}
+        return State(**(tensors | counts))  # type: ignore[arg-type]
 
 
 def start(vectors: Float[Tensor, "k q"], lambdas: list[float]) -> State:
     """State before the first product with H; lambdas: positive, in any order."""
     ascending = torch.tensor(sorted(lambdas), dtype=torch.float64)
     vectors = vectors.double()
-    shape = (len(ascending), *vectors.shape)
-    ones = torch.ones(len(ascending), vectors.shape[1], dtype=torch.float64)
+    norms = vectors.norm(dim=0)
     return State(
         lambdas=ascending,
-        solutions=torch.zeros(shape, dtype=torch.float64),
-        directions=vectors.expand(shape).clone(),
+        solutions=torch.zeros(len(ascending), *vectors.shape, dtype=torch.float64),
+        residuals=(norms > 0).double().expand(len(ascending), -1).clone(),
         residual=vectors.clone(),
-        zetas=ones,
-        last_zetas=ones.clone(),
-        step_length=ones[0].clone(),
-        last_beta=torch.zeros_like(ones[0]),
-        norms=vectors.norm(dim=0),
+        directions=torch.zeros_like(vectors),
+        squares=torch.zeros_like(norms),
+        norms=norms,
+        place=len(ascending) - 1,
     )
 
 
-def advance(state: State, products: Float[Tensor, "k q"]) -> None:
-    """Take one step, in place. products: H times `state.vectors`."""
-    direction, residual = state.directions[0], state.residual
-    products = products + state.lambdas[0] * direction
-    square = residual.square().sum(0)
-    curvature = (direction * products).sum(0)
-    active = (square > 0) & (curvature > 0)  # a solved vector stays as it is
-    alpha = torch.where(active, square / torch.where(active, curvature, 1.0), 0.0)
-    residual = residual - alpha * products
-    new_square = residual.square().sum(0)
-    beta = torch.where(active, new_square / square.clamp(min=1e-300), 0.0)
-    zetas = _next_zetas(state, alpha)
-    ratio = torch.where(state.zetas != 0, zetas / _nonzero(state.zetas), 0.0)
-    state.solutions += (alpha * ratio)[:, None] * state.directions
-    state.directions *= (beta * ratio.square())[:, None]
-    state.directions += zetas[:, None] * residual
-    state.residual = residual
-    state.last_zetas, state.zetas = state.zetas, zetas
-    state.step_length = torch.where(active, alpha, state.step_length)
-    state.last_beta = beta
+def solve(
+    state: State,
+    multiply: Product,
+    preconditioner: Callable[[float], Product],
+    tolerance: float,
+    max_steps: int,
+    counted: int,
+    stepped: Callable[[], None],
+) -> None:
+    """Go on until the first `counted` vectors are solved for every lambda, in place.
+
+    multiply: by H; preconditioner: from lambda to the product with an approximation of
+    (H + lambda I)^-1; tolerance: largest residual, relative to the vector; max_steps:
+    at most so many for each lambda; stepped: is called after every step.
+    """
+    while True:
+        inverse = preconditioner(float(state.lambdas[state.place]))
+        if state.steps_here == 0:
+            _turn(state, inverse(state.residual), torch.zeros_like(state.norms))
+        while (
+            float(state.residuals[state.place, :counted].max()) > tolerance
+            and state.steps_here < max_steps
+        ):
+            _step(state, multiply(state.directions), inverse)
+            stepped()
+        if state.place == 0:
+            return
+        _next_lambda(state)
+
+
+def _step(state: State, products: Float[Tensor, "k q"], inverse: Product) -> None:
+    """One step. products: H times the directions."""
+    products = products + state.lambdas[state.place] * state.directions
+    curvature = (state.directions * products).sum(0)
+    active = (state.squares > 0) & (curvature > 0)  # a solved vector stays as it is
+    alpha = torch.where(active, state.squares / torch.where(active, curvature, 1.0), 0)
+    state.solutions[state.place] += alpha * state.directions
+    before = state.residual
+    state.residual = before - alpha * products
+    conditioned = inverse(state.residual)
+    change = ((state.residual - before) * conditioned).sum(0)
+    beta = torch.where(active, change / torch.where(active, state.squares, 1.0), 0)
+    _turn(state, conditioned, beta.clamp(min=0))
+    _measure(state)
     state.steps += 1
+    state.steps_here += 1
 
 
-def _next_zetas(state: State, alpha: Float[Tensor, " q"]) -> Float[Tensor, "l q"]:
-    """Zetas after a step of length alpha; unchanged where the step is 0."""
-    shift = (state.lambdas - state.lambdas[0])[:, None]
-    now, last, length = state.zetas, state.last_zetas, state.step_length
-    denominator = alpha * state.last_beta * (last - now)
-    denominator = denominator + last * length * (1 + shift * alpha)
-    zetas = now * last * length / _nonzero(denominator)
-    return torch.where((denominator != 0) & (alpha > 0), zetas, now)
+def _turn(
+    state: State, conditioned: Float[Tensor, "k q"], beta: Float[Tensor, " q"]
+) -> None:
+    """The direction of the next step. conditioned: the preconditioned residual."""
+    state.squares = (state.residual * conditioned).sum(0)
+    state.directions = conditioned + beta * state.directions
 
 
-def _nonzero(values: Tensor) -> Tensor:
-    return torch.where(values != 0, values, 1.0)
+def _next_lambda(state: State) -> None:
+    """Begin with the next smaller lambda, from the solution of this one."""
+    solution, last = state.solutions[state.place], state.lambdas[state.place]
+    state.place -= 1
+    state.solutions[state.place] = solution
+    state.residual = state.residual + (last - state.lambdas[state.place]) * solution
+    state.steps_here = 0
+    _measure(state)
+
+
+def _measure(state: State) -> None:
+    norms = torch.where(state.norms > 0, state.norms, 1.0)
+    state.residuals[state.place] = state.residual.norm(dim=0) / norms

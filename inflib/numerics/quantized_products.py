@@ -99,6 +99,20 @@ def combine(
     return total
 
 
+def gram(payload: Payload, scales: Float[Tensor, " n"]) -> Float[Tensor, "n n"]:
+    """Inner product of each two sketches, in float64; exact for int8 rows."""
+    if payload.dtype == np.int8:
+        entries = torch.from_numpy(payload)
+        products = _product(entries, entries.T)
+    else:
+        products = torch.zeros(len(payload), len(payload), dtype=torch.float64)
+        for start in range(0, payload.shape[1], _BINS_AT_ONCE):
+            part = payload[:, start : start + _BINS_AT_ONCE].astype(np.float32)
+            products += torch.from_numpy(part) @ torch.from_numpy(part).T
+    wide = scales.double()
+    return wide[:, None] * products * wide
+
+
 def empty_total(size: int, columns: int) -> Float[Tensor, "k q"]:
     """Zeros to be added to by `combine`; each column is contiguous in memory."""
     return torch.zeros(columns, size, dtype=torch.float64).T

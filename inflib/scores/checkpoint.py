@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import safetensors.torch
-import torch
 
 from inflib.numerics import conjugate_gradients
 from inflib.storage.folder import Folder
@@ -15,7 +14,7 @@ class Checkpoint:
 
     folder: Folder
     name: str
-    every: int = 10
+    every: int = 4
     """Steps between two writes."""
 
     def read(self) -> conjugate_gradients.State | None:
@@ -23,10 +22,9 @@ class Checkpoint:
         if self.name not in self.folder.names():
             return None
         tensors = safetensors.torch.load(self.folder.read_bytes(self.name))
-        return conjugate_gradients.State(steps=int(tensors.pop("steps")), **tensors)
+        return conjugate_gradients.State.of(tensors)
 
     def write(self, state: conjugate_gradients.State) -> None:
         """Write the state, if its number of steps is due."""
         if state.steps % self.every == 0:
-            tensors = state.tensors() | {"steps": torch.tensor(state.steps)}
-            self.folder.write(self.name, safetensors.torch.save(tensors))
+            self.folder.write(self.name, safetensors.torch.save(state.tensors()))

@@ -20,6 +20,7 @@ from torch import Tensor
 from inflib.config.score import Curvature, QueryLoss
 from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import Shard
+from inflib.numerics.largest_terms import Terms
 from inflib.numerics.layer_bins import Layer
 from inflib.scores import neighbours, sums
 from inflib.scores.executor import Executor, InThisProcess, Work
@@ -75,6 +76,18 @@ class Passes:
         lambdas: DataInf's, one for every block; empty for the other curvatures.
         """
         return self._total(sums.curvature_products, kind, vectors, lambdas)
+
+    def largest_terms(self, kind: Curvature, most: int) -> Terms | None:
+        """At most so many terms of H, those of the largest trace; None: there is none.
+        A term is a comparison's."""
+        sizes = self._rows(sums.term_sizes, self._tasks(self.plan), kind)
+        above = 0.0
+        if len(sizes) > most:
+            above = max(0.0, float(sizes.sort(descending=True).values[most]))
+        arguments = kind, above
+        work = Work(sums.read_terms, self.train, self._tasks(self.plan), arguments)
+        parts = [part for found in self.executor.results(work) for part in found]
+        return Terms.joined(parts) if parts else None
 
     def noise(self, kind: Curvature, num_probes: int) -> Float[Tensor, "k p"]:
         """Random vectors whose covariance is n H: see sums.noise_sums."""

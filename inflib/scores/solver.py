@@ -20,12 +20,12 @@ from inflib.numerics import conjugate_gradients, curvature
 from inflib.numerics.damping import choose, of_training
 from inflib.numerics.layer_bins import Layer
 from inflib.scores.checkpoint import Checkpoint
+from inflib.scores.hessian import Hessian
 from inflib.scores.passes import Passes
 from inflib.scores.query_vectors import QueryVectors
 from inflib.scores.score_record import CurvatureRecord
 from inflib.scores.score_table import DampedRatio, ScoreVectors
 from inflib.sketches.manifest import Manifest
-from inflib.telemetry import warning
 
 _ERROR_PROBES = 4
 """Random vectors by which the scale of the sketch's errors is estimated: few are
@@ -53,6 +53,7 @@ class Solver:
         self.train = passes.moments()
         if not self.train.num_labels:
             raise ValueError("no label of train has a finite, non-zero gradient")
+        self._hessian = Hessian(config, passes, self.train, on_step)
 
     def solve_all(
         self,
@@ -90,7 +91,7 @@ class Solver:
         shape = len(vectors), _ERROR_PROBES
         probes = torch.randn(shape, generator=generator, dtype=torch.float64)
         dampings, asked = self._dampings(kind)
-        state = self._iterate(kind, vectors, dampings, checkpoint, probes)
+        state = self._hessian.solve(kind, vectors, dampings, checkpoint, probes)
         columns, record = self._choose(kind, queries, state, probes, dampings, asked)
         if self.config.self_probes:
             first = record.queries[queries.names[0]].damping
@@ -110,7 +111,7 @@ class Solver:
         """
         if kind in ITERATIVE:
             assert damping is not None, kind
-            return self._iterate(kind, vectors, (damping,)).solutions[0]
+            return self._hessian.solve(kind, vectors, (damping,)).solutions[0]
         if kind == "identity":
             return vectors
         self.on_step(kind)
@@ -152,52 +153,9 @@ class Solver:
         sweep = tuple(sorted(self.config.sweep))
         if self.config.damping is not None or not self._of_training:
             return sweep, None
-        asked = self._of_training / self._trace(kind)
+        asked = self._of_training / self._hessian.trace(kind)
         kept = {*sweep} if self.config.keep_sweep else set()
         return tuple(sorted({*kept, asked})), asked
-
-    def _trace(self, kind: Curvature) -> float:
-        """Trace of H, without damping; kind: gauss_newton or empirical_fisher."""
-        squares = float(self.train.squares.sum())
-        trace = self.train.hessian_trace if kind == "gauss_newton" else squares
-        return trace / self.train.num_labels
-
-    def _iterate(
-        self,
-        kind: Curvature,
-        vectors: Float[Tensor, "k q"],
-        dampings: tuple[float, ...],
-        checkpoint: Checkpoint | None = None,
-        probes: Float[Tensor, "k p"] | None = None,
-    ) -> conjugate_gradients.State:
-        """Conjugate gradients until every vector's residual is at most the tolerance.
-
-        Warns when score.max_steps comes first. dampings: relative to the trace of H;
-        probes: more vectors, behind the others in the state, whose residuals do not
-        count.
-        """
-        trace, config, count = self._trace(kind), self.config, vectors.shape[1]
-        if probes is not None:
-            vectors = torch.cat([vectors, probes], dim=1)
-        state = checkpoint and checkpoint.read()
-        state = state or conjugate_gradients.start(
-            vectors, [d * trace for d in dampings]
-        )
-        residual = float(state.residuals()[:, :count].max())
-        while residual > config.tolerance and state.steps < config.max_steps:
-            self.on_step(f"{kind}, step {state.steps + 1}, residual {residual:.2g}")
-            products = self.passes.products(kind, state.vectors, [])
-            conjugate_gradients.advance(state, products / self.train.num_labels)
-            if checkpoint:
-                checkpoint.write(state)
-            residual = float(state.residuals()[:, :count].max())
-        if residual > config.tolerance:
-            warning(
-                f"{kind}: the smallest damping has a residual of {residual:.2g} after "
-                f"{state.steps} steps, not {config.tolerance:g}; raise "
-                "score.max_steps, or leave out small dampings"
-            )
-        return state
 
     def _choose(
         self,
@@ -224,7 +182,7 @@ class Solver:
             _columns(kind, queries, ihvps, ratio)
             for ihvps, ratio in zip(solved, damped, strict=True)
         ]
-        residuals = state.residuals()[:, : shape.numel()].unflatten(1, shape).amax(2)
+        residuals = state.residuals[:, : shape.numel()].unflatten(1, shape).amax(2)
         choices, ihvps, chosen_damped = {}, [], []
         for q, query in enumerate(queries.names):
             best, choices[query] = choose(
@@ -245,7 +203,7 @@ class Solver:
                 if damping in self.config.sweep
             ]
         record = CurvatureRecord(
-            steps=state.steps, trace=self._trace(kind), queries=choices
+            steps=state.steps, trace=self._hessian.trace(kind), queries=choices
         )
         return ScoreVectors.join(all_columns), record
 
@@ -279,7 +237,7 @@ class Solver:
         noise /= self.train.num_labels**0.5
         generator = torch.Generator().manual_seed(0)
         white = torch.randn(noise.shape, generator=generator, dtype=torch.float64)
-        noise += (damping * self._trace(kind)) ** 0.5 * white
+        noise += (damping * self._hessian.trace(kind)) ** 0.5 * white
         return self.invert(kind, noise, damping)
 
 

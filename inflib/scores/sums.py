@@ -24,6 +24,7 @@ from torch import Tensor
 from inflib.config.score import Curvature, QueryLoss
 from inflib.data.pairs_folder import Shard
 from inflib.numerics import curvature, influence, quantized_products
+from inflib.numerics.largest_terms import Terms
 from inflib.scores.labels import Labels
 from inflib.scores.sketch_set import SketchSet
 from inflib.shapes.pairs import prompt_of
@@ -200,3 +201,33 @@ def sizes(
         columns = torch.stack([squares, labels.leverage(kind)], dim=1)
         sizes_of_shards.append(columns[labels.counted])
     return torch.cat(sizes_of_shards)
+
+
+def term_sizes(
+    sketches: SketchSet, shards: list[Shard], kind: Curvature
+) -> Float[Tensor, " c"]:
+    """c |s|^2 of each comparison of these shards, n times the trace of its term of H;
+    0 where it has none."""
+    return torch.cat([_term_sizes(sketches.labels(s), kind) for s in shards])
+
+
+def _term_sizes(labels: Labels, kind: Curvature) -> Float[Tensor, " c"]:
+    weights = labels.curvature_weights(kind)
+    norms = torch.where(labels.usable, labels.sq_norms.sum(1), 0.0)
+    return labels.by_comparison(weights * norms)
+
+
+def read_terms(
+    sketches: SketchSet, shards: list[Shard], kind: Curvature, above: float
+) -> list[Terms]:
+    """The terms of H whose term_sizes are above a number, one entry for each shard;
+    weights are c, n times those of H."""
+    found = []
+    for shard in shards:
+        labels = sketches.labels(shard)
+        rows = torch.nonzero(_term_sizes(labels, kind) > above)[:, 0]
+        if len(rows):
+            entries, scales = sketches.payload(shard, labels)
+            weights = labels.by_comparison(labels.curvature_weights(kind))
+            found.append(Terms(entries[rows.numpy()], scales[rows], weights[rows]))
+    return found

@@ -38,13 +38,15 @@ def scoring_speed(
     groups: int,
     repeats: int,
     folder: str | None,
+    exact_terms: int,
     curvatures: list[str],
 ) -> dict[str, Any]:
     """Seconds of every curvature, and of two plain reads of the same files.
 
     Timed from query vectors to the last label's scores, all in turn, `repeats` times.
     pairs: training labels; queries: query sets; groups: query groups of each; folder:
-    where the sketches are put (None: the system's folder for temporary files).
+    where the sketches are put (None: the system's folder for temporary files);
+    exact_terms: score.exact_terms.
     """
     scratch = Path(tempfile.mkdtemp(prefix="scoring-", dir=folder))
     try:
@@ -52,7 +54,7 @@ def scoring_speed(
         write_store(run, pairs, k, dtype, queries)
         start_ray(_recipe(run.url))
         with peak_memory(os.getpid()) as peaks:
-            results = _measure(run, curvatures, groups, queries, repeats)
+            results = _measure(run, curvatures, groups, queries, repeats, exact_terms)
         ray.shutdown()
     finally:
         shutil.rmtree(scratch)
@@ -63,6 +65,7 @@ def scoring_speed(
         "dtype": dtype,
         "queries": queries,
         "query_groups": groups,
+        "exact_terms": exact_terms,
         "workers": _WORKERS,
         **results,
         "peak_rss_gib": worker["rss_gib"],
@@ -79,10 +82,19 @@ def _recipe(run: str) -> Recipe:
 
 
 def _measure(
-    run: Folder, kinds: list[str], groups: int, num_queries: int, repeats: int
+    run: Folder,
+    kinds: list[str],
+    groups: int,
+    num_queries: int,
+    repeats: int,
+    exact_terms: int,
 ) -> dict[str, Any]:
     """Seconds of the plain reads; of each curvature, its times and ratios to them."""
-    fields: dict[str, Any] = {"curvatures": kinds, "query_groups": groups}
+    fields: dict[str, Any] = {
+        "curvatures": kinds,
+        "query_groups": groups,
+        "exact_terms": exact_terms,
+    }
     if groups == 1:
         fields["damping"] = 1e-3
     config = ScoreConfig.model_validate(fields)
@@ -95,6 +107,7 @@ def _measure(
     timings: dict[str, Any] = {kind: {"repeats": [], "ratios": []} for kind in kinds}
     for repeat in range(repeats):
         for kind in config.curvatures:
+            solver = Solver(config, read_layers(run), passes)  # which holds no result
             floor, buffered = read_floor(run)
             started = time.perf_counter()
             columns, record = solver.solve_kind(kind, queries)

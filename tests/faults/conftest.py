@@ -88,6 +88,7 @@ def undisturbed(
         # Each step of conjugate gradients is a pass over all shards: these are enough
         # for a checkpoint, and for some steps that a killed reducer has to repeat.
         score__max_steps=14,
+        score__exact_terms=0,
         score__curvatures=["gauss_newton", "datainf"],
         train__epochs=3,
         train__saves_per_epoch=3,
