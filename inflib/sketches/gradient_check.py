@@ -61,7 +61,11 @@ def _compare(
     right_value: Tensor,
     right: dict[str, Tensor],
 ) -> str | None:
-    tolerance = _TOLERANCE[next(iter(right.values())).dtype]
+    first = next(iter(right.values()))
+    dtype = first.dtype
+    if torch.is_autocast_enabled(first.device.type):
+        dtype = torch.get_autocast_dtype(first.device.type)
+    tolerance = _TOLERANCE.get(dtype, _TOLERANCE[torch.bfloat16])
     total = float(torch.stack([g.double().norm() for g in right.values()]).norm())
     errors = {
         name: float((grads[name].double() - block.double()).norm())

@@ -96,10 +96,7 @@ class UnitGradients:
         self.not_linear = [
             name for name, block in self.blocks.items() if type(block) is not nn.Linear
         ]
-        self._trains = {
-            name: (_trains(block, "weight"), _trains(block, "bias"))
-            for name, block in self.blocks.items()
-        }
+        self._trains = {name: what_trains(block) for name, block in self.blocks.items()}
         model.requires_grad_(False)
 
     def __call__(self, batch: Batch, consume: Consume) -> Float[Tensor, " u"]:
@@ -109,7 +106,8 @@ class UnitGradients:
         parameters; the order of the blocks is not fixed. Raises ValueError naming a
         block that was not called, or on other rows than the batch's tokens.
         """
-        calls = _Calls(batch, consume)
+        # The head and the last layer see reward tokens alone.
+        calls = Calls([batch.reward_bounds(), batch.token_bounds()], consume)
         with self._hooks(calls), torch.enable_grad():
             values = unit_values(self.model, batch)
             values.sum().backward()
@@ -117,52 +115,59 @@ class UnitGradients:
         return values.detach()
 
     @contextmanager
-    def _hooks(self, calls: "_Calls") -> Iterator[None]:
+    def _hooks(self, calls: "Calls") -> Iterator[None]:
         with ExitStack() as stack:
             for name, block in self.blocks.items():
                 hook = self._recorder(name, calls)
                 stack.callback(block.register_forward_hook(hook).remove)
             yield
 
-    def _recorder(self, name: str, calls: "_Calls") -> Callable[..., Tensor]:
+    def _recorder(self, name: str, calls: "Calls") -> Callable[..., Tensor]:
         def record(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
-            inputs = args[0].detach().flatten(0, -2)
-            bounds = calls.made(name, len(inputs))
-            has_weight, has_bias = self._trains[name]
-
-            def receive(output_grad: Tensor) -> None:
-                output_grad = output_grad.flatten(0, -2)
-                parts = []
-                if has_weight:
-                    parts.append(weight_grads(inputs, output_grad, bounds).flatten(1))
-                if has_bias:
-                    ones = torch.ones_like(inputs[:, :1])
-                    parts.append(weight_grads(ones, output_grad, bounds).flatten(1))
-                calls.answered(name, torch.cat(parts, dim=1))
-
             if not output.requires_grad:  # the first trained map: autograd starts here
                 output = output.detach().requires_grad_(True)
-            output.register_hook(receive)
+            calls.watch(name, args[0], output, *self._trains[name])
             return output
 
         return record
 
 
-class _Calls:
+class Calls:
     """The calls of each block in one batch, forward and backward."""
 
-    def __init__(self, batch: Batch, consume: Consume) -> None:
-        # The head and the last layer see reward tokens alone.
-        self._bounds = {
-            bounds[-1]: bounds
-            for bounds in (batch.reward_bounds(), batch.token_bounds())
-        }
+    def __init__(self, bounds: Iterable[list[int]], consume: Consume) -> None:
+        """bounds: where units begin and end among the rows of a call, for each number
+        of rows that a call may have; consume: gets a block's gradients, once."""
+        self._bounds = {each[-1]: each for each in bounds}
         self._consume = consume
         self._made: dict[str, int] = {}
         self._answered: dict[str, int] = {}
         self._sums: dict[str, Tensor] = {}
 
-    def made(self, name: str, num_rows: int) -> list[int]:
+    def watch(
+        self, name: str, inputs: Tensor, output: Tensor, weight: bool, bias: bool
+    ) -> None:
+        """Form the units' gradients once that of a call's output is there.
+
+        inputs, output: of the call; weight, bias: which of these the block trains.
+        """
+        rows = inputs.detach().flatten(0, -2)
+        bounds = self._count(name, len(rows))
+
+        def receive(output_grad: Tensor) -> None:
+            grads = output_grad.flatten(0, -2)
+            same = rows.to(grads.dtype)
+            parts = []
+            if weight:
+                parts.append(weight_grads(same, grads, bounds).flatten(1))
+            if bias:
+                ones = torch.ones_like(same[:, :1])
+                parts.append(weight_grads(ones, grads, bounds).flatten(1))
+            self._answer(name, torch.cat(parts, dim=1))
+
+        output.register_hook(receive)
+
+    def _count(self, name: str, num_rows: int) -> list[int]:
         """Count a call; returns the bounds of the units in its rows."""
         self._made[name] = self._made.get(name, 0) + 1
         if num_rows not in self._bounds:
@@ -172,7 +177,7 @@ class _Calls:
             )
         return self._bounds[num_rows]
 
-    def answered(self, name: str, grads: Float[Tensor, "u d"]) -> None:
+    def _answer(self, name: str, grads: Float[Tensor, "u d"]) -> None:
         """Take the gradients of one call; of the last one, hand over the sum."""
         self._answered[name] = self._answered.get(name, 0) + 1
         if name in self._sums:
@@ -193,7 +198,11 @@ class _Calls:
                 )
 
 
-def _trains(block: nn.Module, name: str) -> bool:
-    """Whether the parameter of this name is one that the block trains."""
-    parameter = getattr(block, name, None)
-    return any(each is parameter for each in trained(block))
+def what_trains(block: nn.Module) -> tuple[bool, bool]:
+    """Whether a block trains its weight, and its bias."""
+    own = trained(block)
+    weight, bias = (
+        any(each is getattr(block, name, None) for each in own)
+        for name in ("weight", "bias")
+    )
+    return weight, bias

@@ -100,7 +100,9 @@ class ShardSketcher:
         unit_sketches, seconds = computation.result()
         clock.lap("wait")  # for its turn to compute, and the computation
         ids = table["comparison_id"].to_pylist()
-        payload, rows = self._encode(ids, *unit_sketches.comparisons(plan))
+        payload, rows = encoded(
+            ids, *unit_sketches.comparisons(plan), self.recipe.sketch.store_dtype
+        )
         clock.lap("encode")
         target = self.run / "sketches" / pairs
         num_bytes = store.commit(target, shard, payload, rows, planned.sha256)
@@ -134,26 +136,6 @@ class ShardSketcher:
         )
         return receipt
 
-    def _encode(
-        self, ids: list[str], margins: Tensor, sq_norms: Tensor, sketches: Tensor
-    ) -> tuple[np.ndarray, store.Rows]:
-        """Payload and rows to store. Of a comparison that is not finite, the sketch is
-        stored as zeros, margin and norms as nulls."""
-        finite = margins.isfinite() & sq_norms.isfinite().all(1)
-        finite &= sketches.isfinite().all(1).cpu()
-        margins[~finite], sq_norms[~finite] = torch.nan, torch.nan
-        sketches.masked_fill_(~finite[:, None].to(sketches.device), 0.0)
-        payload, scales = store.encode(sketches, self.recipe.sketch.store_dtype)
-        status = [
-            store.NOT_FINITE if not ok else store.ZERO if square == 0 else store.OK
-            for ok, square in zip(
-                finite.tolist(), sq_norms.sum(1).tolist(), strict=True
-            )
-        ]
-        return payload, store.Rows(
-            ids, margins.numpy(), sq_norms.numpy(), scales.numpy(), status
-        )
-
     def _compute(self, units: list[Unit]) -> tuple[UnitSketches, float]:
         budget = self._token_budget(max(unit.longest for unit in units))
         started = time.monotonic()
@@ -171,6 +153,26 @@ class ShardSketcher:
             with contextlib.suppress(ValueError):  # another worker was first
                 folder.create(name, fitting)
         return folder.read_json(name)
+
+
+def encoded(
+    ids: list[str], margins: Tensor, sq_norms: Tensor, sketches: Tensor, dtype: str
+) -> tuple[np.ndarray, store.Rows]:
+    """Payload and rows to store of comparisons, given what UnitSketches.comparisons
+    returns. Of one that is not finite, the sketch is stored as zeros, margin and norms
+    as nulls."""
+    finite = margins.isfinite() & sq_norms.isfinite().all(1)
+    finite &= sketches.isfinite().all(1).cpu()
+    margins[~finite], sq_norms[~finite] = torch.nan, torch.nan
+    sketches.masked_fill_(~finite[:, None].to(sketches.device), 0.0)
+    payload, scales = store.encode(sketches, dtype)
+    status = [
+        store.NOT_FINITE if not ok else store.ZERO if square == 0 else store.OK
+        for ok, square in zip(finite.tolist(), sq_norms.sum(1).tolist(), strict=True)
+    ]
+    return payload, store.Rows(
+        ids, margins.numpy(), sq_norms.numpy(), scales.numpy(), status
+    )
 
 
 def token_budget_file(device: torch.device) -> str:

@@ -1,0 +1,198 @@
+"""Sketches of a run's comparisons, taken while somebody trains a model on them.
+
+Each training comparison is sketched by the model as it is when it first comes by, from
+the training's own forward and backward pass. Query sets, and training comparisons that
+are left in the end, take passes of their own.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from inflib.config.recipe import Recipe
+from inflib.data.pairs_folder import PairsFolder, Shard
+from inflib.sketches import store
+from inflib.sketches.comparison_lookup import ComparisonLookup
+from inflib.sketches.shard_sketcher import encoded
+from inflib.sketches.spool import Spool, Spools
+from inflib.sketches.training_gradients import (
+    Parts,
+    Term,
+    TrainingGradients,
+    Watch,
+)
+from inflib.sketches.unit_sketcher import CPU_BUDGET, UnitSketcher
+from inflib.sketches.units import plan_units
+from inflib.storage.folder import Folder
+
+Sequences = tuple[Sequence[int], Sequence[int]]
+"""Token ids of the chosen and of the rejected response, prompt included."""
+
+
+class TrainingSketcher:
+    """Sketches for one process of a training."""
+
+    def __init__(
+        self, recipe: Recipe, model: nn.Module, pad_id: int, folder: Path, process: int
+    ) -> None:
+        """model: a LoRA reward model that is about to be trained, on its device; is
+        left as it is. folder: on a disk that all processes share, such as that of the
+        checkpoints; process: number of this one.
+
+        Raises ValueError where the model trains what is no linear layer.
+        """
+        self.recipe, self.model = recipe, model
+        self.run, self._folder = Folder(recipe.run), folder
+        self.lookup = ComparisonLookup(PairsFolder(self.run / "pairs/train"))
+        config = recipe.sketch
+        self._gradients = TrainingGradients(model)
+        with _frozen(model):
+            self._sketcher = UnitSketcher(
+                model, pad_id, config.sketch_size, config.seed, config.by_layer
+            )
+        self.layers = self._sketcher.oporp.layers
+        self._layer_index = {layer.name: i for i, layer in enumerate(self.layers)}
+        self._spool = self._spool_at(folder / f"process-{process}")
+
+    def _spool_at(self, folder: Path) -> Spool:
+        config = self.recipe.sketch
+        return Spool(folder, config.sketch_size, len(self.layers), config.store_dtype)
+
+    @contextmanager
+    def watching(
+        self, labels: Sequence[Sequences], width: int
+    ) -> Iterator[Watch | None]:
+        """The block that is entered makes one forward and backward pass of labels, as
+        rows of `width` tokens: all chosen ones, then all rejected ones. Its rewards, in
+        that order, go to Watch.see_rewards.
+
+        None: these comparisons are sketched, or are none of the run's.
+        """
+        found = [
+            (row, place, sign)
+            for row, sequences in enumerate(labels)
+            for place, sign in self.lookup.find(*sequences)
+            if place not in self._spool.places
+        ]
+        found = list({place: (row, place, sign) for row, place, sign in found}.values())
+        if not found:
+            yield None
+            return
+        rows = 2 * len(labels)
+        terms = [
+            Term(i, part, part, own)
+            for i, (row, _, sign) in enumerate(found)
+            for part, own in ((row, sign), (row + len(labels), -sign))
+        ]
+        bounds = [[*range(rows + 1)], [*range(0, rows * width + 1, width)]]
+        parts = Parts(bounds, len(found), terms)
+        device = next(self.model.parameters()).device
+        sketches = torch.zeros(len(found), self.recipe.sketch.sketch_size).to(device)
+        squares = torch.zeros(len(found), len(self.layers), device=device)
+
+        def consume(block: str, grads: Float[Tensor, "c d"]) -> None:
+            self._sketcher.oporp.add(sketches, block, grads)
+            layer = self._layer_index[self._sketcher.oporp.layer_of[block]]
+            squares[:, layer] += grads.square().sum(1)
+
+        with self._gradients.watching(parts, consume) as watch:
+            yield watch
+        assert watch.rewards is not None
+        rewards = watch.rewards.double()
+        chosen, rejected = rewards.chunk(2)
+        margins = torch.stack(
+            [sign * (chosen[row] - rejected[row]) for row, _, sign in found]
+        )
+        usable = [
+            i
+            for i in watch.usable
+            if bool(margins[i].isfinite())
+            and bool(squares[i].isfinite().all())
+            and bool(sketches[i].isfinite().all())
+        ]
+        places = [found[i][1] for i in usable]
+        self._spool.append(places, margins[usable], squares[usable], sketches[usable])
+
+    def sketch_queries(self, process: int, processes: int) -> None:
+        """Write this process's share of the query sets' shards, by the model as it is;
+        those that are written stay."""
+        for pairs in self.recipe.prepare.queries:
+            folder = PairsFolder(self.run / "pairs" / pairs)
+            target = self.run / "sketches" / pairs
+            complete = store.completed(target, folder.plan())
+            for shard in folder.plan()[process::processes]:
+                if shard.name not in complete:
+                    rows = _rows(folder, shard)
+                    ids = [row["comparison_id"] for row in rows]
+                    dtype = self.recipe.sketch.store_dtype
+                    payload, stored = encoded(ids, *self._sketched(rows), dtype)
+                    store.commit(target, shard.name, payload, stored, shard.sha256)
+
+    def write_train(self) -> int:
+        """Write the shards of the training set, from what all processes spooled; what
+        nobody did is sketched by the model as it is. Returns the number of these.
+
+        Called in one process, when all have ended training.
+        """
+        folders = sorted(self._folder.glob("process-*"))
+        spools = Spools(self._spool_at(folder) for folder in folders)
+        folder = PairsFolder(self.run / "pairs/train")
+        target, plan = self.run / "sketches/train", folder.plan()
+        rest = self._spool_at(self._folder / "rest")
+        for shard, places in _places(plan):
+            missing = [p for p in places if p not in spools and p not in rest.places]
+            if missing:
+                rows = _rows(folder, shard)
+                chosen = [rows[p - places.start] for p in missing]
+                rest.append(missing, *self._sketched(chosen))
+        spools = Spools([*(self._spool_at(f) for f in folders), rest])
+        for shard, places in _places(plan):
+            ids = folder.comparisons(shard, ["comparison_id"])["comparison_id"]
+            payload, stored = spools.shard(places, ids.to_pylist())
+            store.commit(target, shard.name, payload, stored, shard.sha256)
+        return len(rest.places)
+
+    def _sketched(self, rows: list[dict[str, Any]]) -> tuple[Tensor, Tensor, Tensor]:
+        """(margins, |s|^2 by layer, sketches) of comparisons by the model as it is."""
+        plan = plan_units(rows, "comparison")
+        budget = self.recipe.sketch.token_budget
+        tokens = CPU_BUDGET if budget == "auto" else budget
+        with _frozen(self.model):
+            self.model.requires_grad_(False)
+            return self._sketcher(plan.units, tokens).comparisons(plan)
+
+
+def _places(plan: list[Shard]) -> Iterator[tuple[Shard, range]]:
+    """Each shard with the places of its comparisons."""
+    start = 0
+    for shard in plan:
+        yield shard, range(start, start + shard.num_comparisons)
+        start += shard.num_comparisons
+
+
+def _rows(folder: PairsFolder, shard: Shard) -> list[dict[str, Any]]:
+    columns = ["comparison_id", "prefix", "a", "b"]
+    return folder.comparisons(shard, columns).to_pylist()
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """In the block, the model is in evaluation, and its weights may be frozen; then all
+    is as it was, random numbers included."""
+    device = next(model.parameters()).device
+    training = {module: module.training for module in model.modules()}
+    trained = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.eval()
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        for module, was in training.items():
+            module.training = was
+        for parameter, requires in trained.items():
+            parameter.requires_grad_(requires)

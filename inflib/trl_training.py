@@ -1,0 +1,215 @@
+"""Sketches of a run, left behind by a training with TRL: inflib.sketch_training.
+
+    inflib prepare --config recipe.yaml --run runs/mine     # what is trained on
+
+    trainer = RewardTrainer(model, train_dataset=..., peft_config=..., ...)
+    inflib.sketch_training(trainer, "runs/mine")
+    trainer.train()
+
+    inflib score --run runs/mine
+    inflib report --run runs/mine
+
+The training stays as it is, to the bit. It needs neither Ray nor another script, and
+may be started with `accelerate launch`.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import TrainerCallback
+
+from inflib.config.recipe import Recipe
+from inflib.config.run_config import stored_recipe
+from inflib.data.pairs_folder import PairsFolder
+from inflib.model.training import save_reward_model
+from inflib.sketches import store
+from inflib.sketches.binding import bind_sketches
+from inflib.sketches.during_training import Sequences, TrainingSketcher
+from inflib.storage.folder import Folder
+from inflib.telemetry import warning
+
+_SPOOL = "inflib-sketches"
+"""Folder within the trainer's output_dir."""
+
+_FEWEST = 0.5
+"""Share of the trainer's labels that must be in the run, at least."""
+
+
+def sketch_training(trainer: Any, run: str) -> None:
+    """Sketch a run's labels while a trl.RewardTrainer is trained on them.
+
+    Call it before trainer.train(). run: folder or S3 address of a run that was
+    prepared with the same files, base model and tokenizer. Each training label is
+    sketched in the first step that it is part of, query sets in the middle of the first
+    epoch (docs/validity.md). Afterwards the run has reward_model/ and sketches/, as if
+    `inflib train` and `inflib sketch` had made them.
+
+    Raises ValueError where the run is not prepared, or has sketches; where fewer than
+    half of the trainer's labels are the run's; where the model trains more than LoRA
+    adapters and a linear head; and, in the first step, where what hooks see does not
+    add up to autograd's gradient.
+    """
+    recipe = stored_recipe(Folder(run))
+    for pairs in recipe.prepare.sources:
+        PairsFolder(Folder(run) / "pairs" / pairs).plan()  # raises without one
+    if Folder(run).exists("sketches/manifest.json"):
+        raise ValueError(f"{run} has sketches already: choose another run")
+    _check_trainer(trainer)
+    trainer.add_callback(_Sketches(trainer, recipe))
+
+
+def _check_trainer(trainer: Any) -> None:
+    """Raise ValueError for a trainer whose passes cannot be seen."""
+    problem = None
+    if trainer.args.n_gpu > 1:
+        problem = "one process on several GPUs: start it with `accelerate launch`"
+    elif trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        problem = "weights sharded by FSDP or DeepSpeed"
+    elif trainer.args.torch_compile:
+        problem = "torch_compile, which hides the hooks' layers"
+    elif not hasattr(trainer.train_dataset, "column_names"):
+        problem = "a streamed dataset: load it as a datasets.Dataset"
+    if problem:
+        raise ValueError(f"sketch_training cannot follow {problem}")
+
+
+class _Sketches(TrainerCallback):
+    """Rows at every step, query sets once, files at the end."""
+
+    def __init__(self, trainer: Any, recipe: Recipe) -> None:
+        self._trainer, self._recipe = trainer, recipe
+        self._step = trainer.training_step
+        trainer.training_step = self._seen_step
+        self._sketcher: TrainingSketcher | None = None
+        self._queries_at = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        trainer = self._trainer
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        with trainer.accelerator.autocast():
+            self._sketcher = TrainingSketcher(
+                self._recipe,
+                model,
+                trainer.processing_class.pad_token_id,
+                Path(args.output_dir) / _SPOOL,
+                args.process_index,
+            )
+        self._check_labels(self._sketcher)
+        per_step = args.train_batch_size * args.gradient_accumulation_steps
+        per_step *= args.world_size
+        epoch = -(-len(trainer.train_dataset) // per_step)
+        self._queries_at = min(epoch, state.max_steps) // 2
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == self._queries_at:
+            self._sketch_queries()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        assert self._sketcher is not None
+        self._sketch_queries()  # of a training that was resumed later than that
+        self._trainer.accelerator.wait_for_everyone()
+        if args.process_index == 0:
+            self._write(self._sketcher, state)
+        self._trainer.accelerator.wait_for_everyone()
+
+    def _sketch_queries(self) -> None:
+        assert self._sketcher is not None
+        args = self._trainer.args
+        with self._trainer.accelerator.autocast():
+            self._sketcher.sketch_queries(args.process_index, args.world_size)
+
+    def _seen_step(self, model: nn.Module, inputs: Any, *rest: Any) -> Tensor:
+        assert self._sketcher is not None
+        labels = _labels(inputs)
+        with self._sketcher.watching(labels, inputs["input_ids"].shape[1]) as watch:
+            if watch is None:
+                return self._step(model, inputs, *rest)
+            inner: Any = self._trainer.accelerator.unwrap_model(model)
+            base = inner.get_base_model() if hasattr(inner, "peft_config") else inner
+
+            def see(module: nn.Module, args: Any, output: Any) -> Any:
+                output.logits = watch.see_rewards(output.logits)
+                return output
+
+            hook = base.register_forward_hook(see)
+            try:
+                return self._step(model, inputs, *rest)
+            finally:
+                hook.remove()
+
+    def _check_labels(self, sketcher: TrainingSketcher) -> None:
+        """Warn of labels that are not the run's; ValueError where most are not."""
+        trainer = self._trainer
+        dataset = trainer.train_dataset.select_columns(["chosen_ids", "rejected_ids"])
+        missing = [
+            (row, labels)
+            for row, labels in enumerate(map(_pair, dataset))
+            if not sketcher.lookup.find(*labels)
+        ]
+        if not missing:
+            return
+        row, labels = missing[0]
+        message = (
+            f"{len(missing)} of the trainer's {len(dataset)} labels are not in "
+            f"{self._recipe.run}/pairs/train, the first one in row {row}"
+        )
+        if len(missing) > (1 - _FEWEST) * len(dataset):
+            eos = trainer.processing_class.eos_token_id
+            raise ValueError(f"{message}: {_why(sketcher, labels, eos)}")
+        warning(f"{message}: they are trained on and get no score")
+
+    def _write(self, sketcher: TrainingSketcher, state: Any) -> None:
+        recipe, run = self._recipe, Folder(self._recipe.run)
+        with TemporaryDirectory() as scratch:
+            target = run / "reward_model"
+            save_reward_model(self._trainer, scratch, target, recipe.model)
+        facts = {"pairs": len(self._trainer.train_dataset), "steps": state.global_step}
+        target.write_json("metrics.json", facts | {"trainer": "trl.RewardTrainer"})
+        target.write_json("done.json", facts)
+        with self._trainer.accelerator.autocast():
+            rest = sketcher.write_train()
+        bind_sketches(recipe)
+        for pairs in recipe.prepare.sources:
+            plan = PairsFolder(run / "pairs" / pairs).plan()
+            folder = run / "sketches" / pairs
+            store.write_index(folder, [shard.name for shard in plan])
+        count = sketcher.lookup.count
+        done = {"pairs": count, "after_training": rest}
+        (run / "sketches").write_json("done.json", done)
+        print(
+            f"inflib: {count - rest} comparisons were sketched while they were trained "
+            f"on, {rest} afterwards; next: inflib score --run {recipe.run}",
+            flush=True,
+        )
+
+
+def _pair(row: dict[str, Any]) -> Sequences:
+    return row["chosen_ids"], row["rejected_ids"]
+
+
+def _labels(inputs: dict[str, Tensor]) -> list[Sequences]:
+    """Token ids of a batch's labels, chosen and rejected: the first and second half of
+    its rows."""
+    mask = inputs["attention_mask"].bool().cpu()
+    ids = inputs["input_ids"].cpu()
+    rows = [row[kept].tolist() for row, kept in zip(ids, mask, strict=True)]
+    half = len(rows) // 2
+    return list(zip(rows[:half], rows[half:], strict=True))
+
+
+def _why(sketcher: TrainingSketcher, labels: Sequences, eos: int | None) -> str:
+    """What to type where a label of the trainer is not found."""
+    first, second = (list(ids) for ids in labels)
+    if eos is not None:
+        if sketcher.lookup.find([*first, eos], [*second, eos]):
+            return "prepare with --prepare.append_eos false"
+        if {first[-1], second[-1]} == {eos} and sketcher.lookup.find(
+            first[:-1], second[:-1]
+        ):
+            return "TRL ends texts with EOS: prepare with --prepare.append_eos true"
+    return (
+        "prepare the files that the trainer reads, with its base model and tokenizer "
+        "(--model.base, --model.tokenizer) and a --prepare.max_length that cuts nothing"
+    )

@@ -1,0 +1,297 @@
+"""Sketches that a training with TRL leaves behind, against sketching by themselves."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trl
+
+import inflib
+from inflib.data.pairs_folder import PairsFolder
+from inflib.model.reward import set_trained, trained_parameters
+from inflib.scores.score_run import score_run
+from inflib.sketches import store
+from inflib.sketches.unit_sketcher import UnitSketcher
+from inflib.sketches.units import plan_units
+from inflib.storage.folder import Folder
+from tests.support.files import ROOT, write_jsonl
+from tests.support.models import build_tokenizer
+from tests.support.ports import free_port
+from tests.support.prepared_run import ROWS
+from tests.support.trl_training import KeepWeights, prepared, reward_trainer, texts
+
+
+class Steps:
+    """Which labels, by the ids of their chosen sequence, each step takes."""
+
+    def __init__(self, trainer):
+        self.chosen: list[tuple[int, tuple[tuple[int, ...], ...]]] = []
+        inner = trainer.training_step
+
+        def step(model, inputs, *rest):
+            mask = inputs["attention_mask"].bool()
+            rows = [
+                tuple(r[m].tolist())
+                for r, m in zip(inputs["input_ids"], mask, strict=True)
+            ]
+            at = trainer.state.global_step
+            half = len(rows) // 2
+            self.chosen += [
+                (at, pair) for pair in zip(rows[:half], rows[half:], strict=True)
+            ]
+            return inner(model, inputs, *rest)
+
+        trainer.training_step = step
+
+
+def read(recipe, pairs):
+    """{comparison_id: (row of tokens, margin, |s|^2, sketch)} as stored."""
+    run = Folder(recipe.run)
+    folder, found = PairsFolder(run / "pairs" / pairs), {}
+    for shard in folder.plan():
+        record = store.read_record(run / "sketches" / pairs, shard.name)
+        rows, digests = store.read_rows(record), store.Digests.of(record)
+        payload = store.read_payload(run / "sketches" / pairs, shard.name, digests)
+        sketches = store.decode(payload, rows.scale)
+        table = folder.comparisons(shard, ["comparison_id", "prefix", "a", "b"])
+        for i, row in enumerate(table.to_pylist()):
+            found[row["comparison_id"]] = (
+                row,
+                rows.margin[i],
+                rows.sq_norms[i].sum(),
+                sketches[i],
+            )
+    return found
+
+
+def expected(recipe, trainer, weights, row):
+    """(margin, |s|^2, sketch) of a comparison by a model with these weights."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    now = {n: p.detach().clone() for n, p in trained_parameters(model).items()}
+    set_trained(model, weights)
+    requires = {p: p.requires_grad for p in model.parameters()}
+    config = recipe.sketch
+    pad_id = build_tokenizer().pad_token_id
+    with trainer.accelerator.autocast():
+        sketcher = UnitSketcher(model.eval(), pad_id, config.sketch_size, config.seed)
+    plan = plan_units([row], "comparison")
+    margins, squares, sketches = sketcher(plan.units, 4096).comparisons(plan)
+    for parameter, was in requires.items():
+        parameter.requires_grad_(was)
+    set_trained(model, now)
+    return float(margins[0]), float(squares.sum()), sketches[0]
+
+
+def close(found, right, tolerance=1e-4):
+    _, margin, square, sketch = found
+    assert margin == pytest.approx(right[0], rel=tolerance, abs=tolerance)
+    assert square == pytest.approx(right[1], rel=10 * tolerance)
+    assert (sketch - right[2]).norm() <= tolerance * right[2].norm()
+
+
+def first_steps(steps, rows):
+    """{comparison_id: the step in which it first came by}."""
+    found = {}
+    for comparison, (row, *_) in rows.items():
+        sides = {tuple(row["prefix"] + row["a"]), tuple(row["prefix"] + row["b"])}
+        at = [step for step, pair in steps.chosen if set(pair) == sides]
+        found[comparison] = min(at) if at else None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("llama", {}),
+        ("bert", {}),
+        ("llama", {"gradient_accumulation_steps": 2, "max_grad_norm": 0.1}),
+        ("llama", {"gradient_checkpointing": True}),
+        ("llama", {"gradient_checkpointing": True, "bf16": True}),
+        ("qwen3", {"center_rewards_coefficient": 0.1}),
+    ],
+)
+def test_rows_are_sketched_by_the_model_of_their_step(tmp_path, family, options):
+    recipe = prepared(tmp_path, family=family)
+    plain = reward_trainer(tmp_path / "plain", family=family, **options)
+    plain.train()
+    keep = KeepWeights()
+    trainer = reward_trainer(
+        tmp_path / "out", family=family, callbacks=[keep], **options
+    )
+    steps = Steps(trainer)
+    inflib.sketch_training(trainer, recipe.run)
+    trainer.train()
+    same = zip(
+        trained_parameters(plain.model).items(),
+        trained_parameters(trainer.model).items(),
+        strict=True,
+    )
+    for (name, one), (_, other) in same:
+        assert torch.equal(one, other), name
+
+    tolerance = 0.05 if options.get("bf16") else 1e-4
+    rows = read(recipe, "train")
+    first = first_steps(steps, rows)
+    assert len({*first.values()}) >= 3 and None not in first.values()
+    for comparison, found in rows.items():
+        weights = keep.weights[first[comparison]]
+        close(found, expected(recipe, trainer, weights, found[0]), tolerance)
+    middle = len(keep.weights) // 2 // 2  # of the first of two epochs
+    for found in read(recipe, "q").values():
+        right = expected(recipe, trainer, keep.weights[middle], found[0])
+        close(found, right, tolerance)
+
+
+def test_what_training_did_not_see_is_sketched_in_the_end(tmp_path, capsys):
+    recipe = prepared(tmp_path)
+    trainer = reward_trainer(tmp_path / "out", rows=ROWS[:8], max_steps=3)
+    inflib.sketch_training(trainer, recipe.run)
+    trainer.train()
+    last = {n: p.detach() for n, p in trained_parameters(trainer.model).items()}
+    rows = read(recipe, "train")
+    right = [
+        np.allclose(found[1], expected(recipe, trainer, last, found[0])[0], rtol=1e-4)
+        for found in rows.values()
+    ]
+    assert sum(right) == len(ROWS) - 3 * 2
+    said = "6 comparisons were sketched while they were trained on, 6 afterwards"
+    assert said in capsys.readouterr().out
+    done = Folder(recipe.run).read_json("sketches/done.json")
+    assert done == {"pairs": 12, "after_training": 6}
+
+
+def test_a_run_of_it_is_scored_like_any_other(tmp_path):
+    recipe = prepared(tmp_path)
+    trainer = reward_trainer(tmp_path / "out")
+    inflib.sketch_training(trainer, recipe.run)
+    trainer.train()
+    table, records = score_run(Folder(recipe.run), recipe.score, ["q"])
+    assert np.isfinite(table["influence_gauss_newton_q"].to_numpy()).all()
+    assert records["gauss_newton"].queries["q"].damping > 0
+
+
+def test_a_training_that_is_killed_goes_on_with_the_same_sketches(tmp_path):
+    recipe = prepared(tmp_path / "one")
+    trainer = reward_trainer(tmp_path / "out", save_strategy="steps", save_steps=2)
+    inflib.sketch_training(trainer, recipe.run)
+    trainer.train()
+    again = prepared(tmp_path / "two")
+    killed = reward_trainer(tmp_path / "killed", save_strategy="steps", save_steps=2)
+    inflib.sketch_training(killed, again.run)
+    inner = killed.training_step
+
+    def dies(*arguments):
+        if killed.state.global_step == 5:
+            raise KeyboardInterrupt
+        return inner(*arguments)
+
+    killed.training_step = dies
+    with pytest.raises(KeyboardInterrupt):
+        killed.train()
+    resumed = reward_trainer(tmp_path / "killed", save_strategy="steps", save_steps=2)
+    inflib.sketch_training(resumed, again.run)
+    resumed.train(resume_from_checkpoint=True)
+    for pairs in ("train", "q"):
+        one, two = read(recipe, pairs), read(again, pairs)
+        assert one.keys() == two.keys()
+        for comparison, found in one.items():
+            assert torch.equal(found[3], two[comparison][3]), comparison
+
+
+def test_labels_that_are_not_the_runs_are_refused_or_counted(tmp_path, caplog):
+    recipe = prepared(tmp_path, rows=ROWS[:9])
+    trainer = reward_trainer(tmp_path / "out")
+    inflib.sketch_training(trainer, recipe.run)
+    trainer.train()
+    assert "3 of the trainer's 12 labels are not in" in caplog.text
+
+    other = prepared(tmp_path / "other", rows=ROWS[:3])
+    trainer = reward_trainer(tmp_path / "again")
+    inflib.sketch_training(trainer, other.run)
+    with pytest.raises(ValueError, match=r"9 of the trainer's 12 labels .* row"):
+        trainer.train()
+
+
+def test_another_end_of_texts_is_named(tmp_path):
+    recipe = prepared(tmp_path)
+    rows = [row | {"chosen": row["chosen"] + "</s>"} for row in ROWS]
+    trainer = reward_trainer(tmp_path / "out", rows=rows)
+    dataset = trainer.train_dataset
+    trainer.train_dataset = dataset.map(
+        lambda row: {k: row[k][:-1] for k in ("chosen_ids", "rejected_ids")}
+    )
+    inflib.sketch_training(trainer, recipe.run)
+    with pytest.raises(ValueError, match=r"--prepare\.append_eos false"):
+        trainer.train()
+
+
+def test_what_cannot_be_followed_is_refused(tmp_path):
+    recipe = prepared(tmp_path)
+    with pytest.raises(ValueError, match="holds no run"):
+        inflib.sketch_training(reward_trainer(tmp_path / "a"), str(tmp_path / "none"))
+    trainer = reward_trainer(tmp_path / "b")
+    trainer.args.torch_compile = True
+    with pytest.raises(ValueError, match="torch_compile"):
+        inflib.sketch_training(trainer, recipe.run)
+    trainer = reward_trainer(tmp_path / "c")
+    trainer.model.get_base_model().model.norm.weight.requires_grad_(True)
+    inflib.sketch_training(trainer, recipe.run)
+    with pytest.raises(ValueError, match="norm is trained and is no linear layer"):
+        trainer.train()
+    shutil.copytree(Path(recipe.run), tmp_path / "sketched")
+    (tmp_path / "sketched" / "sketches").mkdir(exist_ok=True)
+    (tmp_path / "sketched" / "sketches" / "manifest.json").write_text("{}")
+    with pytest.raises(ValueError, match="has sketches already"):
+        inflib.sketch_training(
+            reward_trainer(tmp_path / "d"), str(tmp_path / "sketched")
+        )
+
+
+def test_a_layer_that_hooks_do_not_see_is_told(tmp_path):
+    """A reward that depends on weights twice, once past the hooks."""
+    recipe = prepared(tmp_path)
+    trainer = reward_trainer(tmp_path / "out")
+    score = trainer.model.get_base_model().score
+    head = score.modules_to_save["default"]
+    forward = score.forward
+    score.forward = lambda x: forward(x) + x @ head.weight.T
+    inflib.sketch_training(trainer, recipe.run)
+    with pytest.raises(ValueError, match="do not add up to autograd's"):
+        trainer.train()
+
+
+@pytest.mark.slow
+def test_trls_own_script_with_two_lines_more_by_two_processes(tmp_path):
+    recipe = prepared(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    write_jsonl(data / "train.jsonl", [texts(row) for row in ROWS])
+    base = recipe.model.base
+    source = Path(trl.__file__).parent / "scripts" / "reward.py"
+    line = "    # Train the model\n"
+    added = f"    import inflib\n    inflib.sketch_training(trainer, {recipe.run!r})\n"
+    text = source.read_text()
+    assert text.count(line) == 1
+    script = tmp_path / "reward.py"
+    script.write_text(text.replace(line, added))
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
+    command += ["--num_processes", "2", "--main_process_port", str(free_port())]
+    command += [str(script), "--model_name_or_path", base, "--dataset_name", str(data)]
+    command += ["--output_dir", str(tmp_path / "out"), "--num_train_epochs", "1"]
+    command += ["--per_device_train_batch_size", "2", "--report_to", "none"]
+    command += ["--use_peft", "--lora_task_type", "SEQ_CLS", "--lora_r", "3"]
+    command += ["--lora_target_modules", "all-linear", "--use_cpu", "true"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = "12 comparisons were sketched while they were trained on, 0 afterwards"
+    assert said in done.stdout
+    table, _ = score_run(Folder(recipe.run), recipe.score, ["q"])
+    assert np.isfinite(table["influence_gauss_newton_q"].to_numpy()).all()
