@@ -13,6 +13,7 @@ The training stays as it is, to the bit. It needs neither Ray nor another script
 may be started with `accelerate launch`.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,9 +24,8 @@ from transformers import TrainerCallback
 from inflib.config.recipe import Recipe
 from inflib.config.run_config import stored_recipe
 from inflib.data.pairs_folder import PairsFolder
+from inflib.model.label_batches import Parts
 from inflib.model.training import save_reward_model
-from inflib.sketches import store
-from inflib.sketches.binding import bind_sketches
 from inflib.sketches.during_training import Sequences, TrainingSketcher
 from inflib.storage.folder import Folder
 from inflib.telemetry import warning
@@ -83,7 +83,7 @@ class _Sketches(TrainerCallback):
         self._step = trainer.training_step
         trainer.training_step = self._seen_step
         self._sketcher: TrainingSketcher | None = None
-        self._queries_at = 0
+        self._others_at = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         trainer = self._trainer
@@ -100,37 +100,46 @@ class _Sketches(TrainerCallback):
         per_step = args.train_batch_size * args.gradient_accumulation_steps
         per_step *= args.world_size
         epoch = -(-len(trainer.train_dataset) // per_step)
-        self._queries_at = min(epoch, state.max_steps) // 2
+        self._others_at = min(epoch, state.max_steps) // 2
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step == self._queries_at:
-            self._sketch_queries()
+        if state.global_step == self._others_at:
+            self._sketch_others()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         assert self._sketcher is not None
-        self._sketch_queries()  # of a training that was resumed later than that
+        self._sketch_others()  # of a training that was resumed later than that
         self._trainer.accelerator.wait_for_everyone()
         if args.process_index == 0:
             self._write(self._sketcher, state)
         self._trainer.accelerator.wait_for_everyone()
 
-    def _sketch_queries(self) -> None:
+    def _sketch_others(self) -> None:
         assert self._sketcher is not None
         args = self._trainer.args
         with self._trainer.accelerator.autocast():
-            self._sketcher.sketch_queries(args.process_index, args.world_size)
+            self._sketcher.sketch_others(
+                self._labels(), args.process_index, args.world_size
+            )
+
+    def _labels(self) -> Iterator[Sequences]:
+        """Token ids of all labels that are trained on."""
+        columns = ["chosen_ids", "rejected_ids"]
+        for row in self._trainer.train_dataset.select_columns(columns):
+            yield row["chosen_ids"], row["rejected_ids"]
 
     def _seen_step(self, model: nn.Module, inputs: Any, *rest: Any) -> Tensor:
         assert self._sketcher is not None
         labels = _labels(inputs)
-        with self._sketcher.watching(labels, inputs["input_ids"].shape[1]) as watch:
-            if watch is None:
-                return self._step(model, inputs, *rest)
+        rows, width = inputs["input_ids"].shape
+        sides = [(i, i + len(labels)) for i in range(len(labels))]
+        parts = Parts.of_rows(width, rows, sides)
+        with self._sketcher.watching(labels, parts) as see_rewards:
             inner: Any = self._trainer.accelerator.unwrap_model(model)
             base = inner.get_base_model() if hasattr(inner, "peft_config") else inner
 
             def see(module: nn.Module, args: Any, output: Any) -> Any:
-                output.logits = watch.see_rewards(output.logits)
+                output.logits = see_rewards(output.logits)
                 return output
 
             hook = base.register_forward_hook(see)
@@ -141,22 +150,21 @@ class _Sketches(TrainerCallback):
 
     def _check_labels(self, sketcher: TrainingSketcher) -> None:
         """Warn of labels that are not the run's; ValueError where most are not."""
-        trainer = self._trainer
-        dataset = trainer.train_dataset.select_columns(["chosen_ids", "rejected_ids"])
         missing = [
             (row, labels)
-            for row, labels in enumerate(map(_pair, dataset))
+            for row, labels in enumerate(self._labels())
             if not sketcher.lookup.find(*labels)
         ]
+        count = len(self._trainer.train_dataset)
         if not missing:
             return
         row, labels = missing[0]
         message = (
-            f"{len(missing)} of the trainer's {len(dataset)} labels are not in "
+            f"{len(missing)} of the trainer's {count} labels are not in "
             f"{self._recipe.run}/pairs/train, the first one in row {row}"
         )
-        if len(missing) > (1 - _FEWEST) * len(dataset):
-            eos = trainer.processing_class.eos_token_id
+        if len(missing) > (1 - _FEWEST) * count:
+            eos = self._trainer.processing_class.eos_token_id
             raise ValueError(f"{message}: {_why(sketcher, labels, eos)}")
         warning(f"{message}: they are trained on and get no score")
 
@@ -169,24 +177,13 @@ class _Sketches(TrainerCallback):
         target.write_json("metrics.json", facts | {"trainer": "trl.RewardTrainer"})
         target.write_json("done.json", facts)
         with self._trainer.accelerator.autocast():
-            rest = sketcher.write_train()
-        bind_sketches(recipe)
-        for pairs in recipe.prepare.sources:
-            plan = PairsFolder(run / "pairs" / pairs).plan()
-            folder = run / "sketches" / pairs
-            store.write_index(folder, [shard.name for shard in plan])
+            rest = sketcher.write()
         count = sketcher.lookup.count
-        done = {"pairs": count, "after_training": rest}
-        (run / "sketches").write_json("done.json", done)
         print(
-            f"inflib: {count - rest} comparisons were sketched while they were trained "
-            f"on, {rest} afterwards; next: inflib score --run {recipe.run}",
+            f"inflib: {count - rest} comparisons were sketched in its course, {rest} "
+            f"afterwards; next: inflib score --run {recipe.run}",
             flush=True,
         )
-
-
-def _pair(row: dict[str, Any]) -> Sequences:
-    return row["chosen_ids"], row["rejected_ids"]
 
 
 def _labels(inputs: dict[str, Tensor]) -> list[Sequences]:

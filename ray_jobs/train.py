@@ -48,6 +48,12 @@ def train(recipe: Recipe) -> dict[str, Any]:
         return stage.skip()
     for pairs in recipe.prepare.sources:
         PairsFolder(Folder(recipe.run) / "pairs" / pairs).plan()  # raises without one
+    config = recipe.train
+    if config.sketch == "during" and config.workers > 1 and not stage.folder.is_local:
+        raise ValueError(
+            "train.sketch during, with several workers, puts sketches on a disk that "
+            "they share: choose a local --run, or --train.sketch after"
+        )
     start_ray(recipe)
     observe("train")
     fit([Training(recipe, stage.folder, {})], stage.folder, "checkpoints")
@@ -56,6 +62,12 @@ def train(recipe: Recipe) -> dict[str, Any]:
         query: values["accuracy"] for query, values in metrics["queries"].items()
     }
     print(f"train: {_end_of(metrics)}", flush=True)
+    if metrics.get("sketched_after"):
+        print(
+            f"train: {metrics['sketched_after']} comparisons did not come by in "
+            "training and were sketched by the model at its end",
+            flush=True,
+        )
     if metrics.get("kept", {}) is None:
         print(
             "train: the learning rate was 0 up to the step that is kept: reward_model/ "
@@ -105,6 +117,11 @@ class Training:
     """For a training without a fold: that fold, whose labels the model judges then."""
 
     @property
+    def is_first(self) -> bool:
+        """Whether it is a run's own training, no retraining."""
+        return self.steps is None and self.fold is None and not self.edits
+
+    @property
     def done(self) -> bool:
         """Whether the reward model is trained and evaluated."""
         if self.fold is None:
@@ -112,6 +129,13 @@ class Training:
         from inflib.model.reward_folder import FOLD_MARGINS  # see train_worker
 
         return {"metrics.json", FOLD_MARGINS} <= self.folder.names()
+
+
+def _spool_of(recipe: Recipe, scratch: str) -> Path:
+    """Where workers put sketches until training ends: in a local run, which all of them
+    share, and which they find again when they are started again."""
+    run = Folder(recipe.run)
+    return Path(run.url if run.is_local else scratch) / "sketches" / "spool"
 
 
 def fit(trainings: list[Training], folder: Folder, name: str) -> None:
@@ -186,6 +210,7 @@ def _train_one(training: Training) -> None:
         save_partway,
         save_reward_model,
     )
+    from inflib.sketches.flat_training import SketchTraining
 
     recipe, target = training.recipe, training.folder
     scratch = tempfile.mkdtemp(prefix="train-")  # fresh for each rank and attempt
@@ -194,6 +219,11 @@ def _train_one(training: Training) -> None:
     callbacks = [naming, RayTrainReportCallback(), ShowProgress()]
     plan = PlannedTraining.of(recipe, training.edits, training.steps)
     trainer = build_trainer(recipe, plan, scratch, callbacks)
+    sketching = None
+    if recipe.train.sketch == "during" and training.is_first:
+        spool = _spool_of(recipe, scratch)
+        first_epoch = min(plan.per_epoch, plan.planned)
+        sketching = SketchTraining(recipe, trainer, plan.labels, first_epoch, spool)
     checkpoint = ray.train.get_checkpoint()
     with checkpoint.as_directory() if checkpoint else nullcontext(scratch) as local:
         saved = Path(local) / RayTrainReportCallback.CHECKPOINT_NAME
@@ -229,6 +259,8 @@ def _train_one(training: Training) -> None:
                 share, folder = recipe.train.keep, target / FOLDER
                 kept = save_partway(trainer, callback, facts["steps"], share, folder)
                 facts["kept"] = kept and vars(kept)
+        if sketching is not None:
+            facts["sketched_after"] = sketching.write()
         target.write_json(
             "metrics.json",
             facts | {"queries": metrics},

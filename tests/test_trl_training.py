@@ -12,17 +12,13 @@ import torch
 import trl
 
 import inflib
-from inflib.data.pairs_folder import PairsFolder
-from inflib.model.reward import set_trained, trained_parameters
+from inflib.model.reward import trained_parameters
 from inflib.scores.score_run import score_run
-from inflib.sketches import store
-from inflib.sketches.unit_sketcher import UnitSketcher
-from inflib.sketches.units import plan_units
 from inflib.storage.folder import Folder
 from tests.support.files import ROOT, write_jsonl
-from tests.support.models import build_tokenizer
 from tests.support.ports import free_port
 from tests.support.prepared_run import ROWS
+from tests.support.training_sketches import close, expected, read
 from tests.support.trl_training import KeepWeights, prepared, reward_trainer, texts
 
 
@@ -47,51 +43,6 @@ class Steps:
             return inner(model, inputs, *rest)
 
         trainer.training_step = step
-
-
-def read(recipe, pairs):
-    """{comparison_id: (row of tokens, margin, |s|^2, sketch)} as stored."""
-    run = Folder(recipe.run)
-    folder, found = PairsFolder(run / "pairs" / pairs), {}
-    for shard in folder.plan():
-        record = store.read_record(run / "sketches" / pairs, shard.name)
-        rows, digests = store.read_rows(record), store.Digests.of(record)
-        payload = store.read_payload(run / "sketches" / pairs, shard.name, digests)
-        sketches = store.decode(payload, rows.scale)
-        table = folder.comparisons(shard, ["comparison_id", "prefix", "a", "b"])
-        for i, row in enumerate(table.to_pylist()):
-            found[row["comparison_id"]] = (
-                row,
-                rows.margin[i],
-                rows.sq_norms[i].sum(),
-                sketches[i],
-            )
-    return found
-
-
-def expected(recipe, trainer, weights, row):
-    """(margin, |s|^2, sketch) of a comparison by a model with these weights."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    now = {n: p.detach().clone() for n, p in trained_parameters(model).items()}
-    set_trained(model, weights)
-    requires = {p: p.requires_grad for p in model.parameters()}
-    config = recipe.sketch
-    pad_id = build_tokenizer().pad_token_id
-    with trainer.accelerator.autocast():
-        sketcher = UnitSketcher(model.eval(), pad_id, config.sketch_size, config.seed)
-    plan = plan_units([row], "comparison")
-    margins, squares, sketches = sketcher(plan.units, 4096).comparisons(plan)
-    for parameter, was in requires.items():
-        parameter.requires_grad_(was)
-    set_trained(model, now)
-    return float(margins[0]), float(squares.sum()), sketches[0]
-
-
-def close(found, right, tolerance=1e-4):
-    _, margin, square, sketch = found
-    assert margin == pytest.approx(right[0], rel=tolerance, abs=tolerance)
-    assert square == pytest.approx(right[1], rel=10 * tolerance)
-    assert (sketch - right[2]).norm() <= tolerance * right[2].norm()
 
 
 def first_steps(steps, rows):
@@ -149,20 +100,29 @@ def test_rows_are_sketched_by_the_model_of_their_step(tmp_path, family, options)
 
 def test_what_training_did_not_see_is_sketched_in_the_end(tmp_path, capsys):
     recipe = prepared(tmp_path)
-    trainer = reward_trainer(tmp_path / "out", rows=ROWS[:8], max_steps=3)
+    keep = KeepWeights()
+    trainer = reward_trainer(
+        tmp_path / "out", rows=ROWS[:8], max_steps=3, callbacks=[keep]
+    )
     inflib.sketch_training(trainer, recipe.run)
     trainer.train()
     last = {n: p.detach() for n, p in trained_parameters(trainer.model).items()}
-    rows = read(recipe, "train")
-    right = [
-        np.allclose(found[1], expected(recipe, trainer, last, found[0])[0], rtol=1e-4)
-        for found in rows.values()
-    ]
-    assert sum(right) == len(ROWS) - 3 * 2
-    said = "6 comparisons were sketched while they were trained on, 6 afterwards"
+    by = {
+        name: sum(
+            np.allclose(
+                row[1], expected(recipe, trainer, weights, row[0])[0], rtol=1e-4
+            )
+            for row in read(recipe, "train").values()
+        )
+        for name, weights in (("last", last), ("middle", keep.weights[1]))
+    }
+    assert by["last"] == len(ROWS[:8]) - 3 * 2
+    assert by["middle"] == len(ROWS[8:]) + 2  # and the step's own two labels
+    said = "10 comparisons were sketched in its course, 2 afterwards"
     assert said in capsys.readouterr().out
     done = Folder(recipe.run).read_json("sketches/done.json")
-    assert done == {"pairs": 12, "after_training": 6}
+    assert done == {"pairs": 12, "after_training": 2}
+    assert not (tmp_path / "out" / "inflib-sketches").exists()
 
 
 def test_a_run_of_it_is_scored_like_any_other(tmp_path):
@@ -291,7 +251,7 @@ def test_trls_own_script_with_two_lines_more_by_two_processes(tmp_path):
         command, cwd=tmp_path, capture_output=True, text=True, env=environment
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    said = "12 comparisons were sketched while they were trained on, 0 afterwards"
+    said = "12 comparisons were sketched in its course, 0 afterwards"
     assert said in done.stdout
     table, _ = score_run(Folder(recipe.run), recipe.score, ["q"])
     assert np.isfinite(table["influence_gauss_newton_q"].to_numpy()).all()

@@ -116,6 +116,12 @@ class TrainConfig(Frozen):
     loss and its gradient are the same; lora_dropout, if any, is drawn once for a prompt
     and not for each of its responses."""
 
+    sketch: Literal["after", "during"] = "after"
+    """When labels are sketched. after: by the stage `sketch`, all by one model
+    (train.keep). during: by training's own passes, each label by the model as it is
+    when it first comes by, and query sets in the middle of the first epoch. That saves
+    the gradient pass, for somewhat worse scores (docs/validity.md). Of engine flat."""
+
     lora_r: PositiveInt = 16
     """LoRA rank."""
 
@@ -168,6 +174,11 @@ class TrainConfig(Frozen):
 
     @model_validator(mode="after")
     def _divides(self) -> "TrainConfig":
+        if self.sketch == "during" and self.engine != "flat":
+            raise ValueError(
+                "sketch during is of engine flat; for a training with TRL of your own, "
+                "see inflib.sketch_training"
+            )
         if self.batch_size % (self.workers * self.micro_batch_size):
             raise ValueError(
                 f"batch_size {self.batch_size} must be a multiple of workers x "

@@ -26,6 +26,49 @@ Labelled = tuple[list[int], list[int], int]
 
 
 @dataclass(frozen=True)
+class Share:
+    """A part of a batch in a label's margin: what the part adds to the gradient of a
+    loss, over the loss's derivative in one of its rewards, times the sign."""
+
+    part: int
+    reward: int
+    sign: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A batch in parts whose gradients can be told, and its labels' margins in them."""
+
+    bounds: list[list[int]]
+    """Where parts begin and end among the rows of a layer's input, for each number of
+    rows that it may have."""
+
+    sides: list[tuple[int, int]]
+    """Rewards of each label's chosen and rejected response."""
+
+    shares: list[list[Share]]
+    """Of parts in each label's margin r(chosen) - r(rejected)."""
+
+    def turned(self, labels: Iterable[tuple[int, int]]) -> "Parts":
+        """The same of some labels, (row, sign): with a sign of -1, r(rejected) -
+        r(chosen)."""
+        sides, shares = list[tuple[int, int]](), list[list[Share]]()
+        for row, sign in labels:
+            first, second = self.sides[row][::sign]
+            sides.append((first, second))
+            own = [Share(s.part, s.reward, sign * s.sign) for s in self.shares[row]]
+            shares.append(own)
+        return Parts(self.bounds, sides, shares)
+
+    @staticmethod
+    def of_rows(width: int, rows: int, sides: list[tuple[int, int]]) -> "Parts":
+        """Of a batch of padded rows of so many tokens, each with a reward."""
+        bounds = [[*range(rows + 1)], [*range(0, rows * width + 1, width)]]
+        shares = [[Share(c, c, 1), Share(r, r, -1)] for c, r in sides]
+        return Parts(bounds, sides, shares)
+
+
+@dataclass(frozen=True)
 class LabelBatch:
     """A batch, and which of its rewards each label compares."""
 
@@ -44,6 +87,17 @@ class LabelBatch:
         values = wide(rewards)
         return values[self.chosen] - values[self.rejected]
 
+    def parts(self) -> Parts:
+        """Units of a flat batch that `separable` made, or rows."""
+        batch = self.batch
+        sides = [*zip(self.chosen.tolist(), self.rejected.tolist(), strict=True)]
+        if batch.layout is None:
+            rows, width = batch.input_ids.shape
+            return Parts.of_rows(width, rows, sides)
+        # a unit's loss depends on the difference of its two rewards alone
+        shares = [[Share(chosen // 2, chosen, 1)] for chosen, _ in sides]
+        return Parts([batch.reward_bounds(), batch.token_bounds()], sides, shares)
+
     def to(self, device: torch.device) -> "LabelBatch":
         """The same batch on a device."""
         places = (x.to(device) for x in (self.rows, self.chosen, self.rejected))
@@ -56,15 +110,20 @@ def wide(values: Tensor) -> Tensor:
 
 
 def label_batches(
-    labels: Iterable[Labelled], token_budget: int, longest_flat: int, pad_id: int
+    labels: Iterable[Labelled],
+    token_budget: int,
+    longest_flat: int,
+    pad_id: int,
+    separable: bool = False,
 ) -> Iterator[LabelBatch]:
     """Batches of at most token_budget tokens, but for a unit that has more by itself.
 
     longest_flat: tokens of the longest sequence that the model takes in a flat batch
     (model.attention); longer ones, and all of an encoder, are rows of like length,
-    padded with pad_id.
+    padded with pad_id. separable: a flat unit has two sequences at most, so that its
+    labels' gradients can be told from those of other comparisons.
     """
-    groups = _groups(labels, token_budget, longest_flat)
+    groups = _groups(labels, token_budget, longest_flat, separable)
     flat, rows = (
         [group for group in groups if group.flat == is_flat]
         for is_flat in (True, False)
@@ -92,8 +151,9 @@ def _batches(
 class _Group:
     """Labels on one prompt that are computed together."""
 
-    def __init__(self, token_budget: int, longest_flat: int) -> None:
+    def __init__(self, token_budget: int, longest_flat: int, separable: bool) -> None:
         self._budget, self._longest_flat = token_budget, longest_flat
+        self._separable = separable
         self.labels: list[tuple[int, int, int]] = []
         """(place, chosen, rejected), these as places in `_sequences`."""
         self._sequences: dict[tuple[int, ...], int] = {}
@@ -107,6 +167,8 @@ class _Group:
         prefix = len(_common(self._prefix, _common(chosen, rejected)))
         lengths = [len(sequence) for sequence in (*self._sequences, *new)]
         if self._is_flat(prefix, lengths):
+            if self._separable and len(lengths) > 2:
+                return False
             tokens = prefix + sum(length - prefix for length in lengths)
             return not new or tokens <= min(_LONGEST_UNIT, self._budget)
         return not new or len(lengths) * max(lengths) <= self._budget
@@ -148,14 +210,14 @@ def _common(first: list[int], second: list[int]) -> list[int]:
 
 
 def _groups(
-    labels: Iterable[Labelled], token_budget: int, longest_flat: int
+    labels: Iterable[Labelled], token_budget: int, longest_flat: int, separable: bool
 ) -> list[_Group]:
     groups: list[_Group] = []
     current: dict[int, _Group] = {}
     for place, (chosen, rejected, prompt) in enumerate(labels):
         group = current.get(prompt)
         if group is None or not group.takes(chosen, rejected):
-            group = current[prompt] = _Group(token_budget, longest_flat)
+            group = current[prompt] = _Group(token_budget, longest_flat, separable)
             groups.append(group)
         group.add(place, chosen, rejected)
     return groups

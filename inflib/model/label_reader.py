@@ -37,6 +37,9 @@ class LabelReader:
 
     pad_id: int
 
+    separable: bool = False
+    """Whether each comparison's gradient can be told, see label_batches."""
+
     @staticmethod
     def of(
         model: nn.Module, table: pa.Table, per_pass: int, pad_id: int
@@ -71,7 +74,8 @@ class LabelReader:
         """Batches of a table's labels; `rows` are those of the table."""
         columns = (table[name] for name in ("chosen_ids", "rejected_ids", "prompt"))
         labels = zip(*(column.to_pylist() for column in columns), strict=True)
-        return label_batches(labels, self.token_budget, self.longest_flat, self.pad_id)
+        fields = self.token_budget, self.longest_flat, self.pad_id, self.separable
+        return label_batches(labels, *fields)
 
     def margins(self, model: nn.Module, table: pa.Table) -> Float[Tensor, " n"]:
         """r(chosen) - r(rejected) of all labels by the model as it is, float64, on the

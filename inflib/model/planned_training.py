@@ -84,7 +84,7 @@ class PlannedTraining:
             return [StopAt(self.told)]
         every = max(1, round(self.per_epoch / self.config.evaluations_per_epoch))
         made: list[TrainerCallback] = []
-        if self.config.keep < 1:
+        if self.config.keep < 1 and self.config.sketch == "after":
             made.append(KeepPartway(folder))
         if self.held_out is not None:
             made.append(KeepBest(every, self.config.patience))

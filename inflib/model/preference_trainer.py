@@ -11,6 +11,9 @@ sizes, and with several processes counts some labels twice; `flat` does neither.
 """
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,15 +22,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inflib.model.label_batches import wide
+from inflib.model.label_batches import LabelBatch, wide
 from inflib.model.label_order import TogetherSampler, meeting
 from inflib.model.label_reader import LabelReader
 from inflib.model.reward import cast_input, computing, rewards_inside
 from inflib.numerics import preference_loss
 from inflib.numerics.label_means import LabelMargins
 
+See = Callable[[Tensor], Tensor]
+
 _OWN = ("target", "weight")
 """Columns of a label that TRL does not know."""
+
+Watching = Callable[[pa.Table, LabelBatch], AbstractContextManager[See]]
+"""From a table's labels and a batch of them to the block of its forward and backward
+pass, with what the rewards go through on their way to the loss."""
 
 _MEETING = 4
 """A group of labels makes up one part in so many of an optimizer step, at most."""
@@ -62,6 +71,9 @@ def reward_trainer(
 
     class PreferenceTrainer(RewardTrainer):
         label_reader = reader
+        watching: Watching | None = None
+        """Sees the gradients of the first epoch; its steps are those of a training
+        without, but for rounding."""
 
         def compute_loss(
             self, model: nn.Module, inputs: dict[str, Any], *rest: Any, **options: Any
@@ -98,11 +110,14 @@ def reward_trainer(
             inner = self.accelerator.unwrap_model(model)
             table, count = self._own(inputs["labels"])
             parts: list[Tensor] = []
-            for batch in self.label_reader.batches(table):
+            reader, watched = self.label_reader, _unwatched
+            if self.watching and self.state.global_step < self._per_epoch:
+                reader, watched = replace(reader, separable=True), self.watching
+            for batch in reader.batches(table):
                 moved = batch.to(self.accelerator.device)
-                with computing(inner, moved.batch):
+                with watched(table, batch) as see, computing(inner, moved.batch):
                     with self.accelerator.autocast():
-                        rewards = rewards_inside(inner, moved.batch)
+                        rewards = see(rewards_inside(inner, moved.batch))
                     losses = _losses(table, batch.rows, moved.margins(rewards))
                     part = losses.sum() * self.accelerator.num_processes / count
                     self.accelerator.backward(part)
@@ -161,6 +176,11 @@ def reward_trainer(
 
     pad_id = arguments["processing_class"].pad_token_id
     return PreferenceTrainer(data_collator=Collator(pad_token_id=pad_id), **arguments)
+
+
+@contextmanager
+def _unwatched(table: pa.Table, batch: LabelBatch) -> Iterator[See]:
+    yield lambda rewards: rewards
 
 
 def _losses(

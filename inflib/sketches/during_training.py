@@ -5,7 +5,8 @@ the training's own forward and backward pass. Query sets, and training compariso
 are left in the end, take passes of their own.
 """
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,14 @@ from torch import Tensor, nn
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
+from inflib.model.label_batches import Parts
+from inflib.model.preference_trainer import See
 from inflib.sketches import store
+from inflib.sketches.binding import bind_sketches
 from inflib.sketches.comparison_lookup import ComparisonLookup
 from inflib.sketches.shard_sketcher import encoded
 from inflib.sketches.spool import Spool, Spools
-from inflib.sketches.training_gradients import (
-    Parts,
-    Term,
-    TrainingGradients,
-    Watch,
-)
+from inflib.sketches.training_gradients import TrainingGradients
 from inflib.sketches.unit_sketcher import CPU_BUDGET, UnitSketcher
 from inflib.sketches.units import plan_units
 from inflib.storage.folder import Folder
@@ -64,33 +63,22 @@ class TrainingSketcher:
         return Spool(folder, config.sketch_size, len(self.layers), config.store_dtype)
 
     @contextmanager
-    def watching(
-        self, labels: Sequence[Sequences], width: int
-    ) -> Iterator[Watch | None]:
-        """The block that is entered makes one forward and backward pass of labels, as
-        rows of `width` tokens: all chosen ones, then all rejected ones. Its rewards, in
-        that order, go to Watch.see_rewards.
+    def watching(self, labels: Sequence[Sequences], parts: Parts) -> Iterator[See]:
+        """The block that is entered makes one forward and backward pass of labels. Its
+        loss must be computed of the rewards that come back from what is yielded.
 
-        None: these comparisons are sketched, or are none of the run's.
+        parts: of the batch, with a margin for each label.
         """
-        found = [
-            (row, place, sign)
+        found = {
+            place: (row, sign)
             for row, sequences in enumerate(labels)
             for place, sign in self.lookup.find(*sequences)
             if place not in self._spool.places
-        ]
-        found = list({place: (row, place, sign) for row, place, sign in found}.values())
+        }
         if not found:
-            yield None
+            yield lambda rewards: rewards
             return
-        rows = 2 * len(labels)
-        terms = [
-            Term(i, part, part, own)
-            for i, (row, _, sign) in enumerate(found)
-            for part, own in ((row, sign), (row + len(labels), -sign))
-        ]
-        bounds = [[*range(rows + 1)], [*range(0, rows * width + 1, width)]]
-        parts = Parts(bounds, len(found), terms)
+        own = parts.turned(found.values())
         device = next(self.model.parameters()).device
         sketches = torch.zeros(len(found), self.recipe.sketch.sketch_size).to(device)
         squares = torch.zeros(len(found), len(self.layers), device=device)
@@ -100,14 +88,9 @@ class TrainingSketcher:
             layer = self._layer_index[self._sketcher.oporp.layer_of[block]]
             squares[:, layer] += grads.square().sum(1)
 
-        with self._gradients.watching(parts, consume) as watch:
-            yield watch
-        assert watch.rewards is not None
-        rewards = watch.rewards.double()
-        chosen, rejected = rewards.chunk(2)
-        margins = torch.stack(
-            [sign * (chosen[row] - rejected[row]) for row, _, sign in found]
-        )
+        with self._gradients.watching(own, consume) as watch:
+            yield watch.see_rewards
+        margins = watch.margins()
         usable = [
             i
             for i in watch.usable
@@ -115,12 +98,15 @@ class TrainingSketcher:
             and bool(squares[i].isfinite().all())
             and bool(sketches[i].isfinite().all())
         ]
-        places = [found[i][1] for i in usable]
+        places = [[*found][i] for i in usable]
         self._spool.append(places, margins[usable], squares[usable], sketches[usable])
 
-    def sketch_queries(self, process: int, processes: int) -> None:
-        """Write this process's share of the query sets' shards, by the model as it is;
-        those that are written stay."""
+    def sketch_others(
+        self, trained_on: Iterable[Sequences], process: int, processes: int
+    ) -> None:
+        """This process's share of what training does not take gradients of, by the
+        model as it is: query sets, and training comparisons without a label in
+        `trained_on`. What is there already stays."""
         for pairs in self.recipe.prepare.queries:
             folder = PairsFolder(self.run / "pairs" / pairs)
             target = self.run / "sketches" / pairs
@@ -132,29 +118,46 @@ class TrainingSketcher:
                     dtype = self.recipe.sketch.store_dtype
                     payload, stored = encoded(ids, *self._sketched(rows), dtype)
                     store.commit(target, shard.name, payload, stored, shard.sha256)
+        seen = {p for labels in trained_on for p, _ in self.lookup.find(*labels)}
+        own = set(range(process, self.lookup.count, processes))
+        self._sketch_missing(self._spool, lambda p: p in seen or p not in own)
 
-    def write_train(self) -> int:
-        """Write the shards of the training set, from what all processes spooled; what
-        nobody did is sketched by the model as it is. Returns the number of these.
-
-        Called in one process, when all have ended training.
-        """
-        folders = sorted(self._folder.glob("process-*"))
-        spools = Spools(self._spool_at(folder) for folder in folders)
+    def _sketch_missing(self, into: Spool, leaves: Callable[[int], bool]) -> None:
+        """Sketch training comparisons that are not there, but for those at places that
+        `leaves` says."""
         folder = PairsFolder(self.run / "pairs/train")
-        target, plan = self.run / "sketches/train", folder.plan()
-        rest = self._spool_at(self._folder / "rest")
-        for shard, places in _places(plan):
-            missing = [p for p in places if p not in spools and p not in rest.places]
+        for shard, places in _places(folder.plan()):
+            missing = [p for p in places if p not in into.places and not leaves(p)]
             if missing:
                 rows = _rows(folder, shard)
                 chosen = [rows[p - places.start] for p in missing]
-                rest.append(missing, *self._sketched(chosen))
+                into.append(missing, *self._sketched(chosen))
+
+    def write(self) -> int:
+        """Write the shards of the training set, from what all processes spooled, and
+        what else makes sketches/ of the run complete; remove the spools.
+
+        Comparisons that nobody sketched are, by the model as it is: the result is their
+        number. Called in one process, when all have ended training and reward_model/ is
+        written.
+        """
+        folders = sorted(self._folder.glob("process-*"))
+        spools = Spools(self._spool_at(folder) for folder in folders)
+        rest = self._spool_at(self._folder / "rest")
+        self._sketch_missing(rest, spools.__contains__)
         spools = Spools([*(self._spool_at(f) for f in folders), rest])
-        for shard, places in _places(plan):
-            ids = folder.comparisons(shard, ["comparison_id"])["comparison_id"]
+        pairs, sketches = PairsFolder(self.run / "pairs/train"), self.run / "sketches"
+        for shard, places in _places(pairs.plan()):
+            ids = pairs.comparisons(shard, ["comparison_id"])["comparison_id"]
             payload, stored = spools.shard(places, ids.to_pylist())
-            store.commit(target, shard.name, payload, stored, shard.sha256)
+            store.commit(sketches / "train", shard.name, payload, stored, shard.sha256)
+        bind_sketches(self.recipe)
+        for name in self.recipe.prepare.sources:
+            plan = PairsFolder(self.run / "pairs" / name).plan()
+            store.write_index(sketches / name, [shard.name for shard in plan])
+        facts = {"pairs": self.lookup.count, "after_training": len(rest.places)}
+        sketches.write_json("done.json", facts)
+        shutil.rmtree(self._folder)
         return len(rest.places)
 
     def _sketched(self, rows: list[dict[str, Any]]) -> tuple[Tensor, Tensor, Tensor]:

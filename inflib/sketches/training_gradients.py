@@ -12,12 +12,12 @@ it.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from inflib.model.label_batches import Parts
 from inflib.model.reward import trained, trained_blocks
 from inflib.sketches.gradients import Calls, Consume, what_trains
 
@@ -26,66 +26,50 @@ _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 norm of all; 0.1 for types of fewer bits."""
 
 
-@dataclass(frozen=True)
-class Term:
-    """One part's share in a margin: sign times its gradient, over the derivative of the
-    loss in its reward."""
-
-    comparison: int
-    part: int
-    reward: int
-    sign: int
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A batch's rows (or units of a flat batch), and the comparisons made of them."""
-
-    bounds: list[list[int]]
-    """Where parts begin and end among the rows of a call, see gradients.Calls."""
-
-    count: int
-    """Comparisons, c."""
-
-    terms: list[Term]
-
-
 class Watch:
     """What is seen of one forward and backward pass."""
 
     def __init__(self, parts: Parts, consume: Consume) -> None:
         self._parts, self._consume = parts, consume
         self._shares: Float[Tensor, "c p"] | None = None
-        self._usable = torch.zeros(parts.count, dtype=torch.bool)
-        self.rewards: Float[Tensor, " r"] | None = None
+        self._usable = torch.zeros(len(parts.shares), dtype=torch.bool)
+        self._rewards: Float[Tensor, " r"] | None = None
 
     @property
     def usable(self) -> list[int]:
         """The comparisons whose loss had a derivative in their rewards."""
         return torch.nonzero(self._usable)[:, 0].tolist()
 
+    def margins(self) -> Float[Tensor, " c"]:
+        """r(a) - r(b) of the comparisons, float64."""
+        if self._rewards is None:
+            raise ValueError("a step did not show its rewards")
+        rewards = self._rewards.double()
+        return torch.stack([rewards[a] - rewards[b] for a, b in self._parts.sides])
+
     def see_rewards(self, rewards: Float[Tensor, "r ..."]) -> Float[Tensor, "r ..."]:
         """Take the rewards, before the backward pass. Returns the same ones, of which
         the loss must be computed."""
-        if self.rewards is not None:
+        if self._rewards is not None:
             raise ValueError("a step computed its rewards twice")
-        self.rewards = rewards.detach().flatten()
+        self._rewards = rewards.detach().flatten()
         # a view's hook comes before those of the layer that made the rewards
         seen = rewards.view_as(rewards)
         seen.register_hook(self._see_derivatives)
         return seen
 
     def _see_derivatives(self, derivatives: Float[Tensor, "r ..."]) -> None:
-        parts = len(self._parts.bounds[0]) - 1
+        parts, count = len(self._parts.bounds[0]) - 1, len(self._parts.shares)
         own = derivatives.detach().double().flatten().tolist()
-        shares = torch.zeros(self._parts.count, parts, dtype=torch.float64)
-        usable = torch.ones(self._parts.count, dtype=torch.bool)
-        for term in self._parts.terms:
-            slope = own[term.reward]
-            if slope == 0 or not math.isfinite(slope):
-                usable[term.comparison] = False
-            else:
-                shares[term.comparison, term.part] += term.sign / slope
+        shares = torch.zeros(count, parts, dtype=torch.float64)
+        usable = torch.ones(count, dtype=torch.bool)
+        for i, of_comparison in enumerate(self._parts.shares):
+            for share in of_comparison:
+                slope = own[share.reward]
+                if slope == 0 or not math.isfinite(slope):
+                    usable[i] = False
+                else:
+                    shares[i, share.part] += share.sign / slope
         shares[~usable] = 0
         self._usable = usable
         self._shares = shares.to(derivatives.device, torch.float32)
