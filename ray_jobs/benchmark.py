@@ -67,18 +67,22 @@ def gradients(
 @_JSON
 @click.option("--pairs", default=48, help="Labels, as long as those of Anthropic HH.")
 @click.option("--shape", default="llama-31m", help="Shape of the random model.")
-@click.option("--repeats", default=3, help="Rounds; in each, both are run once.")
+@click.option("--repeats", default=3, help="Rounds; in each, all are run once.")
 @click.option("--threads", default=2, help="Threads of torch.")
-def training(target: str, pairs: int, shape: str, repeats: int, threads: int) -> None:
-    """Time of training, against TRL's trainer.
+@click.option(
+    "--bergson", help="A Python with the library bergson, to compare with it."
+)
+def training(target: str, **settings: Any) -> None:
+    """Time of training and of a whole audit, against TRL's trainer.
 
     Trains a random model on the same labels in the same order: with TRL's RewardTrainer
     as users run it, and with our steps, in which prompts and responses are computed
-    once. Also on labels whose responses recur, and how far apart the losses are.
+    once, alone and with sketches taken from them. Also on labels whose responses recur,
+    and how far apart the losses are. Beside them: gradient passes after training.
     """
     from ray_jobs.benchmarks.training_pass import training_speed
 
-    _write(target, training_speed(pairs, shape, repeats, threads))
+    _write(target, training_speed(**settings))
 
 
 @command.command()

@@ -15,11 +15,18 @@ from inflib.storage.folder import Folder
 
 
 def write_run(
-    folder: Path, shape: str, num_pairs: int, num_shards: int, workers: int
+    folder: Path,
+    shape: str,
+    num_pairs: int,
+    num_shards: int,
+    workers: int,
+    num_queries: int | None = None,
 ) -> Recipe:
     """Write pairs, base model and adapter into `folder`; returns the run's recipe.
 
     Shards have about equal numbers of tokens. Each of the workers has one thread.
+    num_queries: comparisons of the query set, which are some of the training set's;
+    None: all of them.
     """
     model = reward_model(shape, torch.float32)
     model.save_pretrained(folder / "adapter")
@@ -44,7 +51,8 @@ def write_run(
     for name in recipe.prepare.sources:
         target = PairsFolder(Folder(recipe.run) / "pairs" / name)
         plan = []
-        for number in range(num_shards):
+        chosen = pairs if name == "train" else pairs[:num_queries]
+        for number in range(min(num_shards, len(chosen))):
             rows = [
                 {
                     "comparison_id": f"{number:016}{i:016}",
@@ -52,7 +60,7 @@ def write_run(
                     "a": unit.tails[0],
                     "b": unit.tails[1],
                 }
-                for i, unit in enumerate(pairs[number::num_shards])
+                for i, unit in enumerate(chosen[number::num_shards])
             ]
             table = pa.Table.from_pylist(rows, schema=COMPARISONS)
             labels = pa.Table.from_pylist([], schema=LABELS)

@@ -4,10 +4,13 @@ and how far apart their losses are.
     n  labels
 """
 
+import itertools
+import math
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,10 +19,15 @@ from tokenizers import Tokenizer, models
 from torch.utils.data import SequentialSampler
 from transformers import PreTrainedTokenizerFast
 
-from inflib.benchmarks.timing import ratio, run_in_turn
+from inflib.benchmarks.contenders import Contenders
+from inflib.benchmarks.run_folder import write_run
+from inflib.benchmarks.timing import Speed, ratio, run_in_turn, speed_of
 from inflib.benchmarks.workload import hh_pairs, recurring_pairs, reward_model
+from inflib.config.recipe import Recipe
 from inflib.model.label_reader import LabelReader
 from inflib.model.preference_trainer import reward_trainer
+from inflib.sketches.flat_training import SketchTraining
+from inflib.sketches.unit_sketcher import CPU_BUDGET
 
 BATCH = 16
 """Labels of an optimizer step."""
@@ -110,17 +118,25 @@ def recurring_workload(num_prompts: int, shape: str) -> Workload:
 
 
 def training_speed(
-    workload: Workload, repeats: int
+    workload: Workload,
+    repeats: int,
+    more: Mapping[str, Callable[[], int]],
+    sketched: Recipe | None,
 ) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """(speeds by contender, see timing.run_in_turn, and losses of each step)."""
+    """(speeds by contender, see timing.run_in_turn, and losses of each step).
+
+    more: contenders beside `flat` and `trl`; sketched: recipe of a prepared run of the
+    workload, which adds `during`: `flat` that leaves its sketches behind.
+    """
     losses: dict[str, list[float]] = {}
 
-    def run(engine: str) -> Callable[[], int]:
+    def run(engine: str, trainers: list[tuple[Any, Callable[[], Any]]]) -> Any:
         def once() -> int:
             with tempfile.TemporaryDirectory() as scratch:
-                trainer = trainers[engine].pop()
+                trainer, end = trainers.pop()
                 trainer.args.output_dir = scratch
                 trainer.train()
+                end()
             history = trainer.state.log_history
             losses[engine] = [row["loss"] for row in history if "loss" in row]
             return len(workload.table)
@@ -128,30 +144,78 @@ def training_speed(
         return once
 
     with tempfile.TemporaryDirectory() as folder:
-        trainers = {
-            engine: [workload.trainer(engine, folder) for _ in range(repeats)]
-            for engine in ("flat", "trl")
-        }
-        return run_in_turn({name: run(name) for name in trainers}, repeats), losses
+        names = ["flat", "trl", *(["during"] if sketched else [])]
+        made: dict[str, list[tuple[Any, Callable[[], Any]]]] = {n: [] for n in names}
+        for name, repeat in itertools.product(names, range(repeats)):
+            engine = "trl" if name == "trl" else "flat"
+            trainer = workload.trainer(engine, folder)
+            end: Callable[[], Any] = int
+            if name == "during" and sketched is not None:
+                steps = math.ceil(len(workload.table) / BATCH)
+                spool = Path(folder) / f"spool-{repeat}"
+                end = SketchTraining(
+                    sketched, trainer, workload.table, steps, spool
+                ).write
+            made[name].append((trainer, end))
+        contenders = {name: run(name, each) for name, each in made.items()}
+        return run_in_turn({**contenders, **more}, repeats), losses
 
 
-def measure(num_pairs: int, shape: str, repeats: int) -> dict[str, Any]:
-    """All results; `flat_over_trl`: median over repeats of time per label, ours over
-    TRL's, neighbours in time; `max_loss_difference`: of a step's losses."""
+def measure(
+    num_pairs: int, shape: str, repeats: int, peers: Mapping[str, Callable[[], int]]
+) -> dict[str, Any]:
+    """All results. Ratios are medians over repeats of time per label, neighbours in
+    time.
+
+    flat_over_trl: our training over TRL's; max_loss_difference: of a step's losses;
+    during_over_flat, during_over_trl: training that leaves sketches behind, over
+    training alone; audit_over_trl_and_X: the same over TRL's training and a gradient
+    pass by X (`paper`: the paper's loop, of every 6th pair; `ours`: our own; peers).
+    """
     workloads = {
         "": hh_workload(num_pairs, shape),
         "_recurring": recurring_workload(max(1, num_pairs // 6), shape),
     }
     results: dict[str, Any] = {"threads": torch.get_num_threads(), "shape": shape}
-    for suffix, workload in workloads.items():
-        speeds, losses = training_speed(workload, repeats)
-        apart = [abs(a - b) for a, b in zip(*losses.values(), strict=True)]
-        results[f"speeds{suffix}"] = speeds
-        results[f"labels{suffix}"] = len(workload.table)
-        results[f"flat_over_trl{suffix}"] = ratio(speeds, "flat", "trl")
-        results[f"max_loss_difference{suffix}"] = max(apart)
-        results[f"mean_loss{suffix}"] = statistics.mean(losses["trl"])
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = write_run(Path(folder), shape, num_pairs, 1, 1, num_queries=1)
+        passes = Contenders(
+            reward_model(shape, torch.float32),
+            hh_pairs(num_pairs),
+            recipe.sketch.sketch_size,
+            CPU_BUDGET,
+        )
+        more = {"paper": lambda: passes.paper_loop(6), "ours": passes.ours, **peers}
+        for suffix, workload in workloads.items():
+            is_first = not suffix
+            speeds, losses = training_speed(
+                workload,
+                repeats,
+                more if is_first else {},
+                recipe if is_first else None,
+            )
+            apart = [
+                max(each) - min(each) for each in zip(*losses.values(), strict=True)
+            ]
+            results[f"speeds{suffix}"] = speeds
+            results[f"labels{suffix}"] = len(workload.table)
+            results[f"flat_over_trl{suffix}"] = ratio(speeds, "flat", "trl")
+            results[f"max_loss_difference{suffix}"] = max(apart)
+            results[f"mean_loss{suffix}"] = statistics.mean(losses["trl"])
+    speeds = results["speeds"]
+    for other in ("flat", "trl"):
+        results[f"during_over_{other}"] = ratio(speeds, "during", other)
+    for name in more:
+        both = _together(speeds, "trl", name)
+        results[f"audit_over_trl_and_{name}"] = ratio(both, "during", "both")
     return results
+
+
+def _together(speeds: dict[str, Speed], first: str, second: str) -> dict[str, Speed]:
+    """The speeds, with `both`: one after the other."""
+    seconds = (speeds[name]["seconds_per_pair"] for name in (first, second))
+    both = [a + b for a, b in zip(*seconds, strict=True)]
+    return {**speeds, "both": speed_of(both)}
 
 
 def _table(rows: list[tuple[list[int], list[int], int]]) -> pa.Table:

@@ -72,8 +72,9 @@ def reward_trainer(
     class PreferenceTrainer(RewardTrainer):
         label_reader = reader
         watching: Watching | None = None
-        """Sees the gradients of the first epoch; its steps are those of a training
-        without, but for rounding."""
+        """Sees the gradients of the first `watched_steps`; they are those of a training
+        without it, but for rounding."""
+        watched_steps = 0
 
         def compute_loss(
             self, model: nn.Module, inputs: dict[str, Any], *rest: Any, **options: Any
@@ -111,7 +112,7 @@ def reward_trainer(
             table, count = self._own(inputs["labels"])
             parts: list[Tensor] = []
             reader, watched = self.label_reader, _unwatched
-            if self.watching and self.state.global_step < self._per_epoch:
+            if self.watching and self.state.global_step < self.watched_steps:
                 reader, watched = replace(reader, separable=True), self.watching
             for batch in reader.batches(table):
                 moved = batch.to(self.accelerator.device)

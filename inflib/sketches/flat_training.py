@@ -32,7 +32,7 @@ class SketchTraining(TrainerCallback):
                 folder,
                 trainer.args.process_index,
             )
-        trainer.watching = self._watching
+        trainer.watching, trainer.watched_steps = self._watching, steps
         trainer.add_callback(self)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -44,7 +44,7 @@ def gradient_speed(
     torch.set_num_threads(threads)
     results: dict[str, Any] = describe(settings) | errors(settings)
     for dtype in dtypes:
-        with _bergson(bergson, settings, dtype) as peers:
+        with bergson_contender(bergson, settings, dtype) as peers:
             rates = speeds(settings, getattr(torch, dtype), peers)
         rates["response_mode"] = response_mode(settings, getattr(torch, dtype))
         show(dtype, rates)
@@ -105,7 +105,7 @@ def _rate(recipe: Recipe, num_shards: int, sketching: Sketching) -> float:
 
 
 @contextmanager
-def _bergson(
+def bergson_contender(
     python: str | None, settings: Settings, dtype: str
 ) -> Iterator[dict[str, Callable[[], int]]]:
     """{"bergson": a contender that runs it in a process of its own}; {} without it.

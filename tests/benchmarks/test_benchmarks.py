@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import statistics
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -219,14 +220,29 @@ def test_the_scale_benchmark_runs_all_stages_at_two_sizes(tmp_path):
     assert all(run["stages"][s]["bytes"] for run in (small, large) for s in STAGES)
 
 
+@pytest.mark.slow  # the paper's loop
 def test_the_training_benchmark_trains_both_on_the_same_labels():
-    results = measure(num_pairs=18, shape="tiny", repeats=2)
+    peers = {"peer": lambda: 18}
+    results = measure(num_pairs=18, shape="tiny", repeats=2, peers=peers)
     for suffix in ("", "_recurring"):
         speeds = results[f"speeds{suffix}"]
         assert results[f"labels{suffix}"] == 18
         assert results[f"flat_over_trl{suffix}"] == ratio(speeds, "flat", "trl") > 0
         assert 0 <= results[f"max_loss_difference{suffix}"] < 1e-5
         assert results[f"mean_loss{suffix}"] > 0.1
+    speeds = results["speeds"]
+    assert set(speeds) == {"flat", "trl", "during", "paper", "ours", "peer"}
+    for other in ("flat", "trl"):
+        assert results[f"during_over_{other}"] == ratio(speeds, "during", other)
+    seconds = {name: speeds[name]["seconds_per_pair"] for name in speeds}
+    for name in ("paper", "ours", "peer"):
+        ratios = [
+            during / (trl + own)
+            for during, trl, own in zip(
+                seconds["during"], seconds["trl"], seconds[name], strict=True
+            )
+        ]
+        assert results[f"audit_over_trl_and_{name}"] == statistics.median(ratios)
 
 
 def test_labels_recur_in_chunks_of_a_prompt():
