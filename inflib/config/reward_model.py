@@ -49,6 +49,12 @@ class ModelConfig(Frozen):
     sums over gradients are float32. bfloat16 is for GPUs; of CPUs, only those with AMX
     gain."""
 
+    quantization: Literal["nf4"] | None = None
+    """Keep the frozen base's linear maps in 4 bits (NF4 with double quantization, as in
+    QLoRA), computed in model.dtype; LoRA and score head stay as they are. A quarter of
+    bfloat16's memory; of an adapter, take what it was trained with. Needs the package
+    bitsandbytes."""
+
     attention: Literal["sdpa", "eager", "flex_attention"] = "sdpa"
     """Attention implementation: flex_attention on GPUs, sdpa on CPUs, eager for models
     that cap attention scores (Gemma 2) on CPUs."""

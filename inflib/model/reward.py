@@ -23,6 +23,7 @@ from inflib.data.tokenizer import loading_options, resolve_base
 from inflib.model.attention import flat_attention
 from inflib.model.last_layer import reward_tokens_only
 from inflib.model.packing import Batch
+from inflib.model.quantized import four_bits, keep_differentiable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 HEADS = ("score", "classifier")
@@ -43,8 +44,10 @@ def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
         num_labels=1,
         dtype=DTYPES[model.dtype],
         attn_implementation=model.attention,
+        quantization_config=four_bits(model, HEADS),
         **loading_options(model),
     )
+    keep_differentiable(base)
     base.config.pad_token_id = pad_id
     base.config.get_text_config().pad_token_id = pad_id
     return base
@@ -52,7 +55,8 @@ def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
 
 def set_dtypes(model: PeftModel) -> None:
     """LoRA computes in the base's dtype, the score head in float32."""
-    dtype = next(p.dtype for p in model.parameters() if not p.requires_grad)
+    frozen = (p.dtype for p in model.parameters() if not p.requires_grad)
+    dtype = next(dtype for dtype in frozen if dtype.is_floating_point)
     for name, module in trained_blocks(model).items():
         if "lora_" in name:
             module.to(dtype)

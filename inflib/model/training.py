@@ -33,6 +33,7 @@ from inflib.model.preference_trainer import (
     train_in_float32,
     training_rows,
 )
+from inflib.model.quantized import is_quantized
 from inflib.model.reward import load_base, set_trained
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
@@ -142,6 +143,8 @@ def build_trainer(
         processing_class=tokenizer,
         callbacks=[*plan.callbacks(Path(output_dir) / FOLDER), *callbacks],
     )
+    if is_quantized(base):  # TRL then makes what is trained bfloat16
+        train_in_float32(trainer.model)
     check_float32(trainer.model)
     return trainer
 

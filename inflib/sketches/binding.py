@@ -30,6 +30,7 @@ def bind_sketches(recipe: Recipe) -> None:
         **describe_model(recipe, sketched_folder(recipe)),
         "kept": _kept(recipe),
         "model_dtype": model.dtype,
+        "quantization": model.quantization,
         "attention": model.attention,
         "max_length": recipe.prepare.max_length,
         "sketch_size": config.sketch_size,

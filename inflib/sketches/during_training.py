@@ -19,6 +19,7 @@ from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.model.label_batches import Parts
 from inflib.model.preference_trainer import See
+from inflib.model.quantized import keep_differentiable
 from inflib.sketches import store
 from inflib.sketches.binding import bind_sketches
 from inflib.sketches.comparison_lookup import ComparisonLookup
@@ -49,6 +50,7 @@ class TrainingSketcher:
         self.run, self._folder = Folder(recipe.run), folder
         self.lookup = ComparisonLookup(PairsFolder(self.run / "pairs/train"))
         config = recipe.sketch
+        keep_differentiable(model)
         self._gradients = TrainingGradients(model)
         with _frozen(model):
             self._sketcher = UnitSketcher(
