@@ -1,10 +1,10 @@
 # make setup | demo | demo-seeds | test | test SLOW=1 | test-s3 | test-faults
-#      test-lowest | test-browser | check | bench-gradients | bench-scale | clean
+#      test-lowest | test-browser | test-quantized | check | bench-gradients | bench-scale | clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 
 .PHONY: setup demo demo-seeds test test-on-ray test-off-ray test-s3 test-faults \
-  test-lowest test-browser check bench-gradients bench-scale clean
+  test-lowest test-browser test-quantized check bench-gradients bench-scale clean
 
 setup: .venv/.done
 
@@ -50,6 +50,11 @@ test-browser: .venv/.browser
 	scripts/chromium.sh
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,test,browser]'
 	touch $@
+
+# A base in 4 bits, by bitsandbytes, which is installed where it is missing
+test-quantized: setup
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[quantized]'
+	$(BIN)/python -m pytest -q tests/model/test_quantized.py
 
 # With the lowest versions that pyproject.toml allows: imports, models, sketches,
 # training, the golden scores, and an audit on Ray

@@ -1,16 +1,27 @@
-"""Labels of a pair set to the rows that a reward model is trained on, as Arrow arrays:
-4 bytes for each token, however many labels."""
+"""Labels of a pair set to the rows that a reward model is trained on: an Arrow table
+mapped from this process's disk, so that memory does not grow with the labels."""
 
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from inflib.data.label_edits import Edits, LabelValues
 from inflib.data.pairs_folder import PairsFolder
 from inflib.shapes.pairs import prompt_of
+
+_SCHEMA = pa.schema(
+    [
+        ("chosen_ids", pa.list_(pa.int32())),
+        ("rejected_ids", pa.list_(pa.int32())),
+        ("margin", pa.float64()),
+        ("target", pa.float64()),
+        ("weight", pa.float64()),
+        ("prompt", pa.int64()),
+    ]
+)
 
 
 def labelled_ids(
@@ -21,18 +32,20 @@ def labelled_ids(
     """A row for each label: chosen_ids, rejected_ids, margin, target, weight, prompt.
 
     margin: what the loss requires r(chosen) - r(rejected) to exceed; target and weight
-    as in data.pairs_folder.LABELS; prompt: a number for each prompt. edits: see
-    data.label_edits.LabelValues; dropped labels have no row. takes: whether a
+    as in data.pairs_folder.LABELS; prompt: a number that tells prompts apart. edits:
+    see data.label_edits.LabelValues; dropped labels have no row. takes: whether a
     comparison_id's labels have rows. Raises ValueError where no label that counts is
     left.
     """
-    tables = [_of_shard(folder, shard, edits or {}, takes) for shard in folder.plan()]
-    table = pa.concat_tables(tables).combine_chunks()
+    with tempfile.NamedTemporaryFile(prefix="labels-") as file:
+        with pa.ipc.new_file(file.name, _SCHEMA) as writer:
+            for shard in folder.plan():
+                writer.write_table(_of_shard(folder, shard, edits or {}, takes))
+        # the mapping outlives the file's name
+        table = pa.ipc.open_file(pa.memory_map(file.name)).read_all()
     if not len(table):
         raise ValueError(f"{folder.folder.url}: no label with a weight above 0")
-    prompts = pc.dictionary_encode(table["prompt"]).combine_chunks().indices
-    place = table.column_names.index("prompt")
-    return table.set_column(place, "prompt", prompts)
+    return table
 
 
 def _of_shard(
@@ -45,7 +58,7 @@ def _of_shard(
     labels = folder.labels(shard, ["pair_id", "comparison_id", *columns])
     taken = [takes(name) for name in labels["comparison_id"].to_pylist()]
     labels = labels.filter(pa.array(taken, pa.bool_()))
-    prompts = [prompt_of(name) for name in labels["comparison_id"].to_pylist()]
+    prompts = [int(prompt_of(c), 16) for c in labels["comparison_id"].to_pylist()]
     values = [labels[name].to_numpy() for name in columns[1:]]
     sign, required, target, weight = values
     edited = LabelValues(sign, target, weight, required).edited(
@@ -61,8 +74,9 @@ def _of_shard(
             "margin": pa.array(edited.required[keep], pa.float64()),
             "target": pa.array(edited.target[keep], pa.float64()),
             "weight": pa.array(edited.weight[keep], pa.float64()),
-            "prompt": pa.array(prompts, pa.string()).filter(pa.array(keep)),
-        }
+            "prompt": pa.array(prompts, pa.int64()).filter(pa.array(keep)),
+        },
+        _SCHEMA,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 from jaxtyping import Int
 from torch.utils.data import Sampler
 
@@ -30,13 +31,13 @@ def meeting(table: pa.Table) -> Int[np.ndarray, " n"]:
 
 
 def _digests(column: pa.ChunkedArray) -> Int[np.ndarray, " n"]:
-    """A number for each list of tokens, the same for the same tokens."""
-    numbers = dict[bytes, int]()
-    lists = column.combine_chunks()
-    starts, values = lists.offsets.to_numpy(), lists.values.to_numpy()
-    spans = itertools.pairwise(starts)
-    texts = (values[start:stop].tobytes() for start, stop in spans)
-    return np.array([numbers.setdefault(text, len(numbers)) for text in texts])
+    """A hash of each list of tokens: 64 bits, as int64."""
+    found = []
+    for lists in column.chunks:
+        starts, values = lists.offsets.to_numpy(), lists.values.to_numpy()
+        for start, stop in itertools.pairwise(starts):
+            found.append(xxhash.xxh3_64_intdigest(values[start:stop].tobytes()))
+    return np.array(found, np.uint64).astype(np.int64)
 
 
 class TogetherSampler(Sampler[int]):

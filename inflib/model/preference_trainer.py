@@ -217,7 +217,9 @@ def training_rows(table: pa.Table) -> Any:
     if all((columns[name] == 1).all() for name in _OWN):
         gone += _OWN
     places = pa.array(np.arange(len(table)))
-    return datasets.Dataset(table.drop_columns(gone).append_column("place", places))
+    table = table.drop_columns(gone).append_column("place", places)
+    # a name for its caches; to make one, it would pickle the whole table
+    return datasets.Dataset(table, fingerprint=f"{len(table)}-labels")
 
 
 def evaluate(trainer: Any, table: pa.Table) -> LabelMargins:

@@ -20,6 +20,8 @@ from tests.support.models import with_lora
 from tests.support.planned_runs import with_train
 from tests.support.prepared_run import ROWS, build_run, sketched
 
+pytest.importorskip("bitsandbytes", reason="make test-quantized installs it")
+
 UNITS = [
     Unit([2, 50, 8, 30], ([51, 52, 3], [90, 3])),
     Unit([2, 17], ([7, 3], [9, 10, 11, 12, 3])),
