@@ -17,9 +17,10 @@ from inflib.data.pairs_folder import PairsFolder
 from inflib.model.model_check import check_model
 from inflib.sketches import store
 from inflib.sketches.binding import bind_sketches
+from inflib.sketches.manifest import Manifest
 from inflib.sketches.shard_sketcher import Receipt, ShardSketcher
 from inflib.storage.folder import Folder
-from inflib.telemetry import Progress
+from inflib.telemetry import Progress, warning
 from ray_jobs.shared.observe import observe, watched
 from ray_jobs.shared.session import start_ray
 from ray_jobs.shared.stage import Stage
@@ -47,6 +48,12 @@ def sketch(recipe: Recipe) -> dict[str, Any]:
         todo += [(pairs, shard) for shard in shards if shard.name not in complete]
     if not todo and stage.folder.exists("done.json"):
         return stage.skip()
+    if Manifest(run).in_training:
+        warning(
+            "the other labels of this run were sketched in the course of training; new "
+            "ones are sketched by the finished model, and the scores of both are not "
+            "quite comparable: for all by one model, choose a new --run"
+        )
     num_shards = sum(map(len, plans.values()))
     print(f"sketch: {len(todo)} of {num_shards} shards to compute", flush=True)
     num_comparisons = sum(shard.num_comparisons for _, shard in todo)

@@ -17,11 +17,12 @@ from inflib.sketches.units import choose_unit
 from inflib.storage.folder import Folder
 
 
-def bind_sketches(recipe: Recipe) -> None:
+def bind_sketches(recipe: Recipe, in_training: bool = False) -> None:
     """Write sketches/manifest.json: all that decides a run's sketches, up to rounding.
 
-    Also chooses what gets one gradient in each pair set, and prints why. Where there is
-    a manifest already, it is compared instead: ValueError names the field that differs.
+    in_training: they were taken in the course of training. Also chooses what gets one
+    gradient in each pair set, and prints why. Where there is a manifest already, it is
+    compared instead: ValueError names the field that differs.
     """
     config, model = recipe.sketch, recipe.model
     fields = {
@@ -40,6 +41,8 @@ def bind_sketches(recipe: Recipe) -> None:
         "unit": config.unit,
         "layers": to_json(_layers(recipe)),
     }
+    if in_training:
+        fields["in_training"] = True
     Manifest(Folder(recipe.run)).bind(fields, lambda: _choose_units(recipe))
 
 

@@ -153,7 +153,7 @@ class TrainingSketcher:
             ids = pairs.comparisons(shard, ["comparison_id"])["comparison_id"]
             payload, stored = spools.shard(places, ids.to_pylist())
             store.commit(sketches / "train", shard.name, payload, stored, shard.sha256)
-        bind_sketches(self.recipe)
+        bind_sketches(self.recipe, in_training=True)
         for name in self.recipe.prepare.sources:
             plan = PairsFolder(self.run / "pairs" / name).plan()
             store.write_index(sketches / name, [shard.name for shard in plan])

@@ -49,6 +49,12 @@ class Manifest:
         return self._fields["adapter_sha256"]
 
     @property
+    def in_training(self) -> bool:
+        """Whether comparisons were sketched in the course of training, each by the
+        model as it was."""
+        return self._fields.get("in_training", False)
+
+    @property
     def learning_rate_sum(self) -> float | None:
         """Sum of training's learning rates, where sketches are in Adam's metric."""
         kept = self._fields.get("kept")

@@ -1,24 +1,31 @@
 """A base in 4 bits: gradients against finite differences, training, and the recipe."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, LlamaConfig
 
+import inflib
 from inflib.config.recipe import Recipe
 from inflib.config.reward_model import ModelConfig
+from inflib.config.run_config import bind
 from inflib.model.packing import Unit, pack
 from inflib.model.planned_training import PlannedTraining
 from inflib.model.quantized import is_quantized
 from inflib.model.reward import load_base, trained_parameters, unit_values
 from inflib.model.training import build_trainer
+from inflib.scores.score_run import score_run
 from inflib.sketches.binding import bind_sketches
 from inflib.sketches.unit_sketcher import UnitSketcher
+from inflib.storage.folder import Folder
 from tests.support.models import with_lora
 from tests.support.planned_runs import with_train
 from tests.support.prepared_run import ROWS, build_run, sketched
+from tests.support.trl_training import reward_trainer
 
 pytest.importorskip("bitsandbytes", reason="make test-quantized installs it")
 
@@ -135,6 +142,30 @@ def test_it_is_trained_in_float32_and_sketches_are_bound_to_it(tmp_path):
     fields["model"] |= {"adapter": recipe.model.adapter, "quantization": None}
     with pytest.raises(ValueError, match="made with quantization = 'nf4', now None"):
         bind_sketches(Recipe.model_validate(fields))
+
+
+def test_qlora_with_trl_leaves_sketches_behind(tmp_path):
+    """TRL makes adapter and head bfloat16 then."""
+    recipe = quantized(tmp_path)
+    fields = recipe.model_dump(mode="json")
+    fields["model"]["adapter"] = None
+    recipe = Recipe.model_validate(fields)
+    shutil.rmtree(Path(recipe.run) / "sketches")
+    bind(recipe)
+    trainer = reward_trainer(
+        tmp_path / "out",
+        model=load_base(recipe.model, 0),
+        num_train_epochs=1,
+        learning_rate=1e-3,
+    )
+    kinds = {p.dtype for p in trained_parameters(trainer.model).values()}
+    assert kinds == {torch.bfloat16}
+    inflib.sketch_training(trainer, recipe.run)
+    trainer.train()
+    done = Folder(recipe.run).read_json("sketches/done.json")
+    assert done == {"pairs": len(ROWS), "after_training": 0}
+    table, _ = score_run(Folder(recipe.run), recipe.score, ["q"])
+    assert np.isfinite(table["influence_gauss_newton_q"].to_numpy()).all()
 
 
 def test_the_package_that_is_missing_is_named(tmp_path, monkeypatch):

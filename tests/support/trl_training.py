@@ -28,15 +28,16 @@ def prepared(folder, rows=ROWS, family="llama", **sketch):
     return recipe
 
 
-def reward_trainer(folder, rows=ROWS, family="llama", callbacks=(), **options):
-    """A RewardTrainer with LoRA on texts of prompt, chosen and rejected."""
+def reward_trainer(
+    folder, rows=ROWS, family="llama", callbacks=(), model=None, **options
+):
+    """A RewardTrainer with LoRA on texts of prompt, chosen and rejected; model: the
+    base, default: of the family."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
     arguments = RewardConfig(
         output_dir=str(folder),
         per_device_train_batch_size=2,
-        num_train_epochs=2,
-        learning_rate=1e-2,
         report_to="none",
         use_cpu=True,
         max_length=None,
@@ -47,12 +48,14 @@ def reward_trainer(folder, rows=ROWS, family="llama", callbacks=(), **options):
             "save_strategy": "no",
             "gradient_checkpointing": False,
             "bf16": False,
+            "num_train_epochs": 2,
+            "learning_rate": 1e-2,
             **options,
         },
     )
     data = datasets.Dataset.from_list([texts(row) for row in rows])
     return RewardTrainer(
-        model=build_model(family),
+        model=model or build_model(family),
         args=arguments,
         train_dataset=data,
         processing_class=tokenizer,
