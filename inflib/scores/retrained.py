@@ -21,8 +21,12 @@ _SAME_MODEL = {
     "keep",
     "max_failures",
     "saves_per_epoch",
+    "sketch",
 }
 """Options of training that a retrained model is kept across."""
+
+_YOUNGER = {"quantization"}
+"""Fields of the model that banks are older than: without a value, they say nothing."""
 
 
 def labels_digest(recipe: Recipe) -> str:
@@ -43,7 +47,11 @@ class Bank:
         self._of_all = {
             "pairs": labels_digest(recipe),
             "sets": list(recipe.prepare.sources),
-            "model": recipe.model.model_dump(mode="json"),
+            "model": {
+                name: value
+                for name, value in recipe.model.model_dump(mode="json").items()
+                if value is not None or name not in _YOUNGER
+            },
         }
 
     def folder_of(
