@@ -13,6 +13,7 @@ The training stays as it is, to the bit. It needs neither Ray nor another script
 may be started with `accelerate launch`.
 """
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,8 +85,10 @@ class _Sketches(TrainerCallback):
         trainer.training_step = self._seen_step
         self._sketcher: TrainingSketcher | None = None
         self._others_at = 0
+        self._started = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._started = time.monotonic()
         trainer = self._trainer
         model = trainer.accelerator.unwrap_model(trainer.model)
         with trainer.accelerator.autocast():
@@ -173,7 +176,12 @@ class _Sketches(TrainerCallback):
         with TemporaryDirectory() as scratch:
             target = run / "reward_model"
             save_reward_model(self._trainer, scratch, target, recipe.model)
-        facts = {"pairs": len(self._trainer.train_dataset), "steps": state.global_step}
+        facts = {
+            "seconds": round(time.monotonic() - self._started, 2),
+            "pairs": round(state.epoch * len(self._trainer.train_dataset)),
+            "steps": state.global_step,
+            "bytes": target.num_bytes(),
+        }
         target.write_json("metrics.json", facts | {"trainer": "trl.RewardTrainer"})
         target.write_json("done.json", facts)
         with self._trainer.accelerator.autocast():

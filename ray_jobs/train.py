@@ -48,12 +48,6 @@ def train(recipe: Recipe) -> dict[str, Any]:
         return stage.skip()
     for pairs in recipe.prepare.sources:
         PairsFolder(Folder(recipe.run) / "pairs" / pairs).plan()  # raises without one
-    config = recipe.train
-    if config.sketch == "during" and config.workers > 1 and not stage.folder.is_local:
-        raise ValueError(
-            "train.sketch during, with several workers, puts sketches on a disk that "
-            "they share: choose a local --run, or --train.sketch after"
-        )
     start_ray(recipe)
     observe("train")
     fit([Training(recipe, stage.folder, {})], stage.folder, "checkpoints")
@@ -129,13 +123,6 @@ class Training:
         from inflib.model.reward_folder import FOLD_MARGINS  # see train_worker
 
         return {"metrics.json", FOLD_MARGINS} <= self.folder.names()
-
-
-def _spool_of(recipe: Recipe, scratch: str) -> Path:
-    """Where workers put sketches until training ends: in a local run, which all of them
-    share, and which they find again when they are started again."""
-    run = Folder(recipe.run)
-    return Path(run.url if run.is_local else scratch) / "sketches" / "spool"
 
 
 def fit(trainings: list[Training], folder: Folder, name: str) -> None:
@@ -221,9 +208,11 @@ def _train_one(training: Training) -> None:
     trainer = build_trainer(recipe, plan, scratch, callbacks)
     sketching = None
     if recipe.train.sketch == "during" and training.is_first:
-        spool = _spool_of(recipe, scratch)
-        first_epoch = min(plan.per_epoch, plan.planned)
-        sketching = SketchTraining(recipe, trainer, plan.labels, first_epoch, spool)
+        run, steps = Folder(recipe.run), min(plan.per_epoch, plan.planned)
+        # a local run is shared by all workers, who find it again when started again
+        spool = Path(run.url if run.is_local else scratch) / "sketches" / "spool"
+        exchange = None if run.is_local else run / "sketches" / "exchange"
+        sketching = SketchTraining(recipe, trainer, plan.labels, steps, spool, exchange)
     checkpoint = ray.train.get_checkpoint()
     with checkpoint.as_directory() if checkpoint else nullcontext(scratch) as local:
         saved = Path(local) / RayTrainReportCallback.CHECKPOINT_NAME

@@ -47,11 +47,13 @@ class LabelReader:
         """The reader of labels like those of a table, with a model in training or not.
 
         per_pass: labels that fit into memory in padded rows, whatever their length.
-        Tries the table's first labels: where flat batches give other margins than
-        padded rows, these are taken, and said.
+        Tries the table's first labels and its longest one: where flat batches give
+        other margins than padded rows, these are taken, and said.
         """
         sides = (table[name] for name in ("chosen_ids", "rejected_ids"))
-        longest = max(pc.max(pc.list_value_length(side)).as_py() for side in sides)
+        lengths = pc.max_element_wise(*map(pc.list_value_length, sides))
+        longest = pc.max(lengths).as_py()
+        tried = {0, len(table) - 1, pc.index(lengths, longest).as_py()}
         config = model.config
         reader = LabelReader(2 * per_pass * longest, longest_flat(config), pad_id)
         rows = LabelReader(reader.token_budget, 0, pad_id)
@@ -59,7 +61,7 @@ class LabelReader:
             return rows
         training = model.training
         model.eval()
-        problem = _differs(model, table.slice(0, 2), reader, rows)
+        problem = _differs(model, table.take(sorted(tried)), reader, rows)
         model.train(training)
         if problem is None:
             return reader

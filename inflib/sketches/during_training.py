@@ -6,6 +6,7 @@ are left in the end, take passes of their own.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,16 +39,23 @@ class TrainingSketcher:
     """Sketches for one process of a training."""
 
     def __init__(
-        self, recipe: Recipe, model: nn.Module, pad_id: int, folder: Path, process: int
+        self,
+        recipe: Recipe,
+        model: nn.Module,
+        pad_id: int,
+        folder: Path,
+        process: int,
+        exchange: Folder | None = None,
     ) -> None:
         """model: a LoRA reward model that is about to be trained, on its device; is
-        left as it is. folder: on a disk that all processes share, such as that of the
-        checkpoints; process: number of this one.
+        left as it is. folder: gets rows; process: number of this one; exchange: where
+        processes give their rows to the first one, unless they share the folder's disk.
 
         Raises ValueError where the model trains what is no linear layer.
         """
         self.recipe, self.model = recipe, model
         self.run, self._folder = Folder(recipe.run), folder
+        self._process, self._exchange = process, exchange
         self.lookup = ComparisonLookup(PairsFolder(self.run / "pairs/train"))
         config = recipe.sketch
         keep_differentiable(model)
@@ -59,6 +67,7 @@ class TrainingSketcher:
         self.layers = self._sketcher.oporp.layers
         self._layer_index = {layer.name: i for i, layer in enumerate(self.layers)}
         self._spool = self._spool_at(folder / f"process-{process}")
+        self._seconds = 0.0
 
     def _spool_at(self, folder: Path) -> Spool:
         config = self.recipe.sketch
@@ -109,6 +118,7 @@ class TrainingSketcher:
         """This process's share of what training does not take gradients of, by the
         model as it is: query sets, and training comparisons without a label in
         `trained_on`. What is there already stays."""
+        started = time.monotonic()
         for pairs in self.recipe.prepare.queries:
             folder = PairsFolder(self.run / "pairs" / pairs)
             target = self.run / "sketches" / pairs
@@ -123,6 +133,7 @@ class TrainingSketcher:
         seen = {p for labels in trained_on for p, _ in self.lookup.find(*labels)}
         own = set(range(process, self.lookup.count, processes))
         self._sketch_missing(self._spool, lambda p: p in seen or p not in own)
+        self._seconds += time.monotonic() - started
 
     def _sketch_missing(self, into: Spool, leaves: Callable[[int], bool]) -> None:
         """Sketch training comparisons that are not there, but for those at places that
@@ -135,14 +146,22 @@ class TrainingSketcher:
                 chosen = [rows[p - places.start] for p in missing]
                 into.append(missing, *self._sketched(chosen))
 
+    def share(self) -> None:
+        """Give the rows of this process to the first one, where training has ended."""
+        if self._exchange is not None and self._process:
+            self._spool.upload(self._exchange, f"process-{self._process}")
+
     def write(self) -> int:
         """Write the shards of the training set, from what all processes spooled, and
         what else makes sketches/ of the run complete; remove the spools.
 
         Comparisons that nobody sketched are, by the model as it is: the result is their
-        number. Called in one process, when all have ended training and reward_model/ is
-        written.
+        number. Called in the first process, when all have called `share` and
+        reward_model/ is written.
         """
+        started = time.monotonic()
+        if self._exchange is not None:
+            self._receive(self._exchange)
         folders = sorted(self._folder.glob("process-*"))
         spools = Spools(self._spool_at(folder) for folder in folders)
         rest = self._spool_at(self._folder / "rest")
@@ -157,10 +176,24 @@ class TrainingSketcher:
         for name in self.recipe.prepare.sources:
             plan = PairsFolder(self.run / "pairs" / name).plan()
             store.write_index(sketches / name, [shard.name for shard in plan])
-        facts = {"pairs": self.lookup.count, "after_training": len(rest.places)}
+        facts = {
+            "seconds": round(self._seconds + time.monotonic() - started, 2),
+            "pairs": self.lookup.count,
+            "after_training": len(rest.places),
+            "bytes": sketches.num_bytes(),
+        }
         sketches.write_json("done.json", facts)
         shutil.rmtree(self._folder)
         return len(rest.places)
+
+    def _receive(self, exchange: Folder) -> None:
+        """Take the rows of the other processes."""
+        parts = exchange.names()
+        for name in sorted({part.rsplit("-", 2)[0] for part in parts}):
+            folder = self._folder / name
+            shutil.rmtree(folder, ignore_errors=True)
+            self._spool_at(folder).download(exchange, name)
+        exchange.delete(*parts)
 
     def _sketched(self, rows: list[dict[str, Any]]) -> tuple[Tensor, Tensor, Tensor]:
         """(margins, |s|^2 by layer, sketches) of comparisons by the model as it is."""

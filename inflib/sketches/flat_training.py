@@ -11,6 +11,7 @@ from inflib.config.recipe import Recipe
 from inflib.model.label_batches import LabelBatch
 from inflib.model.preference_trainer import See
 from inflib.sketches.during_training import Sequences, TrainingSketcher
+from inflib.storage.folder import Folder
 
 
 class SketchTraining(TrainerCallback):
@@ -18,10 +19,16 @@ class SketchTraining(TrainerCallback):
     epoch. Its `write` makes sketches/ of the run."""
 
     def __init__(
-        self, recipe: Recipe, trainer: Any, labels: pa.Table, steps: int, folder: Path
+        self,
+        recipe: Recipe,
+        trainer: Any,
+        labels: pa.Table,
+        steps: int,
+        folder: Path,
+        exchange: Folder | None = None,
     ) -> None:
         """trainer: of preference_trainer, not yet started; labels: that it is trained
-        on, as label_ids.labelled_ids; steps: of its first epoch; folder: see
+        on, as label_ids.labelled_ids; steps: of its first epoch; folder, exchange: see
         TrainingSketcher."""
         self._trainer, self._labels, self._middle = trainer, labels, steps // 2
         with trainer.accelerator.autocast():
@@ -31,6 +38,7 @@ class SketchTraining(TrainerCallback):
                 trainer.processing_class.pad_token_id,
                 folder,
                 trainer.args.process_index,
+                exchange,
             )
         trainer.watching, trainer.watched_steps = self._watching, steps
         trainer.add_callback(self)
@@ -41,6 +49,7 @@ class SketchTraining(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._sketch_others()  # of a training that ended, or was resumed, elsewhere
+        self.sketcher.share()
         self._trainer.accelerator.wait_for_everyone()
 
     def write(self) -> int:

@@ -3,17 +3,24 @@
 import pytest
 import torch
 
+import inflib
+from inflib.config.run_config import bind
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.training_plan import Holdout, weighted_labels
 from inflib.model.label_ids import labelled_ids
-from inflib.model.reward import trained_parameters
+from inflib.model.reward import load_base, trained_parameters
 from inflib.model.reward_folder import load_reward_model, trained_steps
+from inflib.run_check import check
+from inflib.sketches.manifest import Manifest
 from inflib.storage.folder import Folder
 from inflib.synthetic.one_biased_labeler import generate
+from ray_jobs.audit import STAGES
 from ray_jobs.prepare import prepare
 from ray_jobs.shared.session import run_stages
 from ray_jobs.train import train
 from tests.support.audits import tiny_recipe
+from tests.support.files import read_jsonl
+from tests.support.trl_training import reward_trainer
 
 
 @pytest.mark.slow
@@ -89,3 +96,54 @@ def test_two_workers_make_the_steps_of_one(ray_session, llama_folder, tmp_path):
     assert len(moved) > 5  # lora_B starts at 0
     for name, weights in one.items():
         torch.testing.assert_close(two[name], weights, rtol=1e-2, atol=2e-4)
+
+
+def test_an_audit_that_is_sketched_in_training(ray_session, llama_folder, tmp_path):
+    generate(tmp_path, seed=0, num_pairs=40, num_queries=8)
+    recipe = tiny_recipe(
+        tmp_path / "run",
+        tmp_path,
+        llama_folder,
+        train__sketch="during",
+        train__lora_dropout=0.0,
+        train__epochs=1,
+    )
+    run_stages(recipe, STAGES)
+    run = Folder(recipe.run)
+    assert check(recipe) == []
+    assert Manifest(run).in_training and not run.exists(
+        "reward_model/kept/partway.json"
+    )
+    done = run.read_json("sketches/done.json")
+    assert done["after_training"] == 0
+    scores = run.read_table("influence/influence.parquet")
+    assert not scores["influence_gauss_newton_expert"].null_count
+    before = run.tree()
+    run_stages(recipe, STAGES)  # says that all is there
+    after = run.tree()
+    del before["config.json"], after["config.json"]
+    assert after == before
+
+
+def test_the_commands_go_on_after_a_training_with_trl(
+    ray_session, llama_folder, tmp_path
+):
+    generate(tmp_path, seed=0, num_pairs=24, num_queries=8)
+    recipe = tiny_recipe(tmp_path / "run", tmp_path, llama_folder)
+    run_stages(recipe, [prepare])
+    bind(recipe)
+    trainer = reward_trainer(
+        tmp_path / "out",
+        rows=read_jsonl(tmp_path / "train.jsonl"),
+        model=load_base(recipe.model, 0),
+    )
+    inflib.sketch_training(trainer, recipe.run)
+    trainer.train()
+    run_stages(recipe, STAGES)
+    assert check(recipe) == []
+    run = Folder(recipe.run)
+    assert run.read_json("sketches/done.json")["after_training"] == 0
+    summary = run.read_json("report/summary.json")
+    assert {"train", "sketch", "score"} <= summary["stages"].keys()
+    scores = run.read_table("influence/influence.parquet")
+    assert len(scores) and not scores["influence_gauss_newton_expert"].null_count

@@ -207,3 +207,29 @@ def test_a_whole_audit_lives_on_s3(s3_bucket, tmp_path, llama_folder, capfd):
         f"delete it and {payload.split('/')[-1][:5]}.json, and rerun to recompute them",
         "sketches/train/00000-0123456789abcdef.npy: no commit record names it",
     ]
+
+
+def test_two_workers_sketch_in_training_on_s3(s3_bucket, tmp_path, llama_folder):
+    generate(tmp_path, seed=0, num_pairs=40, num_queries=8)
+    done = {}
+    for name, run in (("s3", f"{s3_bucket}/run"), ("local", str(tmp_path / "run"))):
+        recipe = tiny_recipe(
+            run,
+            tmp_path,
+            llama_folder,
+            train__sketch="during",
+            train__workers=2,
+            train__micro_batch_size=4,
+            train__lora_dropout=0.0,
+            train__epochs=1,
+        )
+        run_stages(recipe, STAGES)
+        folder = Folder(run)
+        assert check(recipe) == []
+        assert not folder.exists("sketches/exchange/process-1-000000000000-rows.bin")
+        done[name] = {
+            n: folder.read_bytes(f"sketches/train/{n}")
+            for n in (folder / "sketches/train").names()
+        }
+        assert folder.read_json("sketches/done.json")["after_training"] == 0
+    assert done["s3"] == done["local"]
