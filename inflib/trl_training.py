@@ -31,9 +31,6 @@ from inflib.sketches.during_training import Sequences, TrainingSketcher
 from inflib.storage.folder import Folder
 from inflib.telemetry import warning
 
-_SPOOL = "inflib-sketches"
-"""Folder within the trainer's output_dir."""
-
 _FEWEST = 0.5
 """Share of the trainer's labels that must be in the run, at least."""
 
@@ -47,7 +44,8 @@ def sketch_training(trainer: Any, run: str) -> None:
     epoch (docs/validity.md). Afterwards the run has reward_model/ and sketches/, as if
     `inflib train` and `inflib sketch` had made them.
 
-    Raises ValueError where the run is not prepared, or has sketches; where fewer than
+    Raises ValueError where the run is not prepared, or has sketches; when it is called
+    twice for a trainer; in trainer.train(): where fewer than
     half of the trainer's labels are the run's; where the model trains more than LoRA
     adapters and a linear head; and, in the first step, where what hooks see does not
     add up to autograd's gradient.
@@ -57,6 +55,8 @@ def sketch_training(trainer: Any, run: str) -> None:
         PairsFolder(Folder(run) / "pairs" / pairs).plan()  # raises without one
     if Folder(run).exists("sketches/manifest.json"):
         raise ValueError(f"{run} has sketches already: choose another run")
+    if any(isinstance(c, _Sketches) for c in trainer.callback_handler.callbacks):
+        raise ValueError("sketch_training was called for this trainer already")
     _check_trainer(trainer)
     trainer.add_callback(_Sketches(trainer, recipe))
 
@@ -96,9 +96,11 @@ class _Sketches(TrainerCallback):
                 self._recipe,
                 model,
                 trainer.processing_class.pad_token_id,
-                Path(args.output_dir) / _SPOOL,
+                Path(args.output_dir),
                 args.process_index,
             )
+        self._sketcher.begin(state.global_step > 0, args.world_size)
+        trainer.accelerator.wait_for_everyone()
         self._check_labels(self._sketcher)
         per_step = args.train_batch_size * args.gradient_accumulation_steps
         per_step *= args.world_size
@@ -112,6 +114,7 @@ class _Sketches(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         assert self._sketcher is not None
         self._sketch_others()  # of a training that was resumed later than that
+        self._sketcher.share()
         self._trainer.accelerator.wait_for_everyone()
         if args.process_index == 0:
             self._write(self._sketcher, state)

@@ -208,11 +208,8 @@ def _train_one(training: Training) -> None:
     trainer = build_trainer(recipe, plan, scratch, callbacks)
     sketching = None
     if recipe.train.sketch == "during" and training.is_first:
-        run, steps = Folder(recipe.run), min(plan.per_epoch, plan.planned)
-        # a local run is shared by all workers, who find it again when started again
-        spool = Path(run.url if run.is_local else scratch) / "sketches" / "spool"
-        exchange = None if run.is_local else run / "sketches" / "exchange"
-        sketching = SketchTraining(recipe, trainer, plan.labels, steps, spool, exchange)
+        steps = min(plan.per_epoch, plan.planned)
+        sketching = SketchTraining(recipe, trainer, plan.labels, steps, Path(scratch))
     checkpoint = ray.train.get_checkpoint()
     with checkpoint.as_directory() if checkpoint else nullcontext(scratch) as local:
         saved = Path(local) / RayTrainReportCallback.CHECKPOINT_NAME

@@ -122,7 +122,7 @@ def test_what_training_did_not_see_is_sketched_in_the_end(tmp_path, capsys):
     assert said in capsys.readouterr().out
     done = Folder(recipe.run).read_json("sketches/done.json")
     assert (done["pairs"], done["after_training"]) == (12, 2)
-    assert not (tmp_path / "out" / "inflib-sketches").exists()
+    assert not (Path(recipe.run) / "sketches" / "spool").exists()
 
 
 def test_a_run_of_it_is_scored_like_any_other(tmp_path):
@@ -255,3 +255,48 @@ def test_trls_own_script_with_two_lines_more_by_two_processes(tmp_path):
     assert said in done.stdout
     table, _ = score_run(Folder(recipe.run), recipe.score, ["q"])
     assert np.isfinite(table["influence_gauss_newton_q"].to_numpy()).all()
+
+
+def test_a_training_that_starts_anew_keeps_nothing_of_the_one_before(tmp_path):
+    recipe = prepared(tmp_path / "one")
+    trainer = reward_trainer(tmp_path / "out")
+    inflib.sketch_training(trainer, recipe.run)
+    with pytest.raises(ValueError, match="called for this trainer already"):
+        inflib.sketch_training(trainer, recipe.run)
+    trainer.train()
+    again = prepared(tmp_path / "two")
+    killed = reward_trainer(tmp_path / "killed", learning_rate=0.1, seed=5)
+    inflib.sketch_training(killed, again.run)
+    inner = killed.training_step
+
+    def dies(*arguments):
+        if killed.state.global_step == 5:
+            raise KeyboardInterrupt
+        return inner(*arguments)
+
+    killed.training_step = dies
+    with pytest.raises(KeyboardInterrupt):
+        killed.train()
+    assert (Path(again.run) / "sketches" / "q").exists()
+    anew = reward_trainer(tmp_path / "anew")
+    inflib.sketch_training(anew, again.run)
+    anew.train()
+    for pairs in ("train", "q"):
+        one, two = read(recipe, pairs), read(again, pairs)
+        for comparison, found in one.items():
+            assert torch.equal(found[3], two[comparison][3]), comparison
+
+
+def test_a_loss_that_calls_the_model_twice_is_told(tmp_path):
+    recipe = prepared(tmp_path)
+    trainer = reward_trainer(tmp_path / "out")
+    inner = trainer.compute_loss
+
+    def twice(model, inputs, *rest, **options):
+        ids = {k: inputs[k] for k in ("input_ids", "attention_mask")}
+        return inner(model, inputs, *rest, **options) + 0 * model(**ids).logits.sum()
+
+    trainer.compute_loss = twice
+    inflib.sketch_training(trainer, recipe.run)
+    with pytest.raises(ValueError, match="calls the model more than once"):
+        trainer.train()

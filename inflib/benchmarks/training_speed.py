@@ -146,15 +146,14 @@ def training_speed(
     with tempfile.TemporaryDirectory() as folder:
         names = ["flat", "trl", *(["during"] if sketched else [])]
         made: dict[str, list[tuple[Any, Callable[[], Any]]]] = {n: [] for n in names}
-        for name, repeat in itertools.product(names, range(repeats)):
+        for name, _ in itertools.product(names, range(repeats)):
             engine = "trl" if name == "trl" else "flat"
             trainer = workload.trainer(engine, folder)
             end: Callable[[], Any] = int
             if name == "during" and sketched is not None:
                 steps = math.ceil(len(workload.table) / BATCH)
-                spool = Path(folder) / f"spool-{repeat}"
                 end = SketchTraining(
-                    sketched, trainer, workload.table, steps, spool
+                    sketched, trainer, workload.table, steps, Path(folder)
                 ).write
             made[name].append((trainer, end))
         contenders = {name: run(name, each) for name, each in made.items()}

@@ -43,19 +43,22 @@ class TrainingSketcher:
         recipe: Recipe,
         model: nn.Module,
         pad_id: int,
-        folder: Path,
+        scratch: Path,
         process: int,
-        exchange: Folder | None = None,
     ) -> None:
         """model: a LoRA reward model that is about to be trained, on its device; is
-        left as it is. folder: gets rows; process: number of this one; exchange: where
-        processes give their rows to the first one, unless they share the folder's disk.
+        left as it is. scratch: on this process's disk, gets rows where the run is not
+        local; process: number of this one.
 
         Raises ValueError where the model trains what is no linear layer.
         """
         self.recipe, self.model = recipe, model
-        self.run, self._folder = Folder(recipe.run), folder
-        self._process, self._exchange = process, exchange
+        self.run, self._process = Folder(recipe.run), process
+        # a local run is shared by all processes, who find their rows again in it when
+        # they are started again
+        is_local = self.run.is_local
+        self._folder = Path(self.run.url if is_local else scratch) / "sketches/spool"
+        self._exchange = None if is_local else self.run / "sketches/exchange"
         self.lookup = ComparisonLookup(PairsFolder(self.run / "pairs/train"))
         config = recipe.sketch
         keep_differentiable(model)
@@ -66,8 +69,23 @@ class TrainingSketcher:
             )
         self.layers = self._sketcher.oporp.layers
         self._layer_index = {layer.name: i for i, layer in enumerate(self.layers)}
-        self._spool = self._spool_at(folder / f"process-{process}")
+        self._spool = self._spool_at(self._folder / f"process-{process}")
         self._seconds = 0.0
+
+    def begin(self, resumed: bool, processes: int) -> None:
+        """Training begins. resumed: it goes on after a step; else what an earlier one
+        has left goes."""
+        if resumed:
+            return
+        self._spool.clear()
+        if self._process == 0:
+            others = {f"process-{number}" for number in range(processes)}
+            for folder in self._folder.iterdir():
+                if folder.name not in others:
+                    shutil.rmtree(folder)
+            for pairs in self.recipe.prepare.sources:
+                folder_of_set = self.run / "sketches" / pairs
+                folder_of_set.delete(*folder_of_set.names())
 
     def _spool_at(self, folder: Path) -> Spool:
         config = self.recipe.sketch

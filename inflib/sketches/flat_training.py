@@ -11,7 +11,6 @@ from inflib.config.recipe import Recipe
 from inflib.model.label_batches import LabelBatch
 from inflib.model.preference_trainer import See
 from inflib.sketches.during_training import Sequences, TrainingSketcher
-from inflib.storage.folder import Folder
 
 
 class SketchTraining(TrainerCallback):
@@ -24,11 +23,10 @@ class SketchTraining(TrainerCallback):
         trainer: Any,
         labels: pa.Table,
         steps: int,
-        folder: Path,
-        exchange: Folder | None = None,
+        scratch: Path,
     ) -> None:
         """trainer: of preference_trainer, not yet started; labels: that it is trained
-        on, as label_ids.labelled_ids; steps: of its first epoch; folder, exchange: see
+        on, as label_ids.labelled_ids; steps: of its first epoch; scratch: see
         TrainingSketcher."""
         self._trainer, self._labels, self._middle = trainer, labels, steps // 2
         with trainer.accelerator.autocast():
@@ -36,12 +34,15 @@ class SketchTraining(TrainerCallback):
                 recipe,
                 trainer.accelerator.unwrap_model(trainer.model),
                 trainer.processing_class.pad_token_id,
-                folder,
+                scratch,
                 trainer.args.process_index,
-                exchange,
             )
         trainer.watching, trainer.watched_steps = self._watching, steps
         trainer.add_callback(self)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.sketcher.begin(state.global_step > 0, args.world_size)
+        self._trainer.accelerator.wait_for_everyone()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == self._middle:

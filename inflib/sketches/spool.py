@@ -53,6 +53,13 @@ class Spool:
             with file.open("r+b") as opened:
                 opened.truncate(count * width)
 
+    def clear(self) -> None:
+        """Remove all rows, with their folder or without."""
+        self._rows.parent.mkdir(parents=True, exist_ok=True)
+        for file in (self._rows, self._facts):
+            file.write_bytes(b"")
+        self.places = set()
+
     def append(
         self,
         places: list[int],

@@ -51,7 +51,10 @@ class Watch:
         """Take the rewards, before the backward pass. Returns the same ones, of which
         the loss must be computed."""
         if self._rewards is not None:
-            raise ValueError("a step computed its rewards twice")
+            raise ValueError(
+                "a step computed its rewards twice: a loss that calls the model more "
+                "than once cannot be followed"
+            )
         self._rewards = rewards.detach().flatten()
         # a view's hook comes before those of the layer that made the rewards
         seen = rewards.view_as(rewards)

@@ -157,6 +157,7 @@ def test_qlora_with_trl_leaves_sketches_behind(tmp_path):
         model=load_base(recipe.model, 0),
         num_train_epochs=1,
         learning_rate=1e-3,
+        bf16=True,
     )
     kinds = {p.dtype for p in trained_parameters(trainer.model).values()}
     assert kinds == {torch.bfloat16}

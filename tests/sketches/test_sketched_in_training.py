@@ -45,9 +45,8 @@ def with_train(recipe, **train):
 def start(recipe, folder, *callbacks):
     plan = PlannedTraining.of(recipe, {}, None)
     trainer = build_trainer(recipe, plan, str(folder), list(callbacks))
-    spool = Path(recipe.run) / "spool"
     steps = min(plan.per_epoch, plan.planned)
-    return trainer, SketchTraining(recipe, trainer, plan.labels, steps, spool)
+    return trainer, SketchTraining(recipe, trainer, plan.labels, steps, folder)
 
 
 def finish(recipe, trainer, sketching):
@@ -164,7 +163,7 @@ def test_a_spool_leaves_out_what_was_half_written(tmp_path):
     recipe = with_train(prepared(tmp_path, MEETING))
     trainer, sketching = start(recipe, tmp_path / "out")
     trainer.train()
-    spool = Path(recipe.run) / "spool" / "process-0"
+    spool = Path(recipe.run) / "sketches" / "spool" / "process-0"
     whole = (spool / "rows.bin").read_bytes()
     (spool / "rows.bin").write_bytes(whole[:-10])
     assert finish(recipe, trainer, sketching) == 1

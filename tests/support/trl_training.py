@@ -41,7 +41,6 @@ def reward_trainer(
         report_to="none",
         use_cpu=True,
         max_length=None,
-        seed=3,
         disable_tqdm=True,
         logging_steps=1000,
         **{
@@ -50,6 +49,7 @@ def reward_trainer(
             "bf16": False,
             "num_train_epochs": 2,
             "learning_rate": 1e-2,
+            "seed": 3,
             **options,
         },
     )
