@@ -14,7 +14,6 @@ may be started with `accelerate launch`.
 """
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,15 +23,18 @@ from transformers import TrainerCallback
 
 from inflib.config.recipe import Recipe
 from inflib.config.run_config import stored_recipe
-from inflib.data.pairs_folder import PairsFolder
 from inflib.model.label_batches import Parts
 from inflib.model.training import save_reward_model
 from inflib.sketches.during_training import Sequences, TrainingSketcher
 from inflib.storage.folder import Folder
-from inflib.telemetry import warning
-
-_FEWEST = 0.5
-"""Share of the trainer's labels that must be in the run, at least."""
+from inflib.trl_checks import (
+    check_labels,
+    check_run,
+    check_saved,
+    check_trainer,
+    compare_margins,
+    labels_of,
+)
 
 
 def sketch_training(trainer: Any, run: str) -> None:
@@ -51,29 +53,11 @@ def sketch_training(trainer: Any, run: str) -> None:
     add up to autograd's gradient.
     """
     recipe = stored_recipe(Folder(run))
-    for pairs in recipe.prepare.sources:
-        PairsFolder(Folder(run) / "pairs" / pairs).plan()  # raises without one
-    if Folder(run).exists("sketches/manifest.json"):
-        raise ValueError(f"{run} has sketches already: choose another run")
+    check_run(recipe)
     if any(isinstance(c, _Sketches) for c in trainer.callback_handler.callbacks):
         raise ValueError("sketch_training was called for this trainer already")
-    _check_trainer(trainer)
+    check_trainer(trainer, recipe)
     trainer.add_callback(_Sketches(trainer, recipe))
-
-
-def _check_trainer(trainer: Any) -> None:
-    """Raise ValueError for a trainer whose passes cannot be seen."""
-    problem = None
-    if trainer.args.n_gpu > 1:
-        problem = "one process on several GPUs: start it with `accelerate launch`"
-    elif trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        problem = "weights sharded by FSDP or DeepSpeed"
-    elif trainer.args.torch_compile:
-        problem = "torch_compile, which hides the hooks' layers"
-    elif not hasattr(trainer.train_dataset, "column_names"):
-        problem = "a streamed dataset: load it as a datasets.Dataset"
-    if problem:
-        raise ValueError(f"sketch_training cannot follow {problem}")
 
 
 class _Sketches(TrainerCallback):
@@ -84,28 +68,32 @@ class _Sketches(TrainerCallback):
         self._step = trainer.training_step
         trainer.training_step = self._seen_step
         self._sketcher: TrainingSketcher | None = None
-        self._others_at = 0
+        self._steps = self._others_at = 0
+        self._compared = False
         self._started = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._started = time.monotonic()
-        trainer = self._trainer
+        trainer, recipe = self._trainer, self._recipe
         model = trainer.accelerator.unwrap_model(trainer.model)
         with trainer.accelerator.autocast():
             self._sketcher = TrainingSketcher(
-                self._recipe,
+                recipe,
                 model,
                 trainer.processing_class.pad_token_id,
                 Path(args.output_dir),
                 args.process_index,
             )
         self._sketcher.begin(state.global_step > 0, args.world_size)
+        if args.process_index == 0:
+            check_saved(trainer, self._sketcher)
+        check_labels(trainer, recipe, self._sketcher)
         trainer.accelerator.wait_for_everyone()
-        self._check_labels(self._sketcher)
         per_step = args.train_batch_size * args.gradient_accumulation_steps
         per_step *= args.world_size
         epoch = -(-len(trainer.train_dataset) // per_step)
-        self._others_at = min(epoch, state.max_steps) // 2
+        self._steps = min(epoch, state.max_steps)
+        self._others_at = max(1, self._steps // 2)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == self._others_at:
@@ -125,60 +113,41 @@ class _Sketches(TrainerCallback):
         args = self._trainer.args
         with self._trainer.accelerator.autocast():
             self._sketcher.sketch_others(
-                self._labels(), args.process_index, args.world_size
+                labels_of(self._trainer), args.process_index, args.world_size
             )
-
-    def _labels(self) -> Iterator[Sequences]:
-        """Token ids of all labels that are trained on."""
-        columns = ["chosen_ids", "rejected_ids"]
-        for row in self._trainer.train_dataset.select_columns(columns):
-            yield row["chosen_ids"], row["rejected_ids"]
 
     def _seen_step(self, model: nn.Module, inputs: Any, *rest: Any) -> Tensor:
         assert self._sketcher is not None
+        if self._trainer.state.global_step >= self._steps:
+            return self._step(model, inputs, *rest)  # it has seen all of them
         labels = _labels(inputs)
+        inner: Any = self._trainer.accelerator.unwrap_model(model)
+        if not self._compared:
+            with self._trainer.accelerator.autocast():
+                compare_margins(inner, inputs, labels, self._sketcher)
+            self._compared = True
         rows, width = inputs["input_ids"].shape
         sides = [(i, i + len(labels)) for i in range(len(labels))]
         parts = Parts.of_rows(width, rows, sides)
         with self._sketcher.watching(labels, parts) as see_rewards:
-            inner: Any = self._trainer.accelerator.unwrap_model(model)
-            base = inner.get_base_model() if hasattr(inner, "peft_config") else inner
 
             def see(module: nn.Module, args: Any, output: Any) -> Any:
                 output.logits = see_rewards(output.logits)
                 return output
 
-            hook = base.register_forward_hook(see)
+            hook = inner.get_base_model().register_forward_hook(see)
             try:
                 return self._step(model, inputs, *rest)
             finally:
                 hook.remove()
-
-    def _check_labels(self, sketcher: TrainingSketcher) -> None:
-        """Warn of labels that are not the run's; ValueError where most are not."""
-        missing = [
-            (row, labels)
-            for row, labels in enumerate(self._labels())
-            if not sketcher.lookup.find(*labels)
-        ]
-        count = len(self._trainer.train_dataset)
-        if not missing:
-            return
-        row, labels = missing[0]
-        message = (
-            f"{len(missing)} of the trainer's {count} labels are not in "
-            f"{self._recipe.run}/pairs/train, the first one in row {row}"
-        )
-        if len(missing) > (1 - _FEWEST) * count:
-            eos = self._trainer.processing_class.eos_token_id
-            raise ValueError(f"{message}: {_why(sketcher, labels, eos)}")
-        warning(f"{message}: they are trained on and get no score")
 
     def _write(self, sketcher: TrainingSketcher, state: Any) -> None:
         recipe, run = self._recipe, Folder(self._recipe.run)
         with TemporaryDirectory() as scratch:
             target = run / "reward_model"
             save_reward_model(self._trainer, scratch, target, recipe.model)
+        with self._trainer.accelerator.autocast():
+            rest = sketcher.write()
         facts = {
             "seconds": round(time.monotonic() - self._started, 2),
             "pairs": round(state.epoch * len(self._trainer.train_dataset)),
@@ -187,9 +156,8 @@ class _Sketches(TrainerCallback):
         }
         target.write_json("metrics.json", facts | {"trainer": "trl.RewardTrainer"})
         target.write_json("done.json", facts)
-        with self._trainer.accelerator.autocast():
-            rest = sketcher.write()
-        count = sketcher.lookup.count
+        sketcher.clean()
+        count = sketcher.count
         print(
             f"inflib: {count - rest} comparisons were sketched in its course, {rest} "
             f"afterwards; next: inflib score --run {recipe.run}",
@@ -205,19 +173,3 @@ def _labels(inputs: dict[str, Tensor]) -> list[Sequences]:
     rows = [row[kept].tolist() for row, kept in zip(ids, mask, strict=True)]
     half = len(rows) // 2
     return list(zip(rows[:half], rows[half:], strict=True))
-
-
-def _why(sketcher: TrainingSketcher, labels: Sequences, eos: int | None) -> str:
-    """What to type where a label of the trainer is not found."""
-    first, second = (list(ids) for ids in labels)
-    if eos is not None:
-        if sketcher.lookup.find([*first, eos], [*second, eos]):
-            return "prepare with --prepare.append_eos false"
-        if {first[-1], second[-1]} == {eos} and sketcher.lookup.find(
-            first[:-1], second[:-1]
-        ):
-            return "TRL ends texts with EOS: prepare with --prepare.append_eos true"
-    return (
-        "prepare the files that the trainer reads, with its base model and tokenizer "
-        "(--model.base, --model.tokenizer) and a --prepare.max_length that cuts nothing"
-    )

@@ -111,9 +111,9 @@ class Training:
     """For a training without a fold: that fold, whose labels the model judges then."""
 
     @property
-    def is_first(self) -> bool:
-        """Whether it is a run's own training, no retraining."""
-        return self.steps is None and self.fold is None and not self.edits
+    def is_own(self) -> bool:
+        """Whether it makes the run's reward_model/: no retraining."""
+        return self.folder == Folder(self.recipe.run) / "reward_model"
 
     @property
     def done(self) -> bool:
@@ -207,7 +207,7 @@ def _train_one(training: Training) -> None:
     plan = PlannedTraining.of(recipe, training.edits, training.steps)
     trainer = build_trainer(recipe, plan, scratch, callbacks)
     sketching = None
-    if recipe.train.sketch == "during" and training.is_first:
+    if recipe.train.sketch == "during" and training.is_own:
         steps = min(plan.per_epoch, plan.planned)
         sketching = SketchTraining(recipe, trainer, plan.labels, steps, Path(scratch))
     checkpoint = ray.train.get_checkpoint()
@@ -251,6 +251,8 @@ def _train_one(training: Training) -> None:
             "metrics.json",
             facts | {"queries": metrics},
         )
+        if sketching is not None:
+            sketching.clean()
     shutil.rmtree(scratch)
 
 

@@ -171,7 +171,7 @@ def save_reward_model(
 ) -> None:
     """Copy adapter, score head, tokenizer and the base's digest into the run's
     reward_model/."""
-    trainer.save_model(scratch)
+    trainer.save_model(scratch, _internal_call=True)  # which does not push to the Hub
     target.write_json(BASE, describe_base(model))
     for path in sorted(Path(scratch).iterdir()):
         if path.is_file() and path.suffix in _SAVED:

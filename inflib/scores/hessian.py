@@ -86,7 +86,7 @@ class Hessian:
             lambda: checkpoint.write(state) if checkpoint else None,
         )
         residual, place = state.residuals[:, :count].amax(1).max(0)
-        if residual > config.tolerance:
+        if not residual <= config.tolerance:  # NaN, too
             warning(
                 f"{kind}: damping {float(state.lambdas[place]) / trace:.2g} has a "
                 f"residual of {residual:.2g} after {config.max_steps} steps, not "

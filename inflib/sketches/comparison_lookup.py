@@ -17,8 +17,12 @@ class ComparisonLookup:
 
     def __init__(self, pairs: PairsFolder) -> None:
         self._found: dict[bytes, Found] = {}
+        self._labels = set[tuple[int, int, float]]()
         self.count = 0
         for shard in pairs.plan():
+            labels = pairs.labels(shard, ["row", "sign", "required_margin"])
+            for row, sign, margin in zip(*labels.to_pydict().values(), strict=True):
+                self._labels.add((self.count + row, sign, round(margin, 6)))
             table = pairs.comparisons(shard, ["prefix", "a", "b"])
             for row in table.to_pylist():
                 key, sign = _key(row["prefix"] + row["a"], row["prefix"] + row["b"])
@@ -29,6 +33,15 @@ class ComparisonLookup:
         """The comparisons of two sequences, in either order; none: an empty list."""
         key, sign = _key(first, second)
         return [(place, sign * own) for place, own in self._found.get(key, [])]
+
+    def has_label(
+        self, chosen: Sequence[int], rejected: Sequence[int], margin: float
+    ) -> bool:
+        """Whether there is such a label, with that required margin."""
+        return any(
+            (place, sign, round(margin, 6)) in self._labels
+            for place, sign in self.find(chosen, rejected)
+        )
 
 
 def _key(first: Sequence[int], second: Sequence[int]) -> tuple[bytes, int]:

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,9 @@ from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.model.label_batches import Parts
 from inflib.model.preference_trainer import See
 from inflib.model.quantized import keep_differentiable
-from inflib.sketches import store
+from inflib.sketches import spool, store
 from inflib.sketches.binding import bind_sketches
 from inflib.sketches.comparison_lookup import ComparisonLookup
-from inflib.sketches.shard_sketcher import encoded
 from inflib.sketches.spool import Spool, Spools
 from inflib.sketches.training_gradients import TrainingGradients
 from inflib.sketches.unit_sketcher import CPU_BUDGET, UnitSketcher
@@ -69,12 +69,26 @@ class TrainingSketcher:
             )
         self.layers = self._sketcher.oporp.layers
         self._layer_index = {layer.name: i for i, layer in enumerate(self.layers)}
+        self._shards = list[PlacedShard]()
+        start = 0
+        for pairs in ["train", *recipe.prepare.queries]:  # train's places come first
+            folder = PairsFolder(self.run / "pairs" / pairs)
+            for shard in folder.plan():
+                places = range(start, start + shard.num_comparisons)
+                self._shards.append(PlacedShard(folder, shard, places))
+                start = places.stop
         self._spool = self._spool_at(self._folder / f"process-{process}")
         self._seconds = 0.0
 
     def begin(self, resumed: bool, processes: int) -> None:
         """Training begins. resumed: it goes on after a step; else what an earlier one
-        has left goes."""
+        has left goes. Raises ValueError where the run has sketches.
+
+        All processes call it, and wait for each other afterwards.
+        """
+        sketches = self.run / "sketches"
+        if sketches.exists("done.json"):
+            raise ValueError(f"{self.run.url} has sketches already: choose another run")
         if resumed:
             return
         self._spool.clear()
@@ -83,9 +97,10 @@ class TrainingSketcher:
             for folder in self._folder.iterdir():
                 if folder.name not in others:
                     shutil.rmtree(folder)
-            for pairs in self.recipe.prepare.sources:
-                folder_of_set = self.run / "sketches" / pairs
-                folder_of_set.delete(*folder_of_set.names())
+            for name in ("exchange", *self.recipe.prepare.sources):
+                part = sketches / name
+                part.delete(*part.names())
+            sketches.delete(*sketches.names())
 
     def _spool_at(self, folder: Path) -> Spool:
         config = self.recipe.sketch
@@ -120,13 +135,8 @@ class TrainingSketcher:
         with self._gradients.watching(own, consume) as watch:
             yield watch.see_rewards
         margins = watch.margins()
-        usable = [
-            i
-            for i in watch.usable
-            if bool(margins[i].isfinite())
-            and bool(squares[i].isfinite().all())
-            and bool(sketches[i].isfinite().all())
-        ]
+        finite = spool.finite(margins, squares, sketches)
+        usable = [i for i in watch.usable if finite[i]]
         places = [[*found][i] for i in usable]
         self._spool.append(places, margins[usable], squares[usable], sketches[usable])
 
@@ -137,32 +147,32 @@ class TrainingSketcher:
         model as it is: query sets, and training comparisons without a label in
         `trained_on`. What is there already stays."""
         started = time.monotonic()
-        for pairs in self.recipe.prepare.queries:
-            folder = PairsFolder(self.run / "pairs" / pairs)
-            target = self.run / "sketches" / pairs
-            complete = store.completed(target, folder.plan())
-            for shard in folder.plan()[process::processes]:
-                if shard.name not in complete:
-                    rows = _rows(folder, shard)
-                    ids = [row["comparison_id"] for row in rows]
-                    dtype = self.recipe.sketch.store_dtype
-                    payload, stored = encoded(ids, *self._sketched(rows), dtype)
-                    store.commit(target, shard.name, payload, stored, shard.sha256)
         seen = {p for labels in trained_on for p, _ in self.lookup.find(*labels)}
-        own = set(range(process, self.lookup.count, processes))
+        own = set(range(process, self.count, processes))
         self._sketch_missing(self._spool, lambda p: p in seen or p not in own)
         self._seconds += time.monotonic() - started
 
     def _sketch_missing(self, into: Spool, leaves: Callable[[int], bool]) -> None:
-        """Sketch training comparisons that are not there, but for those at places that
-        `leaves` says."""
-        folder = PairsFolder(self.run / "pairs/train")
-        for shard, places in _places(folder.plan()):
-            missing = [p for p in places if p not in into.places and not leaves(p)]
+        """Sketch comparisons that are not there, but for those at places that `leaves`
+        says."""
+        for shard in self._shards:
+            missing = [
+                p for p in shard.places if p not in into.places and not leaves(p)
+            ]
             if missing:
-                rows = _rows(folder, shard)
-                chosen = [rows[p - places.start] for p in missing]
-                into.append(missing, *self._sketched(chosen))
+                rows = shard.rows()
+                chosen = [rows[p - shard.places.start] for p in missing]
+                into.append(missing, *self.sketched(chosen))
+
+    @property
+    def count(self) -> int:
+        """Comparisons of all pair sets."""
+        return self._shards[-1].places.stop
+
+    def row_at(self, place: int) -> dict[str, Any]:
+        """comparison_id, prefix, a and b of the comparison at a place."""
+        shard = next(s for s in self._shards if place in s.places)
+        return shard.rows()[place - shard.places.start]
 
     def share(self) -> None:
         """Give the rows of this process to the first one, where training has ended."""
@@ -170,8 +180,7 @@ class TrainingSketcher:
             self._spool.upload(self._exchange, f"process-{self._process}")
 
     def write(self) -> int:
-        """Write the shards of the training set, from what all processes spooled, and
-        what else makes sketches/ of the run complete; remove the spools.
+        """Write sketches/ of the run, from what all processes spooled.
 
         Comparisons that nobody sketched are, by the model as it is: the result is their
         number. Called in the first process, when all have called `share` and
@@ -185,24 +194,27 @@ class TrainingSketcher:
         rest = self._spool_at(self._folder / "rest")
         self._sketch_missing(rest, spools.__contains__)
         spools = Spools([*(self._spool_at(f) for f in folders), rest])
-        pairs, sketches = PairsFolder(self.run / "pairs/train"), self.run / "sketches"
-        for shard, places in _places(pairs.plan()):
-            ids = pairs.comparisons(shard, ["comparison_id"])["comparison_id"]
-            payload, stored = spools.shard(places, ids.to_pylist())
-            store.commit(sketches / "train", shard.name, payload, stored, shard.sha256)
+        sketches = self.run / "sketches"
+        for placed in self._shards:
+            name, shard = placed.pairs.folder.name, placed.shard
+            payload, stored = spools.shard(placed.places, placed.ids())
+            store.commit(sketches / name, shard.name, payload, stored, shard.sha256)
         bind_sketches(self.recipe, in_training=True)
         for name in self.recipe.prepare.sources:
             plan = PairsFolder(self.run / "pairs" / name).plan()
             store.write_index(sketches / name, [shard.name for shard in plan])
         facts = {
             "seconds": round(self._seconds + time.monotonic() - started, 2),
-            "pairs": self.lookup.count,
+            "pairs": self.count,
             "after_training": len(rest.places),
             "bytes": sketches.num_bytes(),
         }
         sketches.write_json("done.json", facts)
-        shutil.rmtree(self._folder)
         return len(rest.places)
+
+    def clean(self) -> None:
+        """Remove the spools, once nothing can ask for them again."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _receive(self, exchange: Folder) -> None:
         """Take the rows of the other processes."""
@@ -213,7 +225,7 @@ class TrainingSketcher:
             self._spool_at(folder).download(exchange, name)
         exchange.delete(*parts)
 
-    def _sketched(self, rows: list[dict[str, Any]]) -> tuple[Tensor, Tensor, Tensor]:
+    def sketched(self, rows: list[dict[str, Any]]) -> tuple[Tensor, Tensor, Tensor]:
         """(margins, |s|^2 by layer, sketches) of comparisons by the model as it is."""
         plan = plan_units(rows, "comparison")
         budget = self.recipe.sketch.token_budget
@@ -223,17 +235,23 @@ class TrainingSketcher:
             return self._sketcher(plan.units, tokens).comparisons(plan)
 
 
-def _places(plan: list[Shard]) -> Iterator[tuple[Shard, range]]:
-    """Each shard with the places of its comparisons."""
-    start = 0
-    for shard in plan:
-        yield shard, range(start, start + shard.num_comparisons)
-        start += shard.num_comparisons
+@dataclass(frozen=True)
+class PlacedShard:
+    """A shard of a pair set, and the places of its comparisons among those of all."""
 
+    pairs: PairsFolder
+    shard: Shard
+    places: range
 
-def _rows(folder: PairsFolder, shard: Shard) -> list[dict[str, Any]]:
-    columns = ["comparison_id", "prefix", "a", "b"]
-    return folder.comparisons(shard, columns).to_pylist()
+    def ids(self) -> list[str]:
+        """Its comparison_ids."""
+        table = self.pairs.comparisons(self.shard, ["comparison_id"])
+        return table["comparison_id"].to_pylist()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """comparison_id, prefix, a and b of its comparisons."""
+        columns = ["comparison_id", "prefix", "a", "b"]
+        return self.pairs.comparisons(self.shard, columns).to_pylist()
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class SketchTraining(TrainerCallback):
         """trainer: of preference_trainer, not yet started; labels: that it is trained
         on, as label_ids.labelled_ids; steps: of its first epoch; scratch: see
         TrainingSketcher."""
-        self._trainer, self._labels, self._middle = trainer, labels, steps // 2
+        self._trainer, self._labels, self._middle = trainer, labels, max(1, steps // 2)
         with trainer.accelerator.autocast():
             self.sketcher = TrainingSketcher(
                 recipe,
@@ -57,6 +57,10 @@ class SketchTraining(TrainerCallback):
         """See TrainingSketcher.write."""
         with self._trainer.accelerator.autocast():
             return self.sketcher.write()
+
+    def clean(self) -> None:
+        """See TrainingSketcher.clean."""
+        self.sketcher.clean()
 
     def _sketch_others(self) -> None:
         args = self._trainer.args

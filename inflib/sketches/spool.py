@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -67,16 +68,21 @@ class Spool:
         sq_norms: Float[Tensor, "c l"],
         sketches: Float[Tensor, "c k"],
     ) -> None:
-        """Add comparisons by their places; those that are there stay as they are."""
+        """Add comparisons by their places; those that are there stay as they are. One
+        that is not finite is stored as sketches.shard_sketcher does."""
         fresh = [i for i, place in enumerate(places) if place not in self.places]
         if not fresh:
             return
-        payload, scales = store.encode(sketches[fresh], self._dtype.name)
+        good = torch.tensor(finite(margins[fresh], sq_norms[fresh], sketches[fresh]))
+        whole = torch.where(good[:, None].to(sketches.device), sketches[fresh], 0.0)
+        payload, scales = store.encode(whole, self._dtype.name)
         facts = np.zeros(len(fresh), self._fact)
         facts["place"] = [places[i] for i in fresh]
         facts["margin"] = margins[fresh].double().cpu().numpy()
         facts["scale"] = scales.numpy()
         facts["sq_norms"] = sq_norms[fresh].double().cpu().numpy()
+        facts["margin"][~good.numpy()] = np.nan
+        facts["sq_norms"][~good.numpy()] = np.nan
         for file, values in ((self._rows, payload), (self._facts, facts)):
             with file.open("ab") as opened:
                 opened.write(values.tobytes())
@@ -140,7 +146,21 @@ class Spools:
         payload = np.stack([self._spools[s][1][row] for s, row in found])
         facts = np.stack([self._spools[s][0][row] for s, row in found])
         squares = facts["sq_norms"].sum(1)
-        status = [store.ZERO if square == 0 else store.OK for square in squares]
+        status = [
+            store.OK if square > 0 else store.ZERO if square == 0 else store.NOT_FINITE
+            for square in squares
+        ]
         return payload, store.Rows(
             ids, facts["margin"].copy(), facts["sq_norms"], facts["scale"], status
         )
+
+
+def finite(
+    margins: Float[Tensor, " c"],
+    sq_norms: Float[Tensor, "c l"],
+    sketches: Float[Tensor, "c k"],
+) -> list[bool]:
+    """Whether all numbers of a comparison are finite."""
+    good = margins.isfinite().cpu() & sq_norms.isfinite().all(1).cpu()
+    good &= sketches.isfinite().all(1).cpu()
+    return good.tolist()

@@ -164,7 +164,7 @@ def test_qlora_with_trl_leaves_sketches_behind(tmp_path):
     inflib.sketch_training(trainer, recipe.run)
     trainer.train()
     done = Folder(recipe.run).read_json("sketches/done.json")
-    assert (done["pairs"], done["after_training"]) == (len(ROWS), 0)
+    assert (done["pairs"], done["after_training"]) == (2 * len(ROWS), 0)
     table, _ = score_run(Folder(recipe.run), recipe.score, ["q"])
     assert np.isfinite(table["influence_gauss_newton_q"].to_numpy()).all()
 

@@ -29,12 +29,19 @@ def prepared(folder, rows=ROWS, family="llama", **sketch):
 
 
 def reward_trainer(
-    folder, rows=ROWS, family="llama", callbacks=(), model=None, **options
+    folder,
+    rows=ROWS,
+    family="llama",
+    callbacks=(),
+    model=None,
+    peft_config=None,
+    tokenizer=None,
+    **options,
 ):
     """A RewardTrainer with LoRA on texts of prompt, chosen and rejected; model: the
     base, default: of the family."""
     torch.manual_seed(0)
-    tokenizer = build_tokenizer()
+    tokenizer = tokenizer or build_tokenizer()
     arguments = RewardConfig(
         output_dir=str(folder),
         per_device_train_batch_size=2,
@@ -59,7 +66,8 @@ def reward_trainer(
         args=arguments,
         train_dataset=data,
         processing_class=tokenizer,
-        peft_config=LoraConfig(
+        peft_config=peft_config
+        or LoraConfig(
             task_type=TaskType.SEQ_CLS, r=3, lora_alpha=6, target_modules="all-linear"
         ),
         callbacks=[*callbacks],
