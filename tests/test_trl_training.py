@@ -59,10 +59,15 @@ def first_steps(steps, rows):
     [
         ("llama", {}),
         ("bert", {}),
-        ("llama", {"gradient_accumulation_steps": 2, "max_grad_norm": 0.1}),
-        ("llama", {"gradient_checkpointing": True}),
+        pytest.param(
+            "llama",
+            {"gradient_accumulation_steps": 2, "max_grad_norm": 0.1},
+            marks=pytest.mark.slow,
+        ),
         ("llama", {"gradient_checkpointing": True, "bf16": True}),
-        ("qwen3", {"center_rewards_coefficient": 0.1}),
+        pytest.param(
+            "qwen3", {"center_rewards_coefficient": 0.1}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_rows_are_sketched_by_the_model_of_their_step(tmp_path, family, options):
@@ -207,6 +212,7 @@ def test_trls_own_script_with_two_lines_more_by_two_processes(tmp_path):
     assert np.isfinite(table["influence_gauss_newton_q"].to_numpy()).all()
 
 
+@pytest.mark.slow
 def test_a_training_that_starts_anew_keeps_nothing_of_the_one_before(tmp_path):
     recipe = prepared(tmp_path / "one")
     trainer = reward_trainer(tmp_path / "out")

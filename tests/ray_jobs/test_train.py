@@ -98,6 +98,7 @@ def test_two_workers_make_the_steps_of_one(ray_session, llama_folder, tmp_path):
         torch.testing.assert_close(two[name], weights, rtol=1e-2, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_an_audit_that_is_sketched_in_training(ray_session, llama_folder, tmp_path):
     generate(tmp_path, seed=0, num_pairs=40, num_queries=8)
     recipe = tiny_recipe(

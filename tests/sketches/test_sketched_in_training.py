@@ -77,7 +77,11 @@ def steps_of(trainer):
     [
         ("llama", {}),
         ("bert", {}),
-        ("qwen3", {"gradient_checkpointing": True, "label_smoothing": 0.2}),
+        pytest.param(
+            "qwen3",
+            {"gradient_checkpointing": True, "label_smoothing": 0.2},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_each_comparison_is_sketched_in_its_first_step(tmp_path, family, train):
@@ -99,6 +103,7 @@ def test_each_comparison_is_sketched_in_its_first_step(tmp_path, family, train):
         close(row, expected(recipe, trainer, keep.weights[3], row[0]))
 
 
+@pytest.mark.slow
 def test_training_is_the_same_but_for_rounding(tmp_path):
     recipe = with_train(prepared(tmp_path, MEETING))
     trainer, _ = start(recipe, tmp_path / "out")
