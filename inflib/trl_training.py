@@ -46,11 +46,12 @@ def sketch_training(trainer: Any, run: str) -> None:
     epoch (docs/validity.md). Afterwards the run has reward_model/ and sketches/, as if
     `inflib train` and `inflib sketch` had made them.
 
-    Raises ValueError where the run is not prepared, or has sketches; when it is called
-    twice for a trainer; in trainer.train(): where fewer than
-    half of the trainer's labels are the run's; where the model trains more than LoRA
-    adapters and a linear head; and, in the first step, where what hooks see does not
-    add up to autograd's gradient.
+    Raises ValueError where the run is not prepared, or has a model or sketches; where
+    the trainer cannot be followed; and when it is called twice for one. Before the
+    first step, trainer.train() raises it where fewer than half of the trainer's labels
+    are the run's, or the model trains more than LoRA adapters and a linear head; in the
+    first steps, where rewards are read elsewhere than at the last token, or what hooks
+    see does not add up to autograd's gradient.
     """
     recipe = stored_recipe(Folder(run))
     check_run(recipe)
@@ -75,6 +76,7 @@ class _Sketches(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._started = time.monotonic()
         trainer, recipe = self._trainer, self._recipe
+        check_run(recipe)  # again: a trainer may be trained twice
         model = trainer.accelerator.unwrap_model(trainer.model)
         with trainer.accelerator.autocast():
             self._sketcher = TrainingSketcher(
@@ -84,6 +86,7 @@ class _Sketches(TrainerCallback):
                 Path(args.output_dir),
                 args.process_index,
             )
+        trainer.accelerator.wait_for_everyone()  # all have looked at the run
         self._sketcher.begin(state.global_step > 0, args.world_size)
         if args.process_index == 0:
             check_saved(trainer, self._sketcher)

@@ -137,6 +137,8 @@ def test_a_run_of_it_is_scored_like_any_other(tmp_path):
     table, records = score_run(Folder(recipe.run), recipe.score, ["q"])
     assert np.isfinite(table["influence_gauss_newton_q"].to_numpy()).all()
     assert records["gauss_newton"].queries["q"].damping > 0
+    with pytest.raises(ValueError, match="has sketches already"):
+        trainer.train()
 
 
 def test_a_training_that_is_killed_goes_on_with_the_same_sketches(tmp_path):

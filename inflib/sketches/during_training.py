@@ -81,18 +81,16 @@ class TrainingSketcher:
         self._seconds = 0.0
 
     def begin(self, resumed: bool, processes: int) -> None:
-        """Training begins. resumed: it goes on after a step; else what an earlier one
-        has left goes. Raises ValueError where the run has sketches.
+        """Training begins. resumed: it goes on after a step; else, or where this
+        process has no rows of the steps before, what an earlier one has left goes.
 
         All processes call it, and wait for each other afterwards.
         """
-        sketches = self.run / "sketches"
-        if sketches.exists("done.json"):
-            raise ValueError(f"{self.run.url} has sketches already: choose another run")
-        if resumed:
+        if resumed and self._spool.places:
             return
         self._spool.clear()
         if self._process == 0:
+            sketches = self.run / "sketches"
             others = {f"process-{number}" for number in range(processes)}
             for folder in self._folder.iterdir():
                 if folder.name not in others:

@@ -1,6 +1,7 @@
 """Sketches in the course of a run's own training (train.sketch: during)."""
 
 from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from inflib.config.recipe import Recipe
 from inflib.model.label_batches import LabelBatch
 from inflib.model.preference_trainer import See
 from inflib.sketches.during_training import Sequences, TrainingSketcher
+
+_AT_ONCE = 512
+"""Labels that are read at a time, where all are."""
 
 
 class SketchTraining(TrainerCallback):
@@ -64,7 +68,10 @@ class SketchTraining(TrainerCallback):
 
     def _sketch_others(self) -> None:
         args = self._trainer.args
-        labels = _sequences(self._labels)
+        starts = range(0, len(self._labels), _AT_ONCE)
+        labels = chain.from_iterable(
+            _sequences(self._labels.slice(start, _AT_ONCE)) for start in starts
+        )
         with self._trainer.accelerator.autocast():
             self.sketcher.sketch_others(labels, args.process_index, args.world_size)
 
