@@ -18,7 +18,13 @@ from tests.support.files import ROOT, write_jsonl
 from tests.support.ports import free_port
 from tests.support.prepared_run import ROWS
 from tests.support.training_sketches import close, expected, read
-from tests.support.trl_training import KeepWeights, prepared, reward_trainer, texts
+from tests.support.trl_training import (
+    KeepWeights,
+    prepared,
+    reward_trainer,
+    texts,
+    train_until,
+)
 
 
 class Steps:
@@ -149,16 +155,7 @@ def test_a_training_that_is_killed_goes_on_with_the_same_sketches(tmp_path):
     again = prepared(tmp_path / "two")
     killed = reward_trainer(tmp_path / "killed", save_strategy="steps", save_steps=2)
     inflib.sketch_training(killed, again.run)
-    inner = killed.training_step
-
-    def dies(*arguments):
-        if killed.state.global_step == 5:
-            raise KeyboardInterrupt
-        return inner(*arguments)
-
-    killed.training_step = dies
-    with pytest.raises(KeyboardInterrupt):
-        killed.train()
+    train_until(killed, 5)
     resumed = reward_trainer(tmp_path / "killed", save_strategy="steps", save_steps=2)
     inflib.sketch_training(resumed, again.run)
     resumed.train(resume_from_checkpoint=True)
@@ -225,16 +222,7 @@ def test_a_training_that_starts_anew_keeps_nothing_of_the_one_before(tmp_path):
     again = prepared(tmp_path / "two")
     killed = reward_trainer(tmp_path / "killed", learning_rate=0.1, seed=5)
     inflib.sketch_training(killed, again.run)
-    inner = killed.training_step
-
-    def dies(*arguments):
-        if killed.state.global_step == 5:
-            raise KeyboardInterrupt
-        return inner(*arguments)
-
-    killed.training_step = dies
-    with pytest.raises(KeyboardInterrupt):
-        killed.train()
+    train_until(killed, 5)
     assert (Path(again.run) / "sketches" / "spool" / "process-0").exists()
     anew = reward_trainer(tmp_path / "anew")
     inflib.sketch_training(anew, again.run)

@@ -15,10 +15,10 @@ from inflib.sketches import spool as spool_module
 from inflib.sketches.flat_training import SketchTraining
 from inflib.sketches.spool import Spool
 from inflib.storage.folder import Folder
-from tests.support.planned_runs import Killed, equal, weights
+from tests.support.planned_runs import equal, weights
 from tests.support.prepared_run import ANSWERS
 from tests.support.training_sketches import close, expected, read
-from tests.support.trl_training import KeepWeights, prepared
+from tests.support.trl_training import KeepWeights, prepared, train_until
 
 MEETING = [
     {"pair_id": f"p{i}", "prompt": f"Question {i // 12}? ", "chosen": a, "rejected": b}
@@ -144,16 +144,7 @@ def test_a_training_that_dies_goes_on_with_the_same_bits(tmp_path):
     finish(recipe, whole, sketching)
     again = with_train(prepared(tmp_path / "two", MEETING), saves_per_epoch=3)
     killed, _ = start(again, tmp_path / "out")
-    inner = killed.training_step
-
-    def dies(*arguments):
-        if killed.state.global_step == 5:
-            raise Killed
-        return inner(*arguments)
-
-    killed.training_step = dies
-    with pytest.raises(Killed):
-        killed.train()
+    train_until(killed, 5)
     resumed, sketching = start(again, tmp_path / "out")
     resumed.train(resume_from_checkpoint=True)
     finish(again, resumed, sketching)

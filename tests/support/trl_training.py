@@ -1,6 +1,7 @@
 """Trainings with TRL as its users write them, on a run that is prepared."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import datasets
@@ -13,6 +14,7 @@ from inflib.config.recipe import Recipe
 from inflib.config.run_config import bind
 from inflib.model.reward import trained_parameters
 from tests.support.models import build_model, build_tokenizer
+from tests.support.planned_runs import Killed
 from tests.support.prepared_run import ROWS, build_run
 
 
@@ -88,3 +90,18 @@ class KeepWeights(TrainerCallback):
     def on_step_begin(self, args, state, control, model, **_):
         found = trained_parameters(model).items()
         self.weights.append({n: p.detach().clone() for n, p in found})
+
+
+def train_until(trainer, step):
+    """Train, and die before a step."""
+    inner = trainer.training_step
+
+    def dies(*arguments):
+        if trainer.state.global_step == step:
+            raise Killed
+        return inner(*arguments)
+
+    trainer.training_step = dies
+    with suppress(Killed):
+        trainer.train()
+    assert trainer.state.global_step == step
