@@ -147,6 +147,7 @@ def test_a_run_of_it_is_scored_like_any_other(tmp_path):
         trainer.train()
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_goes_on_with_the_same_sketches(tmp_path):
     recipe = prepared(tmp_path / "one")
     trainer = reward_trainer(tmp_path / "out", save_strategy="steps", save_steps=2)

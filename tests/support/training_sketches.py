@@ -1,6 +1,9 @@
 """Sketches that a training left behind, and what they should be."""
 
+from weakref import WeakKeyDictionary
+
 import pytest
+from torch import nn
 
 from inflib.data.pairs_folder import PairsFolder
 from inflib.model.reward import set_trained, trained_parameters
@@ -31,22 +34,28 @@ def read(recipe, pairs):
     return found
 
 
+_SKETCHERS: "WeakKeyDictionary[nn.Module, UnitSketcher]" = WeakKeyDictionary()
+
+
 def expected(recipe, trainer, weights, row):
     """(margin, |s|^2, sketch) of a comparison by a model with these weights."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = trainer.accelerator.unwrap_model(trainer.model).eval()
     now = {n: p.detach().clone() for n, p in trained_parameters(model).items()}
     set_trained(model, weights)
     requires = {p: p.requires_grad for p in model.parameters()}
-    config = recipe.sketch
-    pad_id = build_tokenizer().pad_token_id
+    config, plan = recipe.sketch, plan_units([row], "comparison")
     with trainer.accelerator.autocast():
-        sketcher = UnitSketcher(model.eval(), pad_id, config.sketch_size, config.seed)
-    plan = plan_units([row], "comparison")
-    margins, squares, sketches = sketcher(plan.units, 4096).comparisons(plan)
+        if model not in _SKETCHERS:
+            pad_id = build_tokenizer().pad_token_id
+            made = UnitSketcher(model, pad_id, config.sketch_size, config.seed)
+            _SKETCHERS[model] = made
+        model.requires_grad_(False)
+        sketches = _SKETCHERS[model](plan.units, 4096)
+    margins, squares, rows = sketches.comparisons(plan)
     for parameter, was in requires.items():
         parameter.requires_grad_(was)
     set_trained(model, now)
-    return float(margins[0]), float(squares.sum()), sketches[0]
+    return float(margins[0]), float(squares.sum()), rows[0]
 
 
 def close(found, right, tolerance=1e-4):
