@@ -212,7 +212,7 @@ def test_a_whole_audit_lives_on_s3(s3_bucket, tmp_path, llama_folder, capfd):
 def test_two_workers_sketch_in_training_on_s3(s3_bucket, tmp_path, llama_folder):
     generate(tmp_path, seed=0, num_pairs=40, num_queries=8)
     done = {}
-    for name, run in (("s3", f"{s3_bucket}/run"), ("local", str(tmp_path / "run"))):
+    for name, run in (("s3", f"{s3_bucket}/during"), ("local", str(tmp_path / "run"))):
         recipe = tiny_recipe(
             run,
             tmp_path,
