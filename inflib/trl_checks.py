@@ -15,6 +15,7 @@ from inflib.data.tokenizer import load_config
 from inflib.model.adapter import read_adapter
 from inflib.model.partway import FOLDER, RECORD
 from inflib.numerics.layer_bins import lay_out
+from inflib.numerics.rounding import computed_in, tolerance
 from inflib.sketches.during_training import Sequences, TrainingSketcher
 from inflib.sketches.manifest import Manifest
 from inflib.storage.folder import Folder
@@ -22,9 +23,6 @@ from inflib.telemetry import warning
 
 _FEWEST = 0.5
 """Share of the trainer's labels that must be in the run, at least."""
-
-_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
-"""Of a margin, relative to the sizes of its rewards; 0.1 for types of fewer bits."""
 
 _SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "intermediate_size")
 
@@ -183,10 +181,8 @@ def compare_margins(
     first, second = float(rewards[0]), float(rewards[len(labels)])
     margin, size = first - second, abs(first) + abs(second)
     own = sign * float(sketcher.sketched([sketcher.row_at(place)])[0][0])
-    dtype = next(model.parameters()).dtype
-    if torch.is_autocast_enabled(rewards.device.type):
-        dtype = torch.get_autocast_dtype(rewards.device.type)
-    if not abs(margin - own) <= _TOLERANCE.get(dtype, 0.1) * size:
+    most = tolerance(computed_in(next(model.parameters())))
+    if not abs(margin - own) <= most * size:
         raise ValueError(
             f"the trainer's model gives a label a margin of {margin:.4g}, which is "
             f"{own:.4g} when rewards are read at the last token: this model cannot be "

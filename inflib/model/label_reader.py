@@ -18,13 +18,11 @@ from torch import Tensor, nn
 from inflib.model.attention import longest_flat
 from inflib.model.label_batches import LabelBatch, label_batches
 from inflib.model.reward import UNUSUAL, computing, rewards_inside
+from inflib.numerics.rounding import tolerance
 from inflib.storage.plain_text import first_line
 
 _AT_ONCE = 512
 """Labels that are planned together when margins are computed."""
-
-_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.1}
-"""Of a margin by a flat batch, against padded rows, relative to 1 + its size."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,6 @@ def _differs(
     except UNUSUAL as error:
         return first_line(error)
     off = float(((margins - expected).abs() / (1 + expected.abs())).max())
-    if off <= _TOLERANCE[next(model.parameters()).dtype]:
+    if off <= tolerance(next(model.parameters()).dtype):
         return None
     return f"margins are off by {off:.2g}"

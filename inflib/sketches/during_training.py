@@ -22,9 +22,10 @@ from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.model.label_batches import Parts
 from inflib.model.preference_trainer import See
 from inflib.model.quantized import keep_differentiable
-from inflib.sketches import spool, store
+from inflib.sketches import store
 from inflib.sketches.binding import bind_sketches
 from inflib.sketches.comparison_lookup import ComparisonLookup
+from inflib.sketches.row_encoding import finite
 from inflib.sketches.spool import Spool, Spools
 from inflib.sketches.training_gradients import TrainingGradients
 from inflib.sketches.unit_sketcher import CPU_BUDGET, UnitSketcher
@@ -133,8 +134,8 @@ class TrainingSketcher:
         with self._gradients.watching(own, consume) as watch:
             yield watch.see_rewards
         margins = watch.margins()
-        finite = spool.finite(margins, squares, sketches)
-        usable = [i for i in watch.usable if finite[i]]
+        good = finite(margins, squares, sketches)
+        usable = [i for i in watch.usable if good[i]]
         places = [[*found][i] for i in usable]
         self._spool.append(places, margins[usable], squares[usable], sketches[usable])
 
@@ -188,10 +189,11 @@ class TrainingSketcher:
         if self._exchange is not None:
             self._receive(self._exchange)
         folders = sorted(self._folder.glob("process-*"))
-        spools = Spools(self._spool_at(folder) for folder in folders)
+        own = [self._spool_at(folder) for folder in folders]
         rest = self._spool_at(self._folder / "rest")
-        self._sketch_missing(rest, spools.__contains__)
-        spools = Spools([*(self._spool_at(f) for f in folders), rest])
+        known = set[int]().union(*(each.places for each in own))
+        self._sketch_missing(rest, known.__contains__)
+        spools = Spools([*own, rest])
         sketches = self.run / "sketches"
         for placed in self._shards:
             name, shard = placed.pairs.folder.name, placed.shard

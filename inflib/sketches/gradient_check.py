@@ -9,13 +9,10 @@ from torch import Tensor, nn
 
 from inflib.model.packing import Unit, pack
 from inflib.model.reward import UNUSUAL
+from inflib.numerics.rounding import computed_in, tolerance
 from inflib.sketches.gradients import UnitGradients
 from inflib.sketches.plain_gradients import PlainGradients
 from inflib.storage.plain_text import first_line
-
-_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.1}
-"""Largest error of a block's gradient, relative to its norm. Rounding alone makes some
-1e-6 in float32, and some 1e-2 in bfloat16, whose last digit is 1/256."""
 
 _SMALL = 1e-3
 """Blocks whose norm is below this share of the whole gradient's are compared with that
@@ -61,11 +58,7 @@ def _compare(
     right_value: Tensor,
     right: dict[str, Tensor],
 ) -> str | None:
-    first = next(iter(right.values()))
-    dtype = first.dtype
-    if torch.is_autocast_enabled(first.device.type):
-        dtype = torch.get_autocast_dtype(first.device.type)
-    tolerance = _TOLERANCE.get(dtype, _TOLERANCE[torch.bfloat16])
+    most = tolerance(computed_in(next(iter(right.values()))))
     total = float(torch.stack([g.double().norm() for g in right.values()]).norm())
     errors = {
         name: float((grads[name].double() - block.double()).norm())
@@ -73,12 +66,12 @@ def _compare(
         for name, block in right.items()
     }
     worst = max(errors, key=lambda name: errors[name])
-    if not errors[worst] <= tolerance:  # NaN, too
+    if not errors[worst] <= most:  # NaN, too
         return (
             f"the gradient of block {worst} is off by {errors[worst]:.2g} of its norm"
         )
     difference = abs(float(value - right_value))
-    if not difference <= tolerance * (1 + abs(float(right_value))):
+    if not difference <= most * (1 + abs(float(right_value))):
         return f"a margin is {float(value):.4g}, and {float(right_value):.4g} by itself"
     return None
 

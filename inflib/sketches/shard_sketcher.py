@@ -5,9 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder
@@ -16,6 +14,7 @@ from inflib.model.packing import Unit
 from inflib.model.reward_folder import load_sketched_model
 from inflib.sketches import store
 from inflib.sketches.manifest import Manifest
+from inflib.sketches.row_encoding import encoded, statuses
 from inflib.sketches.unit_sketcher import UnitSketcher
 from inflib.sketches.units import UnitSketches, plan_units
 from inflib.storage.folder import Folder
@@ -100,9 +99,10 @@ class ShardSketcher:
         unit_sketches, seconds = computation.result()
         clock.lap("wait")  # for its turn to compute, and the computation
         ids = table["comparison_id"].to_pylist()
-        payload, rows = encoded(
-            ids, *unit_sketches.comparisons(plan), self.recipe.sketch.store_dtype
+        payload, scales, margins, sq_norms = encoded(
+            *unit_sketches.comparisons(plan), self.recipe.sketch.store_dtype
         )
+        rows = store.Rows(ids, margins, sq_norms, scales, statuses(sq_norms))
         clock.lap("encode")
         target = self.run / "sketches" / pairs
         num_bytes = store.commit(target, shard, payload, rows, planned.sha256)
@@ -153,26 +153,6 @@ class ShardSketcher:
             with contextlib.suppress(ValueError):  # another worker was first
                 folder.create(name, fitting)
         return folder.read_json(name)
-
-
-def encoded(
-    ids: list[str], margins: Tensor, sq_norms: Tensor, sketches: Tensor, dtype: str
-) -> tuple[np.ndarray, store.Rows]:
-    """Payload and rows to store of comparisons, given what UnitSketches.comparisons
-    returns. Of one that is not finite, the sketch is stored as zeros, margin and norms
-    as nulls."""
-    finite = margins.isfinite() & sq_norms.isfinite().all(1)
-    finite &= sketches.isfinite().all(1).cpu()
-    margins[~finite], sq_norms[~finite] = torch.nan, torch.nan
-    sketches.masked_fill_(~finite[:, None].to(sketches.device), 0.0)
-    payload, scales = store.encode(sketches, dtype)
-    status = [
-        store.NOT_FINITE if not ok else store.ZERO if square == 0 else store.OK
-        for ok, square in zip(finite.tolist(), sq_norms.sum(1).tolist(), strict=True)
-    ]
-    return payload, store.Rows(
-        ids, margins.numpy(), sq_norms.numpy(), scales.numpy(), status
-    )
 
 
 def token_budget_file(device: torch.device) -> str:

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from inflib.sketches import store
+from inflib.sketches.row_encoding import encoded, statuses
 from inflib.storage.folder import Folder
 
 _AT_ONCE = 1024
@@ -69,20 +69,17 @@ class Spool:
         sketches: Float[Tensor, "c k"],
     ) -> None:
         """Add comparisons by their places; those that are there stay as they are. One
-        that is not finite is stored as sketches.shard_sketcher does."""
+        that is not finite is stored as row_encoding says."""
         fresh = [i for i, place in enumerate(places) if place not in self.places]
         if not fresh:
             return
-        good = torch.tensor(finite(margins[fresh], sq_norms[fresh], sketches[fresh]))
-        whole = torch.where(good[:, None].to(sketches.device), sketches[fresh], 0.0)
-        payload, scales = store.encode(whole, self._dtype.name)
+        payload, scales, own_margins, own_norms = encoded(
+            margins[fresh], sq_norms[fresh], sketches[fresh], self._dtype.name
+        )
         facts = np.zeros(len(fresh), self._fact)
         facts["place"] = [places[i] for i in fresh]
-        facts["margin"] = margins[fresh].double().cpu().numpy()
-        facts["scale"] = scales.numpy()
-        facts["sq_norms"] = sq_norms[fresh].double().cpu().numpy()
-        facts["margin"][~good.numpy()] = np.nan
-        facts["sq_norms"][~good.numpy()] = np.nan
+        facts["margin"], facts["scale"] = own_margins, scales
+        facts["sq_norms"] = own_norms
         for file, values in ((self._rows, payload), (self._facts, facts)):
             with file.open("ab") as opened:
                 opened.write(values.tobytes())
@@ -134,9 +131,6 @@ class Spools:
             for row, place in enumerate(facts["place"].tolist()):
                 self._found.setdefault(place, (number, row))
 
-    def __contains__(self, place: int) -> bool:
-        return place in self._found
-
     def shard(
         self, places: Iterable[int], ids: list[str]
     ) -> tuple[np.ndarray, store.Rows]:
@@ -145,22 +139,10 @@ class Spools:
         found = [self._found[place] for place in places]
         payload = np.stack([self._spools[s][1][row] for s, row in found])
         facts = np.stack([self._spools[s][0][row] for s, row in found])
-        squares = facts["sq_norms"].sum(1)
-        status = [
-            store.OK if square > 0 else store.ZERO if square == 0 else store.NOT_FINITE
-            for square in squares
-        ]
         return payload, store.Rows(
-            ids, facts["margin"].copy(), facts["sq_norms"], facts["scale"], status
+            ids,
+            facts["margin"].copy(),
+            facts["sq_norms"],
+            facts["scale"],
+            statuses(facts["sq_norms"]),
         )
-
-
-def finite(
-    margins: Float[Tensor, " c"],
-    sq_norms: Float[Tensor, "c l"],
-    sketches: Float[Tensor, "c k"],
-) -> list[bool]:
-    """Whether all numbers of a comparison are finite."""
-    good = margins.isfinite().cpu() & sq_norms.isfinite().all(1).cpu()
-    good &= sketches.isfinite().all(1).cpu()
-    return good.tolist()

@@ -19,12 +19,8 @@ from torch import Tensor, nn
 
 from inflib.model.label_batches import Parts
 from inflib.model.reward import trained, trained_blocks
+from inflib.numerics.rounding import tolerance
 from inflib.sketches.gradients import Calls, Consume, what_trains
-
-_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
-"""Of the sum of the parts' gradients in a block, against autograd's, relative to the
-norm of all; 0.1 for types of fewer bits."""
-
 
 _CHECKS = 8
 """Passes that are compared with autograd, at most."""
@@ -152,7 +148,7 @@ class _Sums:
             parts = grads.float()
             self._own[block] = parts.sum(0)
             self._squares += float(parts.square().sum())
-            self._tolerance = max(self._tolerance, _TOLERANCE.get(grads.dtype, 0.1))
+            self._tolerance = max(self._tolerance, tolerance(grads.dtype))
             take(block, grads)
 
         return added
