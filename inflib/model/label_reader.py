@@ -45,7 +45,7 @@ class LabelReader:
         """The reader of labels like those of a table, with a model in training or not.
 
         per_pass: labels that fit into memory in padded rows, whatever their length.
-        Tries the table's first labels and its longest one: where flat batches give
+        Tries the table's first, last and longest label: where flat batches give
         other margins than padded rows, these are taken, and said.
         """
         sides = (table[name] for name in ("chosen_ids", "rejected_ids"))
