@@ -23,6 +23,7 @@ from inflib.storage.folder import Folder
 from inflib.telemetry import Progress, warning
 from ray_jobs.shared.observe import observe, watched
 from ray_jobs.shared.session import start_ray
+from ray_jobs.shared.sketch_group import sketch_in_group
 from ray_jobs.shared.stage import Stage
 
 
@@ -91,12 +92,15 @@ def sketch(recipe: Recipe) -> dict[str, Any]:
 def compute_shards(recipe: Recipe, todo: list[tuple[str, str]]) -> Iterator[Receipt]:
     """Sketch the shards `todo`, each (pair set, shard name), with a pool of workers.
 
-    Yields a receipt for each shard, in their order, once its files are complete.
+    Yields a receipt for each shard, once its files are complete.
     """
     if not todo:
         return
     start_ray(recipe)
     observe("sketch")
+    if recipe.model.sharded_over > 1:
+        yield from sketch_in_group(recipe, todo)
+        return
     config = recipe.sketch
     items = [{"pairs": pairs, "shard": shard} for pairs, shard in todo]
     rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(

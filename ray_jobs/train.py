@@ -17,20 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
-from pyarrow.fs import FSSpecHandler, PyFileSystem
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 
 from inflib.config.recipe import Recipe
 from inflib.data.folds import Fold
 from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.training_plan import Steps
-from inflib.storage.folder import Folder, open_filesystem
+from inflib.storage.folder import Folder
 from inflib.telemetry import Clock, event
 from ray_jobs.shared.observe import observe
 from ray_jobs.shared.session import start_ray
 from ray_jobs.shared.stage import Stage
+from ray_jobs.shared.worker_group import run_group
 
 
 def train(recipe: Recipe) -> dict[str, Any]:
@@ -136,33 +134,9 @@ def fit(trainings: list[Training], folder: Folder, name: str) -> None:
     if not todo:
         return
     config = todo[0].recipe.train
-    filesystem, path = open_filesystem(folder.url)
+    given = {"trainings": todo}
     failures = config.max_failures * len(todo)
-    result = TorchTrainer(
-        train_worker,
-        train_loop_config={"trainings": todo},
-        scaling_config=ScalingConfig(
-            num_workers=config.workers,
-            use_gpu=config.gpus_per_worker > 0,
-            resources_per_worker={
-                "CPU": config.cpus_per_worker,
-                **({"GPU": config.gpus_per_worker} if config.gpus_per_worker else {}),
-            },
-        ),
-        run_config=RunConfig(
-            name=name,
-            storage_path=path,
-            storage_filesystem=None
-            if folder.is_local
-            else PyFileSystem(FSSpecHandler(filesystem)),
-            failure_config=FailureConfig(
-                max_failures=failures, controller_failure_limit=failures
-            ),
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-        ),
-    ).fit()
-    if result.error is not None:
-        raise result.error
+    run_group(train_worker, given, config, failures, folder, name)
 
 
 def train_worker(config: dict[str, Any]) -> None:
@@ -184,19 +158,11 @@ def _train_one(training: Training) -> None:
     # Imported here: the driver and Ray Train's controller do not need TRL and torch.
     from ray.train.huggingface.transformers import RayTrainReportCallback
 
-    from inflib.model.partway import FOLDER, KeepPartway
+    from inflib.model.partway import KeepPartway
     from inflib.model.planned_training import PlannedTraining
-    from inflib.model.preference_trainer import evaluate, margins
-    from inflib.model.reward_folder import write_fold_margins, write_margins
+    from inflib.model.sharded import until_all_have
     from inflib.model.stopping import KeepBest
-    from inflib.model.training import (
-        NameCheckpoints,
-        ShowProgress,
-        build_trainer,
-        labels_of,
-        save_partway,
-        save_reward_model,
-    )
+    from inflib.model.training import NameCheckpoints, ShowProgress, build_trainer
     from inflib.sketches.flat_training import SketchTraining
 
     recipe, target = training.recipe, training.folder
@@ -220,40 +186,49 @@ def _train_one(training: Training) -> None:
                 callback.restore(saved)
         trainer.train(resume_from_checkpoint=str(saved) if is_ours else None)
     clock.lap("train")
-    is_first = ray.train.get_context().get_world_rank() == 0
+    with until_all_have(trainer.accelerator.unwrap_model(trainer.model)):
+        if ray.train.get_context().get_world_rank() == 0:
+            _write(training, plan, trainer, sketching, Path(scratch))
+    clock.lap("write")
+    event("trained", pairs=len(trainer.train_dataset), seconds=clock.laps)
+    shutil.rmtree(scratch)
+
+
+def _write(
+    training: Training, plan: Any, trainer: Any, sketching: Any, scratch: Path
+) -> None:
+    """Evaluate what was trained, and write all of reward_model/. In one process."""
+    from inflib.model.partway import FOLDER, KeepPartway
+    from inflib.model.preference_trainer import evaluate, margins
+    from inflib.model.reward_folder import write_fold_margins, write_margins
+    from inflib.model.training import labels_of, save_partway, save_reward_model
+
+    recipe, target = training.recipe, training.folder
     evaluated = {
         query: evaluate(trainer, labels_of(recipe, query))
-        for query in (recipe.prepare.queries if is_first else ())
+        for query in recipe.prepare.queries
     }
-    clock.lap("evaluate")
-    event("trained", pairs=len(trainer.train_dataset), seconds=clock.laps)
-    if is_first:
-        final = str(Path(scratch) / "final")
-        save_reward_model(trainer, final, target, recipe.model)
-        target.write_json("log.json", trainer.state.log_history)
-        if plan.holdout.pair_ids and training.steps is None:
-            held = {"below": plan.holdout.below, "pair_ids": plan.holdout.pair_ids}
-            target.write_json("held_out.json", held)
-        write_margins(target, {name: m.margins for name, m in evaluated.items()})
-        if training.fold is not None:
-            judged = labels_of(recipe, "train", training.fold.__contains__)
-            write_fold_margins(target, margins(trainer, judged))
-        facts = plan.facts(trainer.state)
-        metrics = {name: labels.means for name, labels in evaluated.items()}
-        for callback in trainer.callback_handler.callbacks:
-            if isinstance(callback, KeepPartway):
-                share, folder = recipe.train.keep, target / FOLDER
-                kept = save_partway(trainer, callback, facts["steps"], share, folder)
-                facts["kept"] = kept and vars(kept)
-        if sketching is not None:
-            facts["sketched_after"] = sketching.write()
-        target.write_json(
-            "metrics.json",
-            facts | {"queries": metrics},
-        )
-        if sketching is not None:
-            sketching.clean()
-    shutil.rmtree(scratch)
+    save_reward_model(trainer, str(scratch / "final"), target, recipe.model)
+    target.write_json("log.json", trainer.state.log_history)
+    if plan.holdout.pair_ids and training.steps is None:
+        held = {"below": plan.holdout.below, "pair_ids": plan.holdout.pair_ids}
+        target.write_json("held_out.json", held)
+    write_margins(target, {name: m.margins for name, m in evaluated.items()})
+    if training.fold is not None:
+        judged = labels_of(recipe, "train", training.fold.__contains__)
+        write_fold_margins(target, margins(trainer, judged))
+    facts = plan.facts(trainer.state)
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, KeepPartway):
+            share, folder = recipe.train.keep, target / FOLDER
+            kept = save_partway(trainer, callback, facts["steps"], share, folder)
+            facts["kept"] = kept and vars(kept)
+    if sketching is not None:
+        facts["sketched_after"] = sketching.write()
+    queries = {name: labels.means for name, labels in evaluated.items()}
+    target.write_json("metrics.json", facts | {"queries": queries})
+    if sketching is not None:
+        sketching.clean()
 
 
 STAGES = [train]

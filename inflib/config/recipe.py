@@ -107,6 +107,22 @@ class Recipe(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _shares_bases(self) -> "Recipe":
+        devices = self.model.sharded_over
+        for name, workers in (
+            ("train.workers", self.train.workers),
+            ("sketch.workers", self.sketch.workers),
+        ):
+            if workers % devices:
+                raise ValueError(
+                    f"{name} {workers} must be a multiple of model.sharded_over "
+                    f"{devices}: so many workers share one copy of the base"
+                )
+        if devices > 1 and self.train.engine != "flat":
+            raise ValueError("model.sharded_over is of train.engine flat")
+        return self
+
+    @model_validator(mode="after")
     def _names_differ(self) -> "Recipe":
         """A curvature and a query set name a column together: datainf of layer_expert
         would be datainf_layer of expert."""

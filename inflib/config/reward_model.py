@@ -55,12 +55,26 @@ class ModelConfig(Frozen):
     bfloat16's memory; of an adapter, take what it was trained with. Needs the package
     bitsandbytes."""
 
+    sharded_over: PositiveInt = 1
+    """Devices that share one copy of the frozen base, for one that fits none of them:
+    FSDP2 keeps a part of every layer on each. LoRA and score head are whole on each.
+    train.workers and sketch.workers are multiples of it. Gives the same bits as 1."""
+
     attention: Literal["sdpa", "eager", "flex_attention"] = "sdpa"
     """Attention implementation: flex_attention on GPUs, sdpa on CPUs, eager for models
     that cap attention scores (Gemma 2) on CPUs."""
 
     trust_remote_code: bool = False
     """Run Python code that comes with the base model on the hub."""
+
+    @model_validator(mode="after")
+    def _shards_whole_weights(self) -> "ModelConfig":
+        if self.sharded_over > 1 and self.quantization is not None:
+            raise ValueError(
+                f"sharded_over {self.sharded_over} is for weights that are not "
+                "quantized: take one of the two"
+            )
+        return self
 
 
 class TrainConfig(Frozen):

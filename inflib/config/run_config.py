@@ -21,6 +21,7 @@ FREE = {
     "oversight",
     "cluster",
     "model.adapter_base",
+    "model.sharded_over",
     "prepare.on_bad_rows",
     "train.max_failures",
     "train.cpus_per_worker",

@@ -26,6 +26,7 @@ from inflib.model.label_batches import LabelBatch, wide
 from inflib.model.label_order import TogetherSampler, meeting
 from inflib.model.label_reader import LabelReader
 from inflib.model.reward import cast_input, computing, rewards_inside
+from inflib.model.sharded import until_all_have
 from inflib.numerics import preference_loss
 from inflib.numerics.label_means import LabelMargins
 
@@ -114,15 +115,16 @@ def reward_trainer(
             reader, watched = self.label_reader, _unwatched
             if self.watching and self.state.global_step < self.watched_steps:
                 reader, watched = replace(reader, separable=True), self.watching
-            for batch in reader.batches(table):
-                moved = batch.to(self.accelerator.device)
-                with watched(table, batch) as see, computing(inner, moved.batch):
-                    with self.accelerator.autocast():
-                        rewards = see(rewards_inside(inner, moved.batch))
-                    losses = _losses(table, batch.rows, moved.margins(rewards))
-                    part = losses.sum() * self.accelerator.num_processes / count
-                    self.accelerator.backward(part)
-                parts.append(part.detach())
+            with until_all_have(inner):
+                for batch in reader.batches(table):
+                    moved = batch.to(self.accelerator.device)
+                    with watched(table, batch) as see, computing(inner, moved.batch):
+                        with self.accelerator.autocast():
+                            rewards = see(rewards_inside(inner, moved.batch))
+                        losses = _losses(table, batch.rows, moved.margins(rewards))
+                        part = losses.sum() * self.accelerator.num_processes / count
+                        self.accelerator.backward(part)
+                    parts.append(part.detach())
             self._average_gradients(inner)
             return sum(parts, torch.zeros((), device=self.accelerator.device))
 
@@ -242,7 +244,8 @@ def gathered_margins(trainer: Any, table: pa.Table) -> Float[Tensor, " n"]:
     process, count = trainer.args.process_index, trainer.args.world_size
     cuts = [len(table) * i // count for i in range(count + 1)]
     share = table.slice(cuts[process], cuts[process + 1] - cuts[process])
-    own = margins(trainer, share).tolist()
+    with until_all_have(trainer.accelerator.unwrap_model(trainer.model)):
+        own = margins(trainer, share).tolist()
     return torch.tensor(gather_object(own), dtype=torch.float64)
 
 

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from inflib.config.reward_model import ModelConfig
-from inflib.data.tokenizer import loading_options, resolve_base
+from inflib.data.tokenizer import load_config, loading_options, resolve_base
 from inflib.model.attention import flat_attention
 from inflib.model.last_layer import reward_tokens_only
 from inflib.model.packing import Batch
 from inflib.model.quantized import four_bits, keep_differentiable
+from inflib.model.sharded import reads_weights, spread, turns_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 HEADS = ("score", "classifier")
@@ -38,19 +39,41 @@ _HASHED_WHOLE = 256 * 2**20
 
 
 def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
-    """Base model with a score head of one output (random until trained)."""
-    base = AutoModelForSequenceClassification.from_pretrained(
-        resolve_base(model.base),
-        num_labels=1,
-        dtype=DTYPES[model.dtype],
-        attn_implementation=model.attention,
-        quantization_config=four_bits(model, HEADS),
-        **loading_options(model),
-    )
+    """Base model with a score head of one output (random until trained).
+
+    With model.sharded_over, for `place`: one process of each group reads the weights,
+    the others have the same model on torch's device "meta".
+    """
+    if model.sharded_over == 1 or reads_weights(model.sharded_over):
+        base = AutoModelForSequenceClassification.from_pretrained(
+            resolve_base(model.base),
+            num_labels=1,
+            dtype=DTYPES[model.dtype],
+            attn_implementation=model.attention,
+            quantization_config=four_bits(model, HEADS),
+            **loading_options(model),
+        )
+    else:
+        config = load_config(model)
+        config.num_labels = 1
+        with torch.device("meta"):
+            base = AutoModelForSequenceClassification.from_config(
+                config,
+                dtype=DTYPES[model.dtype],
+                attn_implementation=model.attention,
+                trust_remote_code=model.trust_remote_code,
+            )
     keep_differentiable(base)
     base.config.pad_token_id = pad_id
     base.config.get_text_config().pad_token_id = pad_id
     return base
+
+
+def place(model: PeftModel, config: ModelConfig, device: torch.device) -> PeftModel:
+    """A base from `load_base`, with LoRA, on a worker's device or a group's devices."""
+    if config.sharded_over == 1:
+        return model.to(device)
+    return spread(model, config.sharded_over)
 
 
 def set_dtypes(model: PeftModel) -> None:
@@ -109,6 +132,8 @@ def computing(model: nn.Module, batch: Batch) -> Iterator[None]:
     layer reward tokens alone. A backward pass that computes layers anew (gradient
     checkpointing) belongs into the block."""
     classifier = _classifier(model)
+    if turns := turns_of(classifier):
+        turns.announce()
     with ExitStack() as stack:
         if hasattr(classifier, "score"):
             backbone = getattr(classifier, classifier.base_model_prefix)

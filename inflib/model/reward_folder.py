@@ -15,7 +15,7 @@ from inflib.data.tokenizer import load_tokenizer, resolve_base
 from inflib.data.training_plan import Steps
 from inflib.model.adapter import attach, read_adapter
 from inflib.model.partway import FOLDER, MOMENTS, RECORD, Kept
-from inflib.model.reward import digest_folder, load_base, trained_parameters
+from inflib.model.reward import digest_folder, load_base, place, trained_parameters
 from inflib.storage.folder import Folder
 
 _MARGINS = "margins.safetensors"
@@ -133,7 +133,8 @@ def _loaded(
     """(base with the adapter in a folder, tokenizer)."""
     tokenizer = load_tokenizer(recipe.model)
     base = load_base(recipe.model, tokenizer.pad_token_id)
-    return attach(base, read_adapter(folder)).to(device), tokenizer
+    model = attach(base, read_adapter(folder))
+    return place(model, recipe.model, device), tokenizer
 
 
 def describe_model(recipe: Recipe, folder: Folder | None = None) -> dict[str, Any]:

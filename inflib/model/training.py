@@ -34,7 +34,7 @@ from inflib.model.preference_trainer import (
     training_rows,
 )
 from inflib.model.quantized import is_quantized
-from inflib.model.reward import load_base, set_trained
+from inflib.model.reward import load_base, place, set_trained
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 
@@ -126,7 +126,7 @@ def build_trainer(
         use_cpu=device.type == "cpu",
         ddp_find_unused_parameters=False,
     )
-    model = get_peft_model(base, lora).to(device)
+    model = place(get_peft_model(base, lora), recipe.model, device)
     train_in_float32(model)
     if config.lora_dropout == 0:
         _no_dropout(model)

@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 from inflib.config.recipe import Recipe
 from inflib.model.label_batches import LabelBatch
 from inflib.model.preference_trainer import See
+from inflib.model.sharded import until_all_have
 from inflib.sketches.during_training import Sequences, TrainingSketcher
 
 _AT_ONCE = 512
@@ -72,7 +73,8 @@ class SketchTraining(TrainerCallback):
         labels = chain.from_iterable(
             _sequences(self._labels.slice(start, _AT_ONCE)) for start in starts
         )
-        with self._trainer.accelerator.autocast():
+        model = self.sketcher.model
+        with self._trainer.accelerator.autocast(), until_all_have(model):
             self.sketcher.sketch_others(labels, args.process_index, args.world_size)
 
     def _watching(

@@ -12,6 +12,7 @@ from inflib.data.pairs_folder import PairsFolder
 from inflib.model.device import worker_device
 from inflib.model.packing import Unit
 from inflib.model.reward_folder import load_sketched_model
+from inflib.model.sharded import until_all_have
 from inflib.sketches import store
 from inflib.sketches.manifest import Manifest
 from inflib.sketches.row_encoding import encoded, statuses
@@ -54,8 +55,10 @@ class ShardSketcher:
     read, compressed or written meanwhile.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, device: torch.device | None = None) -> None:
+        """device: where to compute; default: the worker's, by the recipe."""
         self.recipe = recipe
+        self._device = device or worker_device(recipe.sketch.gpus_per_worker)
         self.run = Folder(recipe.run)
         self.manifest = Manifest(self.run)
         self._plans = {
@@ -74,8 +77,9 @@ class ShardSketcher:
 
     def _load(self) -> UnitSketcher:
         config = self.recipe.sketch
-        device = worker_device(config.gpus_per_worker)
-        model, tokenizer, scales = load_sketched_model(self.recipe, device)
+        if self._device.index is not None:  # torch keeps it per thread, too
+            torch.cuda.set_device(self._device)
+        model, tokenizer, scales = load_sketched_model(self.recipe, self._device)
         sketcher = UnitSketcher(
             model,
             tokenizer.pad_token_id,
@@ -86,6 +90,16 @@ class ShardSketcher:
         )
         assert sketcher.oporp.layers == self.manifest.layers
         return sketcher
+
+    def wait_for_others(self) -> None:
+        """Called when this worker has sketched its shards: those that share its base
+        need it until they have sketched theirs."""
+
+        def wait() -> None:
+            with until_all_have(self.sketcher.gradients.model):
+                pass
+
+        self._computing.submit(wait).result()
 
     def __call__(self, pairs: str, shard: str) -> Receipt:
         """Sketch one shard of a pair set, write it to sketches/, return the receipt."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from inflib.model.attention import longest_flat
 from inflib.model.packing import Unit, pack, plan_batches, worth_sharing
+from inflib.model.sharded import turns_of
 from inflib.numerics.oporp import Oporp
 from inflib.sketches.gradient_check import check_gradients
 from inflib.sketches.gradients import UnitGradients, scales_by_block
@@ -63,7 +64,13 @@ class UnitSketcher:
         self._longest_flat = longest_flat(config)
         self._mixes_units = config._attn_implementation == "flex_attention"
         self._plain: PlainGradients | None = None
+        self._shares_base = turns_of(model) is not None
         if problem := check_gradients(self.gradients, plain, pad_id, self.is_flat):
+            if self._shares_base:
+                raise ValueError(
+                    f"{config.model_type}: {problem}, compared with autograd; such a "
+                    "model cannot share its base: set model.sharded_over to 1"
+                )
             self._plain, self._longest_flat = plain, 0
             warning(
                 f"{config.model_type}: {problem}, compared with autograd; so each unit "
@@ -94,6 +101,11 @@ class UnitSketcher:
                     computed = self._batch(batch, flat)
                 except RuntimeError as error:
                     _check_memory(error, batch)
+                    if self._shares_base:  # the others wait for this very pass
+                        raise MemoryError(
+                            "out of memory: lower sketch.token_budget, below "
+                            f"{token_budget}"
+                        ) from error
                     token_budget = _halved(token_budget, batch)
                     continue
                 rows = slice(done, done + len(batch))

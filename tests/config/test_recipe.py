@@ -55,6 +55,20 @@ def test_no_truth_is_read_from_a_number(name):
             read({name: value})
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "train.workers 1 must be a multiple of model.sharded_over 2"),
+        ({"train.workers": 2, "sketch.workers": 3}, "sketch.workers 3 must be a mult"),
+        ({"train.workers": 2, "train.engine": "trl"}, "is of train.engine flat"),
+        ({"train.workers": 2, "model.quantization": "nf4"}, "take one of the two"),
+    ],
+)
+def test_a_shared_base_is_one_that_workers_can_share(changes, said):
+    with pytest.raises(ValueError, match=said):
+        read({"model.sharded_over": 2, "train.micro_batch_size": 8, **changes})
+
+
 @pytest.mark.parametrize("delimiter", ["", ", ", '"', "\n", "comma"])
 def test_a_delimiter_is_one_character(delimiter):
     with pytest.raises(ValueError, match=r"prepare.train.delimiter: must be one char"):

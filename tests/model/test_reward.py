@@ -125,3 +125,9 @@ def test_a_package_that_is_not_installed_is_named():
         ValueError, match="no Python package no_such_weights is installed"
     ):
         resolve_base("package:no_such_weights/model")
+
+
+def test_a_base_that_is_to_be_shared_needs_workers_to_share_it():
+    config = ModelConfig(base="not/read", sharded_over=2)
+    with pytest.raises(ValueError, match="is for the stages train and sketch"):
+        load_base(config, pad_id=0)

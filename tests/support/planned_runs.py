@@ -40,12 +40,16 @@ def with_train(recipe, **train):
 def trained(recipe, folder, edits=None, steps=None, callbacks=(), resume=None):
     plan = PlannedTraining.of(recipe, edits or {}, steps)
     trainer = build_trainer(recipe, plan, str(folder), list(callbacks))
-    if resume:
-        for callback in trainer.callback_handler.callbacks:
-            if isinstance(callback, KeepBest | KeepPartway):
-                callback.restore(resume)
-    trainer.train(resume_from_checkpoint=resume and str(resume))
+    train_on(trainer, resume)
     return trainer, plan.facts(trainer.state)
+
+
+def train_on(trainer, resume=None):
+    """Train; resume: the folder of a checkpoint to go on at."""
+    for callback in trainer.callback_handler.callbacks if resume else ():
+        if isinstance(callback, KeepBest | KeepPartway):
+            callback.restore(resume)
+    trainer.train(resume_from_checkpoint=resume and str(resume))
 
 
 def weights(trainer):
