@@ -53,6 +53,8 @@ def test_a_training_goes_on_in_the_middle_of_an_epoch(tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_that_share_a_base_compute_what_each_would_by_itself(tmp_path):
-    recipe = by_two(build_run(tmp_path, ROWS), holdout=0.3, lora_dropout=0.1)
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_processes_that_share_a_base_compute_what_each_would_alone(family, tmp_path):
+    run = build_run(tmp_path, ROWS, family=family)
+    recipe = by_two(run, holdout=0.3, lora_dropout=0.1)
     assert "all the same" in processes("sharded_processes", tmp_path, recipe)

@@ -82,8 +82,9 @@ def sketches_the_same(recipe: Recipe) -> None:
 
 
 def refuses_passes_of_two_kinds(recipe: Recipe) -> None:
-    model, _ = load_sketched_model(over(recipe, 2), torch.device("cpu"))
+    model, *_ = load_sketched_model(over(recipe, 2), torch.device("cpu"))
     turns = turns_of(model)
+    assert turns is not None
     with torch.set_grad_enabled(dist.get_rank() == 0):
         try:
             turns.announce()
