@@ -1,10 +1,11 @@
 # make setup | demo | demo-seeds | test | test SLOW=1 | test-s3 | test-faults
-#      test-lowest | test-browser | test-quantized | check | bench-gradients | bench-scale | clean
+#      test-lowest | test-browser | test-quantized | test-pretended-gpu | check
+#      bench-gradients | bench-scale | clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 
 .PHONY: setup demo demo-seeds test test-on-ray test-off-ray test-s3 test-faults \
-  test-lowest test-browser test-quantized check bench-gradients bench-scale clean
+  test-lowest test-browser test-quantized test-pretended-gpu check bench-gradients bench-scale clean
 
 setup: .venv/.done
 
@@ -50,6 +51,10 @@ test-browser: .venv/.browser
 	scripts/chromium.sh
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,test,browser]'
 	touch $@
+
+# The tests of GPUs on a pretended one, which needs g++
+test-pretended-gpu: setup
+	$(BIN)/python -m tests.pretended_gpu -q -m gpu tests/test_gpu.py
 
 # A base in 4 bits, by bitsandbytes, which is installed where it is missing
 test-quantized: setup

@@ -3,18 +3,24 @@
 Run with `pytest -m gpu`. Speed and other shapes: scripts/gpu_check.py.
 """
 
+import gc
+
 import pytest
 import torch
 
+from inflib.benchmarks.fake_gpu import gradient_pass
+from inflib.benchmarks.gpu import check, sketch_kernels, speed
+from inflib.benchmarks.workload import hh_pairs, reward_model
 from inflib.config.recipe import Recipe
-from inflib.model.packing import Unit, pack
+from inflib.model.packing import Unit, pack, plan_batches
 from inflib.model.planned_training import PlannedTraining
 from inflib.model.preference_trainer import evaluate
 from inflib.model.reward import unit_values
 from inflib.model.reward_folder import load_reward_model
 from inflib.model.training import build_trainer, labels_of
 from inflib.sketches.activations import ActivationReader
-from inflib.sketches.gradients import UnitGradients
+from inflib.sketches.flat_training import SketchTraining
+from inflib.sketches.gradients import UnitGradients, weight_grads
 from inflib.sketches.shard_sketcher import ShardSketcher
 from inflib.sketches.unit_sketcher import UnitSketcher
 from tests.support.models import build_model, with_lora
@@ -32,6 +38,10 @@ UNITS = [
     Unit([2, 50, 51], ([52, 53, 60, 3], [90, 3])),
     Unit([2, 70], ([71, 3], [81, 82, 83, 84, 85, 86, 3])),
     Unit([], ([20, 21, 3], [30, 31, 32, 33, 34, 3])),
+]
+PAIRS = [
+    {"comparison_id": "c", "prefix": [2, 50], "a": [52, 53, 3], "b": [90, 3]},
+    {"comparison_id": "d", "prefix": [2, 70], "a": [71, 3], "b": [81, 82, 83, 3]},
 ]
 FORMS = [("llama", False), ("llama", True), ("qwen", True), ("bert", False)]
 
@@ -126,6 +136,7 @@ def test_workers_with_a_gpu_use_it(recipe):
 
 def test_workers_without_gpus_use_the_cpu(recipe):
     asked = with_fields(recipe, 0.0)
+    gc.collect()
     before = torch.cuda.memory_allocated()
     sketcher = ShardSketcher(asked)
     sketcher("train", names(asked)[0])
@@ -137,8 +148,77 @@ def test_workers_without_gpus_use_the_cpu(recipe):
     )
     trainer.train()
     assert {p.device.type for p in trainer.model.parameters()} == {CPU.type}
-    assert torch.cuda.memory_allocated() == before
+    assert torch.cuda.memory_allocated() <= before
 
 
-def trainer_of(recipe: Recipe, folder: str):
-    return build_trainer(recipe, PlannedTraining.of(recipe, {}, None), folder, [])
+def test_weight_gradients_of_units_of_other_lengths():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(9, 5, generator=generator)
+    grads = torch.randn(9, 4, generator=generator)
+    bounds = [0, 2, 7, 9]
+    expected = weight_grads(inputs, grads, bounds)
+    close(weight_grads(inputs.to(GPU), grads.to(GPU), bounds), expected)
+
+
+@pytest.mark.filterwarnings("ignore")  # of FlexAttention, not compiled
+def test_the_check_for_gpus_runs(tmp_path, capsys):
+    """scripts/gpu_check.py, on a small shape."""
+    assert set(check("tiny", "cuda")) > {"max_rel_err_bfloat16_flex_attention"}
+    assert sketch_kernels("cuda", 2000, 3)["deterministic"] > 0
+    found = speed("tiny", "cuda", 4, 1024, matmul_size=64)
+    assert found["peak_memory_gib"] > 0 and found["token_budget"] >= 1
+
+
+@pytest.mark.filterwarnings("ignore")  # of PEFT, which asks for a fake's address
+def test_fake_tensors_tell_the_memory_of_a_batch():
+    """As scripts/rehearse_gpu.py has it, beside what the device counts."""
+    fake = gradient_pass("tiny", 1024, "cuda", 512)
+    sketcher = UnitSketcher(reward_model("tiny", torch.bfloat16, "cuda"), 0, 512, 0)
+    pairs = sorted(hh_pairs(1024), key=lambda unit: unit.longest)
+    batch = max(plan_batches(pairs, 1024, flat=True), key=len)
+    sketcher(batch, 1024)
+    gc.collect()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    sketcher(batch, 1024)
+    used = (torch.cuda.max_memory_allocated() - before) / 2**30
+    assert fake["pairs"] == len(batch)
+    told = fake["peak_gib"] - fake["weights_gib"]
+    assert 0.75 < told / used < 1.25
+
+
+def test_a_gpu_that_has_too_little_memory_takes_smaller_batches(monkeypatch):
+    sketcher = UnitSketcher(with_lora(build_model("llama")).to(GPU), 0, 512, seed=0)
+    expected = sketcher(UNITS, 64)
+    compute = sketcher._batch
+
+    def scarce(batch, flat):
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return compute(batch, flat)
+
+    monkeypatch.setattr(sketcher, "_batch", scarce)
+    found = sketcher(UNITS, 64)
+    close(found.sketches, expected.sketches)
+    assert found.token_budget < 64
+
+
+def test_a_worker_is_told_which_of_the_gpus_is_its_own(recipe):
+    sketcher = ShardSketcher(with_fields(recipe, 1.0), torch.device("cuda:0"))
+    assert sketcher("train", names(recipe)[0]).num_unusable == 0
+
+
+def test_sketches_in_the_course_of_training(recipe, tmp_path):
+    """On the GPU those of the CPU, but for rounding."""
+    found = []
+    for gpus in (0.0, 1.0):
+        asked = with_fields(recipe, gpus, sketch="during", learning_rate=1e-3)
+        plan = PlannedTraining.of(asked, {}, None)
+        trainer = build_trainer(asked, plan, str(tmp_path / f"{gpus}"), [])
+        scratch = tmp_path / f"scratch-{gpus}"
+        scratch.mkdir()
+        sketching = SketchTraining(asked, trainer, plan.labels, 3, scratch)
+        trainer.train()
+        found.append(sketching.sketcher.sketched(PAIRS))
+    for cpu, gpu in zip(*found, strict=True):
+        close(gpu, cpu, 1e-3)

@@ -48,11 +48,18 @@ def check(shape: str, device: str) -> dict[str, Any]:
     return results
 
 
-def speed(shape: str, device: str, num_pairs: int, token_budget: int) -> dict[str, Any]:
+def speed(
+    shape: str,
+    device: str,
+    num_pairs: int,
+    token_budget: int,
+    matmul_size: int | None = None,
+) -> dict[str, Any]:
     """Pairs per second, memory, share of the matmul rate, and where the time goes.
 
-    token_budget: 0 for what fits the memory. Time is split by differences between
-    passes, each of which does one thing more than the one before.
+    token_budget: 0 for what fits the memory; matmul_size: see matmul_rate. Time is
+    split by differences between passes, each of which does one thing more than the one
+    before.
     """
     on_gpu = device == "cuda"
     attention = "flex_attention" if on_gpu else "sdpa"
@@ -106,7 +113,7 @@ def speed(shape: str, device: str, num_pairs: int, token_budget: int) -> dict[st
     )
     # A multiplication and an addition per weight and token, forward and backward.
     rate = 4 * num_weights * tokens / seconds["whole"]
-    best_rate = matmul_rate(device)
+    best_rate = matmul_rate(device, matmul_size)
     pass_seconds = seconds["whole"] + seconds["copy"]
     return {
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",

@@ -84,6 +84,13 @@ SHAPES: dict[str, dict[str, int]] = {
         "num_attention_heads": 32,
         "num_key_value_heads": 8,
     },
+    "llama3-70b": {
+        "hidden_size": 8192,
+        "intermediate_size": 28672,
+        "num_hidden_layers": 80,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+    },
     "tiny": {
         "hidden_size": 32,
         "intermediate_size": 88,
@@ -130,7 +137,7 @@ def reward_model(
     """LoRA reward model (r = 16, all seven projections) with random weights."""
     config = LlamaConfig(
         **SHAPES[shape],
-        vocab_size=VOCABULARY if shape != "llama3-8b" else 128_256,
+        vocab_size=128_256 if shape.startswith("llama3-") else VOCABULARY,
         max_position_embeddings=2048,
         num_labels=1,
         pad_token_id=0,
