@@ -5,6 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 
 .PHONY: setup demo demo-seeds test test-on-ray test-off-ray test-s3 test-faults \
+  test-waiting test-computing \
   test-lowest test-browser test-quantized test-pretended-gpu check bench-gradients bench-scale clean
 
 setup: .venv/.done
@@ -36,6 +37,14 @@ endif
 test-on-ray test-off-ray: setup
 	$(BIN)/python -m pytest -q $(SHAPES) \
 	  -m '$(if $(filter test-off-ray,$@),not )ray and $(KINDS)'
+
+# In two halves that run side by side: tests that wait for servers and killed processes,
+# and others, which leave them the processors
+test-waiting: setup
+	$(MAKE) test-s3 && $(MAKE) test-faults
+
+test-computing: setup
+	nice -n 19 $(MAKE) --jobs 1 test-lowest test-browser test-pretended-gpu
 
 # The tests below run against a real S3 server, see scripts/s3_server.sh
 test-s3 test-faults: setup

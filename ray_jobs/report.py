@@ -45,9 +45,9 @@ def report(recipe: Recipe) -> dict[str, Any]:
         stage.skip(f"complete, see {stage.folder.url}/summary.json")
         print(f"report: page {page_address(Folder(recipe.run))}", flush=True)
         return summary
-    summary = summarize(recipe)
+    summary = _made(recipe)
     show(summary, console())
-    _write(stage, recipe, scores, summary)
+    _finish(stage, recipe, scores)
     print(f"report: labels {run.url}/influence/influence.parquet", end="")
     many = len(recipe.score.curvatures) > 1
     print(" (magnitudes of different curvatures cannot be compared)" if many else "")
@@ -65,7 +65,8 @@ def refresh_page(recipe: Recipe) -> None:
     if not done or done.get("scores") != scores:
         return
     if not _is_current(stage, recipe, scores):
-        _write(stage, recipe, scores, summarize(recipe))
+        _made(recipe)
+        _finish(stage, recipe, scores)
     print(f"report: page {page_address(Folder(recipe.run))}", flush=True)
 
 
@@ -85,22 +86,35 @@ def _inputs(recipe: Recipe, scores: str) -> str:
     )
 
 
-def _write(stage: Stage, recipe: Recipe, scores: str, summary: dict[str, Any]) -> None:
-    inputs = _inputs(recipe, scores)
-    stage.folder.write_json("summary.json", summary)
-    write_page(AuditedRun(recipe, summary), _executor(recipe))
-    stage.done({}, {"inputs": inputs, "scores": scores})
+def _finish(stage: Stage, recipe: Recipe, scores: str) -> None:
+    stage.done({}, {"inputs": _inputs(recipe, scores), "scores": scores})
 
 
-def _executor(recipe: Recipe) -> Executor:
-    """Ray's tasks where Ray runs already, or elsewhere; else this process, since a Ray
-    takes longer to start than the passes of a small run."""
+def _made(recipe: Recipe) -> dict[str, Any]:
+    """Write summary.json and the page; returns the first.
+
+    In a task, where Ray runs already, or elsewhere: all labels are in memory, which is
+    not to be the driver's. Else in this process: a Ray takes longer to start than the
+    report of a small run takes.
+    """
     address = os.environ.get("RAY_ADDRESS") or recipe.cluster.address
     if not ray.is_initialized() and address == "local":
-        return InThisProcess()
+        return _make(recipe, InThisProcess())
     start_ray(recipe)
+    return ray.get(_make_there.remote(recipe))
+
+
+@ray.remote
+def _make_there(recipe: Recipe) -> dict[str, Any]:
     observe("report")
-    return RayTasks()
+    return _make(recipe, RayTasks())
+
+
+def _make(recipe: Recipe, executor: Executor) -> dict[str, Any]:
+    summary = summarize(recipe)
+    (Folder(recipe.run) / "report").write_json("summary.json", summary)
+    write_page(AuditedRun(recipe, summary), executor)
+    return summary
 
 
 def page_address(run: Folder) -> str:

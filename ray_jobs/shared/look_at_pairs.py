@@ -1,5 +1,9 @@
-"""The looks at all shards of pairs/ as Ray tasks, and what they find, for prepare."""
+"""The looks at all shards of pairs/ as Ray tasks, and what they find, for prepare.
 
+What was found is joined in a task, too: the driver's memory does not grow with it.
+"""
+
+from itertools import chain
 from typing import Any
 
 import ray
@@ -26,18 +30,15 @@ def look_at_pairs(recipe: Recipe, folder: Folder) -> dict[str, dict[str, Any]]:
         name: [_look.remote(sets[name], shard, ignored, columns) for shard in plan]
         for name, plan in plans.items()
     }
+    joined = {name: _join.remote(*looks) for name, looks in tasks.items()}
     progress = Progress("prepare", sum(map(len, plans.values())), "shards looked at")
-    looked = {}
-    for name, looks in tasks.items():
-        found = []
-        for task in looks:
-            found.append(ray.get(task))
-            progress.advance(1)
-        looked[name] = preflight.joined(found)
+    for task in chain.from_iterable(tasks.values()):
+        ray.wait([task], fetch_local=False)
+        progress.advance(1)
     progress.close()
-    facts, near = preflight.preflight(looked, recipe.report.min_labels)
-    folder.write_table("near_duplicates.parquet", near)
-    return facts
+    names, found = [*joined], [*joined.values()]
+    least = recipe.report.min_labels
+    return ray.get(_preflight.remote(folder, least, names, *found))
 
 
 @ray.remote
@@ -47,6 +48,22 @@ def _common(pairs: PairsFolder, shard: Shard) -> frozenset[bytes]:
     return common_shingles(
         set(pairs.comparisons(shard, ["prompt"])["prompt"].to_pylist())
     )
+
+
+@ray.remote
+def _join(*found: preflight.Looked) -> preflight.Looked:
+    return preflight.joined([*found])
+
+
+@ray.remote
+def _preflight(
+    folder: Folder, min_labels: int, names: list[str], *found: preflight.Looked
+) -> dict[str, dict[str, Any]]:
+    observe("prepare")
+    looked = dict(zip(names, found, strict=True))
+    facts, near = preflight.preflight(looked, min_labels)
+    folder.write_table("near_duplicates.parquet", near)
+    return facts
 
 
 @ray.remote
