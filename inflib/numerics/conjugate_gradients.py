@@ -31,7 +31,7 @@ class State:
     that are not begun."""
 
     residuals: Float[Tensor, "l q"]
-    """|v - (H + lambda I) x| / |v|, by the recurrence; 0 for v = 0."""
+    """|v - (H + lambda I) x| / |v|, by the recurrence or `measure`; 0 for v = 0."""
 
     residual: Float[Tensor, "k q"]
     """v - (H + lambda I) x for the lambda that is iterated."""
@@ -110,6 +110,17 @@ def solve(
         if state.place == 0:
             return
         _next_lambda(state)
+
+
+def measure(state: State, vectors: Float[Tensor, "k q"], multiply: Product) -> None:
+    """Take the residual of the smallest lambda by its definition, in place.
+
+    vectors: v, as `start` had them. The recurrence takes all products as exact.
+    """
+    solution = state.solutions[0]
+    products = multiply(solution) + state.lambdas[0] * solution
+    state.residual = vectors.double() - products
+    _measure(state)
 
 
 def _step(state: State, products: Float[Tensor, "k q"], inverse: Product) -> None:

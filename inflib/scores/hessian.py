@@ -22,6 +22,10 @@ from inflib.scores.passes import Passes
 from inflib.scores.sums import Moments
 from inflib.telemetry import warning
 
+_MEASURED_BELOW = 1e-3
+"""Damping below which the residual is measured, by one more product: those of int8 rows
+are of vectors rounded to 15 bits, which the iteration does not see."""
+
 
 class Hessian:
     """Products with inverses of the damped H of a run."""
@@ -85,13 +89,18 @@ class Hessian:
             count,
             lambda: checkpoint.write(state) if checkpoint else None,
         )
+        iterated = float(state.residuals[0, :count].max())
+        if float(state.lambdas[0]) < _MEASURED_BELOW * trace:
+            conjugate_gradients.measure(state, vectors, multiply)
         residual, place = state.residuals[:, :count].amax(1).max(0)
         if not residual <= config.tolerance:  # NaN, too
+            rounded = place == 0 and iterated <= config.tolerance
+            after = f"after {config.max_steps} steps"
+            what = "as products are rounded" if rounded else after
             warning(
                 f"{kind}: damping {float(state.lambdas[place]) / trace:.2g} has a "
-                f"residual of {residual:.2g} after {config.max_steps} steps, not "
-                f"{config.tolerance:g}; raise score.max_steps, or leave out small "
-                "dampings"
+                f"residual of {residual:.2g} {what}, not {config.tolerance:g}; leave "
+                f"out small dampings{'' if rounded else ', or raise score.max_steps'}"
             )
         return state
 

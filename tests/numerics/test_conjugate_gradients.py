@@ -171,3 +171,23 @@ def test_gram_is_all_inner_products(monkeypatch, fast, dtype):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
     else:
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1)
+
+
+def test_products_that_are_rounded_are_seen_when_the_residual_is_measured(vectors):
+    matrix, smallest = hessian(sketches()), 1e-4
+
+    def multiply(directions):
+        most = directions.abs().amax(0).clamp(min=1e-300)
+        return matrix @ ((directions / most * 2**14).round() / 2**14 * most)
+
+    state = conjugate_gradients.start(vectors, [smallest])
+    conjugate_gradients.solve(
+        state, multiply, unconditioned, 1e-3, 2000, vectors.shape[1], lambda: None
+    )
+    said = state.residuals[0].clone()
+    assert said.max() <= 1e-3
+    conjugate_gradients.measure(state, vectors, lambda x: matrix @ x)
+    left = vectors - matrix @ state.solutions[0] - smallest * state.solutions[0]
+    exact = left.norm(dim=0) / vectors.norm(dim=0).clamp(min=1e-300)
+    torch.testing.assert_close(state.residuals[0], exact)
+    assert exact.max() > 2 * said.max()
