@@ -78,5 +78,10 @@ def _sketch_worker(given: dict[str, Any]) -> None:
 
     # One shard is read or written while another one is computed.
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(sketch, [names for names in own if names not in done]))
+        todo = [pool.submit(sketch, names) for names in own if names not in done]
+        try:
+            for shard in todo:
+                shard.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
     sketcher.wait_for_others()

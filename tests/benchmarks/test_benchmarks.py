@@ -23,6 +23,10 @@ from inflib.benchmarks.workload import HH_LENGTHS, hh_pairs, reward_model
 from inflib.model.packing import pack, plan_batches
 from tests.support.files import ROOT
 
+QUICK = 18
+"""2^QUICK entries are shuffled in the paper's compression; 100 shuffles of 2^24 take 10
+seconds."""
+
 TINY = Settings(shape="tiny", num_pairs=12, sketch_size=512, repeats=1)
 
 
@@ -116,7 +120,7 @@ def test_contenders_run_in_turn_and_ratios_pair_neighbours():
 
 
 def test_the_paper_compression_is_linear_and_keeps_single_entries(monkeypatch):
-    monkeypatch.setattr(paper, "_FACTORS", 12)  # 100 shuffles of 2^24 take 10 s
+    monkeypatch.setattr(paper, "_FACTORS", QUICK)
     sketch = PaperSketch(1000, 64)
     single = torch.zeros(1000)
     single[17] = 3.0
@@ -149,9 +153,16 @@ def test_the_gpu_check_runs_on_a_cpu_too(tmp_path):
 @pytest.mark.slow
 def test_the_benchmark_writes_speeds_and_ratios_that_follow_from_its_seconds(tmp_path):
     path = tmp_path / "gradients.json"
-    command = [sys.executable, "-W", "ignore", "-m", "ray_jobs.benchmark", "gradients"]
     options = ["--shape", "tiny", "--pairs", "18", "--repeats", "1"]
-    subprocess.run([*command, *options, "--json", path], check=True, cwd=ROOT)
+    given = ["benchmark", "gradients", *options, "--json", str(path)]
+    quick = (
+        "from inflib.benchmarks import paper\n"
+        "from ray_jobs import cli\n"
+        f"paper._FACTORS = {QUICK}\n"
+        f"cli.Commands('inflib').main({given!r})"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", quick]
+    subprocess.run(command, check=True, cwd=ROOT)
     results = json.loads(path.read_text())
     for speeds in (results, results["bf16"]):
         loops = ("autograd_loop", "datainf_two_pass", "paper_loop")
@@ -220,8 +231,9 @@ def test_the_scale_benchmark_runs_all_stages_at_two_sizes(tmp_path):
     assert all(run["stages"][s]["bytes"] for run in (small, large) for s in STAGES)
 
 
-@pytest.mark.slow  # the paper's loop
-def test_the_training_benchmark_trains_both_on_the_same_labels():
+@pytest.mark.slow
+def test_the_training_benchmark_trains_both_on_the_same_labels(monkeypatch):
+    monkeypatch.setattr(paper, "_FACTORS", QUICK)
     peers = {"peer": lambda: 18}
     results = measure(num_pairs=18, shape="tiny", repeats=2, peers=peers)
     for suffix in ("", "_recurring"):

@@ -132,7 +132,8 @@ def outputs(recipe: Recipe, *folders: str) -> dict[str, bytes]:
     for name in folders or ("sketches", "influence"):
         folder = Folder(recipe.run) / name
         for path in folder.tree():
-            if path != "done.json" and not path.startswith("checkpoints"):
+            of_ray = path.startswith(("checkpoints", "group/"))
+            if path != "done.json" and not of_ray:
                 contents[f"{name}/{path}"] = folder.read_bytes(path)
     return contents
 

@@ -45,7 +45,7 @@ def unequal(rng):
         (40, {}),
         (40, {"on_prompt": 5, "together": 0.7}),
         (6, {"on_each": 3, "trusted": 300}),
-        pytest.param(40, {"on_each": 3}, marks=pytest.mark.slow),
+        pytest.param(16, {"on_each": 3}, marks=pytest.mark.slow),
     ],
 )
 def test_intervals_cover_and_the_slope_is_found(trials, options):

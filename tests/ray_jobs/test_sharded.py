@@ -13,10 +13,10 @@ PARTS = ("reward_model/", "sketches/train/", "sketches/expert/", "influence/")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sketch", ["after", "during"])
 def test_workers_that_share_a_base_give_the_bits_of_those_that_do_not(
-    ray_session, llama_folder, tmp_path, sketch
+    ray_session, llama_folder, tmp_path
 ):
+    """Sketched in the course of training; by a stage: tests/faults."""
     generate(tmp_path, seed=0, num_pairs=44, num_queries=9)
     found = []
     for devices in (1, 2):
@@ -27,7 +27,7 @@ def test_workers_that_share_a_base_give_the_bits_of_those_that_do_not(
             model__sharded_over=devices,
             train__workers=2,
             train__micro_batch_size=4,
-            train__sketch=sketch,
+            train__sketch="during",
             train__epochs=1,
             sketch__workers=2,
         )
