@@ -118,8 +118,13 @@ class Recipe(Frozen):
                     f"{name} {workers} must be a multiple of model.sharded_over "
                     f"{devices}: so many workers share one copy of the base"
                 )
-        if devices > 1 and self.train.engine != "flat":
-            raise ValueError("model.sharded_over is of train.engine flat")
+        several = {
+            "model.sharded_over": devices > 1,
+            "model.objective_weights": self.model.outputs > 1,
+        }
+        for name, asked in several.items():
+            if asked and self.train.engine != "flat":
+                raise ValueError(f"{name} is of train.engine flat")
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -35,6 +36,10 @@ class ModelConfig(Frozen):
     adapter_base: Literal["same", "any"] = "same"
     """What the adapter's record of its base must say. same: model.base, by the digest
     of its weights or the last part of its name. any: it is not looked at."""
+
+    objective_weights: tuple[float, ...] | None = None
+    """For a score head with several outputs, one for each objective: the weight of each
+    in the reward, which is their weighted sum. null: a head of one output."""
 
     pad_token: str | None = None
     """Token to pad with, one that the tokenizer has; not EOS. null: the tokenizer's
@@ -66,6 +71,18 @@ class ModelConfig(Frozen):
 
     trust_remote_code: bool = False
     """Run Python code that comes with the base model on the hub."""
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the score head."""
+        return len(self.objective_weights or (1.0,))
+
+    @field_validator("objective_weights")
+    @classmethod
+    def _weighs_something(cls, weights: Any) -> Any:
+        if weights is not None and not any(weights):
+            raise ValueError("must have a weight that is not 0, else all rewards are 0")
+        return weights
 
     @model_validator(mode="after")
     def _shards_whole_weights(self) -> "ModelConfig":

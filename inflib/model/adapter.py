@@ -36,7 +36,7 @@ _INITIAL = ("gaussian", "eva", "olora", "orthogonal", "pissa")
 """Values of init_lora_weights, beside true and false, after which the same base weights
 come back on loading; others changed them in ways that are not in the file."""
 
-_HEAD = re.compile(rf"\.({'|'.join(HEADS)})\.")
+HEAD = re.compile(rf"\.({'|'.join(HEADS)})\.")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def read_adapter(folder: Folder) -> Adapter:
             "again"
         ) from None
     names = adapter._header()
-    if not any(map(_HEAD.search, names)):
+    if not any(map(HEAD.search, names)):
         raise ValueError(
             f"{folder.url}: it holds no score head, so its rewards would be random; "
             f"save it with modules_to_save naming the head ({' or '.join(HEADS)})"
@@ -149,7 +149,7 @@ def weights_problem(adapter: Adapter) -> str | None:
     for name, weight in weights.items():
         if not weight.isfinite().all():
             return f"{name} is not finite: the training diverged"
-    heads = [w for name, w in weights.items() if _HEAD.search(name) and w.ndim > 1]
+    heads = [w for name, w in weights.items() if HEAD.search(name) and w.ndim > 1]
     updates = [w for name, w in weights.items() if "lora_B" in name]
     for what, found in (("score head", heads), ("lora_B", updates)):
         if found and not any(weight.any() for weight in found):

@@ -23,6 +23,7 @@ from inflib.data.tokenizer import (
 )
 from inflib.data.tokenizer_match import differences
 from inflib.model.adapter import (
+    HEAD,
     Adapter,
     read_adapter,
     resize,
@@ -95,7 +96,7 @@ def load_without_weights(model: ModelConfig) -> nn.Module:
     """The base with a score head, on torch's device "meta". Raises ValueError for a
     model that transformers has no such class of."""
     config = load_config(model)
-    config.num_labels = 1
+    config.num_labels = model.outputs
     try:
         with torch.device("meta"):
             return AutoModelForSequenceClassification.from_config(
@@ -142,4 +143,11 @@ def _check_fit(model: ModelConfig, adapter: Adapter) -> None:
     wrong += [f"{n} is not in the model" for n in sorted(trained - expected.keys())]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        outputs = [s[0] for n, s in found.items() if HEAD.search(n) and len(s) > 1]
+        if outputs and outputs[-1] != model.outputs:
+            more += f"; its score head has {outputs[-1]} outputs: " + (
+                f"give model.objective_weights, {outputs[-1]} numbers"
+                if outputs[-1] > 1
+                else "leave model.objective_weights out"
+            )
         raise ValueError(f"{adapter.url} and {model.base} do not fit: {wrong[0]}{more}")

@@ -1,6 +1,7 @@
 """The reward model (base + LoRA + score head): batches of tokens to rewards.
 
     u  units of a batch     r  rewards (u, or 2u)     l  layers     f  features
+    o  outputs of the score head
 
 The known traps avoided here: padding side, a pad token equal to EOS (the reward would
 be read one token early), dropout left on. Those of an adapter's files: `adapter`.
@@ -26,6 +27,8 @@ from inflib.model.packing import Batch
 from inflib.model.quantized import four_bits, keep_differentiable
 from inflib.model.sharded import reads_weights, spread, turns_of
 
+_OBJECTIVES = "objective_weights"
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 HEADS = ("score", "classifier")
 """Names of the score head in transformers' models: decoders, encoders."""
@@ -39,23 +42,34 @@ _HASHED_WHOLE = 256 * 2**20
 
 
 def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
-    """Base model with a score head of one output (random until trained).
+    """Base model with a score head (random until trained) of one output, or of one for
+    each of model.objective_weights.
 
     With model.sharded_over, for `place`: one process of each group reads the weights,
-    the others have the same model on torch's device "meta".
+    the others have the same model on torch's device "meta". Raises ValueError where the
+    base has a head of another number of outputs.
     """
     if model.sharded_over == 1 or reads_weights(model.sharded_over):
-        base = AutoModelForSequenceClassification.from_pretrained(
-            resolve_base(model.base),
-            num_labels=1,
-            dtype=DTYPES[model.dtype],
-            attn_implementation=model.attention,
-            quantization_config=four_bits(model, HEADS),
-            **loading_options(model),
-        )
+        try:
+            base = AutoModelForSequenceClassification.from_pretrained(
+                resolve_base(model.base),
+                num_labels=model.outputs,
+                dtype=DTYPES[model.dtype],
+                attn_implementation=model.attention,
+                quantization_config=four_bits(model, HEADS),
+                **loading_options(model),
+            )
+        except RuntimeError as error:
+            if "ignore_mismatched_sizes" not in str(error):
+                raise
+            raise ValueError(
+                f"model.base {model.base}: its weights are of other shapes than its "
+                f"configuration says, or its own score head has not {model.outputs} "
+                "outputs: see model.objective_weights"
+            ) from None
     else:
         config = load_config(model)
-        config.num_labels = 1
+        config.num_labels = model.outputs
         with torch.device("meta"):
             base = AutoModelForSequenceClassification.from_config(
                 config,
@@ -64,6 +78,9 @@ def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
                 trust_remote_code=model.trust_remote_code,
             )
     keep_differentiable(base)
+    if model.objective_weights is not None:
+        weights = torch.tensor(model.objective_weights)
+        base.register_buffer(_OBJECTIVES, weights, persistent=False)
     base.config.pad_token_id = pad_id
     base.config.get_text_config().pad_token_id = pad_id
     return base
@@ -147,9 +164,16 @@ def rewards_inside(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
     """`rewards`, inside a block of `computing`."""
     classifier = _classifier(model)
     if not hasattr(classifier, "score"):
-        return classifier(**_inputs(batch)).logits[:, 0]
+        return reward_of(classifier, classifier(**_inputs(batch)).logits)
     hidden = _decode(classifier, batch).last_hidden_state
-    return classifier.score(hidden.flatten(0, 1)[batch.last])[:, 0]
+    return reward_of(classifier, classifier.score(hidden.flatten(0, 1)[batch.last]))
+
+
+def reward_of(model: nn.Module, outputs: Float[Tensor, "r o"]) -> Float[Tensor, " r"]:
+    """Reward of each sequence, by its outputs of the score head: their sum weighted by
+    model.objective_weights."""
+    weights = getattr(_classifier(model), _OBJECTIVES, None)
+    return outputs[:, 0] if weights is None else outputs @ weights.to(outputs)
 
 
 def hidden_states(model: nn.Module, batch: Batch) -> Float[Tensor, "l r f"]:

@@ -133,6 +133,7 @@ def build_trainer(
     reader = LabelReader.of(
         model, plan.labels, config.micro_batch_size, tokenizer.pad_token_id
     )
+    outputs, model.config.num_labels = model.config.num_labels, 1  # TRL insists on it
     trainer = reward_trainer(
         config.engine,
         reader,
@@ -143,6 +144,7 @@ def build_trainer(
         processing_class=tokenizer,
         callbacks=[*plan.callbacks(Path(output_dir) / FOLDER), *callbacks],
     )
+    model.config.num_labels = outputs
     if is_quantized(base):  # TRL then makes what is trained bfloat16
         train_in_float32(trainer.model)
     check_float32(trainer.model)

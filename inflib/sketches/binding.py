@@ -41,6 +41,8 @@ def bind_sketches(recipe: Recipe, in_training: bool = False) -> None:
         "unit": config.unit,
         "layers": to_json(_layers(recipe)),
     }
+    if model.objective_weights is not None:
+        fields["objective_weights"] = list(model.objective_weights)
     if in_training:
         fields["in_training"] = True
     Manifest(Folder(recipe.run)).bind(fields, lambda: _choose_units(recipe))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.packing import Unit
-from inflib.model.reward import trained, trained_blocks
+from inflib.model.reward import reward_of, trained, trained_blocks
 from inflib.sketches.gradients import Consume
 
 
@@ -50,4 +50,5 @@ class PlainGradients:
         device = next(self.model.parameters()).device
         tokens = torch.tensor([ids], device=device)
         mask = torch.ones_like(tokens)
-        return self.model(input_ids=tokens, attention_mask=mask).logits[0, 0]
+        outputs = self.model(input_ids=tokens, attention_mask=mask).logits
+        return reward_of(self.model, outputs)[0]

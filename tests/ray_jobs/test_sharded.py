@@ -29,6 +29,7 @@ def test_workers_that_share_a_base_give_the_bits_of_those_that_do_not(
             train__micro_batch_size=4,
             train__sketch="during",
             train__epochs=1,
+            train__gradient_checkpointing=True,
             sketch__workers=2,
         )
         run_stages(recipe, STAGES)

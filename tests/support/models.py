@@ -56,8 +56,8 @@ def build_tokenizer(pad: str | None = "<pad>") -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(family: str, seed: int = 0, pad_id: int = 0) -> Any:
-    """A small sequence classifier with one output; random weights, float32."""
+def build_model(family: str, seed: int = 0, pad_id: int = 0, outputs: int = 1) -> Any:
+    """A small sequence classifier; random weights, float32."""
     torch.manual_seed(seed)
     fields: dict[str, Any] = {
         "vocab_size": 512,
@@ -67,7 +67,7 @@ def build_model(family: str, seed: int = 0, pad_id: int = 0) -> Any:
         "num_attention_heads": 4,
         "max_position_embeddings": 256,
         "pad_token_id": pad_id,
-        "num_labels": 1,
+        "num_labels": outputs,
     }
     if family == "bert":
         config: Any = BertConfig(**fields)
