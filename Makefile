@@ -34,8 +34,9 @@ else
 SHAPES := --jaxtyping-packages=inflib,beartype.beartype
 endif
 
+# Ray gives its workers a low priority; tests beside them take one that is lower still
 test-on-ray test-off-ray: setup
-	$(BIN)/python -m pytest -q $(SHAPES) \
+	$(if $(filter test-off-ray,$@),nice -n 19) $(BIN)/python -m pytest -q $(SHAPES) \
 	  -m '$(if $(filter test-off-ray,$@),not )ray and $(KINDS)'
 
 # In two halves that run side by side: tests that wait for servers and killed processes,
