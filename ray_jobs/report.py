@@ -39,7 +39,8 @@ def report(recipe: Recipe) -> dict[str, Any]:
     run = Folder(recipe.run)
     stage = Stage("report", run / "report")
     scores = InfluenceFolder.current(recipe).record.inputs
-    if _is_current(stage, recipe, scores):
+    inputs = _inputs(recipe, scores)
+    if _is_current(stage, inputs):
         summary = stage.folder.read_json("summary.json")
         show(summary, console())
         stage.skip(f"complete, see {stage.folder.url}/summary.json")
@@ -47,7 +48,7 @@ def report(recipe: Recipe) -> dict[str, Any]:
         return summary
     summary = _made(recipe)
     show(summary, console())
-    _finish(stage, recipe, scores)
+    stage.done({}, {"inputs": inputs, "scores": scores})
     print(f"report: labels {run.url}/influence/influence.parquet", end="")
     many = len(recipe.score.curvatures) > 1
     print(" (magnitudes of different curvatures cannot be compared)" if many else "")
@@ -64,19 +65,19 @@ def refresh_page(recipe: Recipe) -> None:
     done = stage.folder.exists("done.json") and stage.folder.read_json("done.json")
     if not done or done.get("scores") != scores:
         return
-    if not _is_current(stage, recipe, scores):
+    inputs = _inputs(recipe, scores)
+    if not _is_current(stage, inputs):
         _made(recipe)
-        _finish(stage, recipe, scores)
+        stage.done({}, {"inputs": inputs, "scores": scores})
     print(f"report: page {page_address(Folder(recipe.run))}", flush=True)
 
 
-def _is_current(stage: Stage, recipe: Recipe, scores: str) -> bool:
-    has_page = stage.folder.exists("index.html")
-    return has_page and stage.is_current(_inputs(recipe, scores))
+def _is_current(stage: Stage, inputs: str) -> bool:
+    return stage.folder.exists("index.html") and stage.is_current(inputs)
 
 
 def _inputs(recipe: Recipe, scores: str) -> str:
-    """Digest of all that the report shows."""
+    """Digest of all that the report shows, studies that are there by now included."""
     return digest_of(
         scores=scores,
         report=recipe.report.model_dump(mode="json"),
@@ -84,10 +85,6 @@ def _inputs(recipe: Recipe, scores: str) -> str:
         page=page_digest(),
         studies=studies_digest(Folder(recipe.run)),
     )
-
-
-def _finish(stage: Stage, recipe: Recipe, scores: str) -> None:
-    stage.done({}, {"inputs": _inputs(recipe, scores), "scores": scores})
 
 
 def _made(recipe: Recipe) -> dict[str, Any]:

@@ -8,14 +8,13 @@ so through the code for GPUs. Takes minutes. Needs g++.
 """
 
 import argparse
-import ctypes
 import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.pretended_gpu.__main__ import library
+from tests.pretended_gpu.__main__ import start
 
 SHAPES = [("llama-31m", 4096), ("llama3-8b", 4096), ("llama3-70b", 1536)]
 """Shapes, and tokens in a batch."""
@@ -25,10 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", required=True, help="file for the results")
     options = parser.parse_args()
-    device = ctypes.CDLL(str(library()))  # before torch asks for devices
-    from tests.pretended_gpu.pretended_cuda import pretend
-
-    pretend(device)
+    start()
     from inflib.benchmarks.fake_gpu import gradient_pass
 
     results = [gradient_pass(shape, tokens, "cuda") for shape, tokens in SHAPES]

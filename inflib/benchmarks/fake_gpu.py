@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from inflib.benchmarks.workload import hh_pairs, reward_model
-from inflib.model.packing import pack, plan_batches
+from inflib.model.packing import Unit, pack, plan_batches
 from inflib.sketches.gradients import UnitGradients
 
 
@@ -80,6 +80,12 @@ def _building() -> Iterator[None]:
         del modes.__deepcopy__
 
 
+def batch_of(token_budget: int) -> list[Unit]:
+    """Of the batches of comparisons with HH's lengths, the one with the most."""
+    pairs = sorted(hh_pairs(1024), key=lambda unit: unit.longest)
+    return max(plan_batches(pairs, token_budget, flat=True), key=len)
+
+
 def gradient_pass(
     shape: str, token_budget: int, device: str, sketch_size: int = 65_536
 ) -> dict[str, Any]:
@@ -88,8 +94,7 @@ def gradient_pass(
 
     shape: of benchmarks.workload, in bfloat16, attention sdpa, LoRA of rank 16.
     """
-    pairs = sorted(hh_pairs(1024), key=lambda unit: unit.longest)
-    batch = max(plan_batches(pairs, token_budget, flat=True), key=len)
+    batch = batch_of(token_budget)
     real = pack(batch, True, 0)
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     with fake, CountedMemory(device) as memory:

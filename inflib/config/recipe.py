@@ -118,11 +118,15 @@ class Recipe(Frozen):
                     f"{name} {workers} must be a multiple of model.sharded_over "
                     f"{devices}: so many workers share one copy of the base"
                 )
-        several = {
-            "model.sharded_over": devices > 1,
-            "model.objective_weights": self.model.outputs > 1,
+        return self
+
+    @model_validator(mode="after")
+    def _is_of_the_flat_engine(self) -> "Recipe":
+        others = {
+            "model.sharded_over": self.model.sharded_over > 1,
+            "model.objective_weights": self.model.objective_weights is not None,
         }
-        for name, asked in several.items():
+        for name, asked in others.items():
             if asked and self.train.engine != "flat":
                 raise ValueError(f"{name} is of train.engine flat")
         return self

@@ -5,10 +5,8 @@ import json
 import warnings
 from collections.abc import Iterator
 
-import torch
 from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
 from torch import nn
-from transformers import AutoModelForSequenceClassification
 
 from inflib.config.reward_model import ModelConfig
 from inflib.data.adapter_files import adapter_at, tokenizer_folder
@@ -29,6 +27,7 @@ from inflib.model.adapter import (
     resize,
     weights_problem,
 )
+from inflib.model.reward import without_weights
 from inflib.storage.plain_text import first_line
 
 _ANY = "set model.adapter_base to any if it is the same model all the same"
@@ -96,12 +95,8 @@ def load_without_weights(model: ModelConfig) -> nn.Module:
     """The base with a score head, on torch's device "meta". Raises ValueError for a
     model that transformers has no such class of."""
     config = load_config(model)
-    config.num_labels = model.outputs
     try:
-        with torch.device("meta"):
-            return AutoModelForSequenceClassification.from_config(
-                config, trust_remote_code=model.trust_remote_code
-            )
+        return without_weights(model, config)
     except (ValueError, ImportError) as error:
         raise ValueError(
             f"model.base {model.base}: no reward model can be made of it: "

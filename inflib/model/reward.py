@@ -25,7 +25,7 @@ from inflib.model.attention import flat_attention
 from inflib.model.last_layer import reward_tokens_only
 from inflib.model.packing import Batch
 from inflib.model.quantized import four_bits, keep_differentiable
-from inflib.model.sharded import reads_weights, spread, turns_of
+from inflib.model.sharded import base_of, reads_weights, spread, turns_of
 
 _OBJECTIVES = "objective_weights"
 
@@ -49,34 +49,14 @@ def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
     the others have the same model on torch's device "meta". Raises ValueError where the
     base has a head of another number of outputs.
     """
+    options = {
+        "dtype": DTYPES[model.dtype],
+        "attn_implementation": model.attention,
+    }
     if model.sharded_over == 1 or reads_weights(model.sharded_over):
-        try:
-            base = AutoModelForSequenceClassification.from_pretrained(
-                resolve_base(model.base),
-                num_labels=model.outputs,
-                dtype=DTYPES[model.dtype],
-                attn_implementation=model.attention,
-                quantization_config=four_bits(model, HEADS),
-                **loading_options(model),
-            )
-        except RuntimeError as error:
-            if "ignore_mismatched_sizes" not in str(error):
-                raise
-            raise ValueError(
-                f"model.base {model.base}: its weights are of other shapes than its "
-                f"configuration says, or its own score head has not {model.outputs} "
-                "outputs: see model.objective_weights"
-            ) from None
+        base = _read_base(model, options)
     else:
-        config = load_config(model)
-        config.num_labels = model.outputs
-        with torch.device("meta"):
-            base = AutoModelForSequenceClassification.from_config(
-                config,
-                dtype=DTYPES[model.dtype],
-                attn_implementation=model.attention,
-                trust_remote_code=model.trust_remote_code,
-            )
+        base = without_weights(model, load_config(model), **options)
     keep_differentiable(base)
     if model.objective_weights is not None:
         weights = torch.tensor(model.objective_weights)
@@ -84,6 +64,36 @@ def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
     base.config.pad_token_id = pad_id
     base.config.get_text_config().pad_token_id = pad_id
     return base
+
+
+def _read_base(model: ModelConfig, options: dict[str, Any]) -> Any:
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(
+            resolve_base(model.base),
+            num_labels=model.outputs,
+            quantization_config=four_bits(model, HEADS),
+            **options,
+            **loading_options(model),
+        )
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise ValueError(
+            f"model.base {model.base}: its weights are of other shapes than its "
+            f"configuration says, or its own score head has not {model.outputs} "
+            "outputs: see model.objective_weights"
+        ) from None
+
+
+def without_weights(model: ModelConfig, config: Any, **options: Any) -> Any:
+    """The base with a score head, on torch's device "meta". config: of the base
+    (load_config); options: of transformers' from_config. Raises its ValueError or
+    ImportError where there is no such class."""
+    config.num_labels = model.outputs
+    with torch.device("meta"):
+        return AutoModelForSequenceClassification.from_config(
+            config, trust_remote_code=model.trust_remote_code, **options
+        )
 
 
 def place(model: PeftModel, config: ModelConfig, device: torch.device) -> PeftModel:
@@ -148,7 +158,7 @@ def computing(model: nn.Module, batch: Batch) -> Iterator[None]:
     """While the block runs, a decoder computes the batch by its layout, and in its last
     layer reward tokens alone. A backward pass that computes layers anew (gradient
     checkpointing) belongs into the block."""
-    classifier = _classifier(model)
+    classifier = base_of(model)
     if turns := turns_of(classifier):
         turns.announce()
     with ExitStack() as stack:
@@ -162,7 +172,7 @@ def computing(model: nn.Module, batch: Batch) -> Iterator[None]:
 
 def rewards_inside(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
     """`rewards`, inside a block of `computing`."""
-    classifier = _classifier(model)
+    classifier = base_of(model)
     if not hasattr(classifier, "score"):
         return reward_of(classifier, classifier(**_inputs(batch)).logits)
     hidden = _decode(classifier, batch).last_hidden_state
@@ -172,23 +182,19 @@ def rewards_inside(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
 def reward_of(model: nn.Module, outputs: Float[Tensor, "r o"]) -> Float[Tensor, " r"]:
     """Reward of each sequence, by its outputs of the score head: their sum weighted by
     model.objective_weights."""
-    weights = getattr(_classifier(model), _OBJECTIVES, None)
+    weights = getattr(base_of(model), _OBJECTIVES, None)
     return outputs[:, 0] if weights is None else outputs @ weights.to(outputs)
 
 
 def hidden_states(model: nn.Module, batch: Batch) -> Float[Tensor, "l r f"]:
     """Hidden state after every layer, at the token where the reward is read."""
-    classifier = _classifier(model)
+    classifier = base_of(model)
     if not hasattr(classifier, "score"):
         layers = classifier(**_inputs(batch), output_hidden_states=True).hidden_states
         return torch.stack([layer[:, 0] for layer in layers[1:]])
     with computing(model, batch):
         layers = _decode(classifier, batch, output_hidden_states=True).hidden_states
     return torch.stack([layer.flatten(0, 1)[batch.last] for layer in layers[1:]])
-
-
-def _classifier(model: nn.Module) -> Any:
-    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def _inputs(batch: Batch) -> dict[str, Any]:

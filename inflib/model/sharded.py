@@ -10,7 +10,7 @@ they need not be equally many: a pass is announced, and processes that have none
 their own make one of two tokens, which counts for nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -83,10 +83,11 @@ class Turns:
 def turns_of(model: nn.Module) -> Turns | None:
     """The turns of a model, with or without LoRA, whose base's layers are spread; None
     for an ordinary one."""
-    return getattr(_base(model), _TURNS, None)
+    return getattr(base_of(model), _TURNS, None)
 
 
-def _base(model: nn.Module) -> Any:
+def base_of(model: nn.Module) -> Any:
+    """transformers' model in one that may have LoRA."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
@@ -112,7 +113,7 @@ def spread(model: nn.Module, devices: int) -> nn.Module:
     "meta". Raises ValueError where its layers cannot be found.
     """
     mesh, group = _groups(devices)
-    base = _base(model)
+    base = base_of(model)
     backbone: Any = getattr(base, base.base_model_prefix)
     lists = [m for m in backbone.modules() if isinstance(m, nn.ModuleList)]
     layers = max(lists, key=_size, default=nn.ModuleList())
@@ -122,9 +123,10 @@ def spread(model: nn.Module, devices: int) -> nn.Module:
             "model.sharded_over to 1"
         )
     for layer in layers:
-        _same_everywhere(layer, mesh)
+        _same_everywhere(layer.modules(), mesh)
         fully_shard(layer, mesh=mesh, ignored_params=_trained(layer))
-    _same_everywhere(model, mesh)
+    done = set(layers.modules())
+    _same_everywhere((m for m in model.modules() if m not in done), mesh)
     rest = {p for p in backbone.parameters() if not isinstance(p, DTensor)}
     fully_shard(backbone, mesh=mesh, ignored_params=rest)
     setattr(base, _TURNS, Turns(base, group))
@@ -146,14 +148,14 @@ def _trained(module: nn.Module) -> set[nn.Parameter]:
     return {p for p in module.parameters() if p.requires_grad}
 
 
-def _same_everywhere(module: nn.Module, mesh: DeviceMesh) -> None:
-    """Give all parameters and buffers that are not spread yet the values that they have
-    in the group's first process, on this one's device."""
-    for each in module.modules():
-        tables: list[Any] = [each._parameters, each._buffers]
+def _same_everywhere(modules: Iterable[nn.Module], mesh: DeviceMesh) -> None:
+    """Give the modules' own parameters and buffers the values that they have in the
+    group's first process, on this one's device."""
+    for module in modules:
+        tables: list[Any] = [module._parameters, module._buffers]
         for own in tables:
             for name, tensor in own.items():
-                if tensor is not None and not isinstance(tensor, DTensor):
+                if tensor is not None:
                     own[name] = _broadcast(tensor, mesh)
 
 

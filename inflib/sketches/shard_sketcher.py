@@ -12,7 +12,7 @@ from inflib.data.pairs_folder import PairsFolder
 from inflib.model.device import worker_device
 from inflib.model.packing import Unit
 from inflib.model.reward_folder import load_sketched_model
-from inflib.model.sharded import until_all_have
+from inflib.model.sharded import turns_of
 from inflib.sketches import store
 from inflib.sketches.manifest import Manifest
 from inflib.sketches.row_encoding import encoded, statuses
@@ -94,12 +94,8 @@ class ShardSketcher:
     def wait_for_others(self) -> None:
         """Called when this worker has sketched its shards: those that share its base
         need it until they have sketched theirs."""
-
-        def wait() -> None:
-            with until_all_have(self.sketcher.gradients.model):
-                pass
-
-        self._computing.submit(wait).result()
+        if turns := turns_of(self.sketcher.gradients.model):
+            self._computing.submit(turns.serve).result()
 
     def __call__(self, pairs: str, shard: str) -> Receipt:
         """Sketch one shard of a pair set, write it to sketches/, return the receipt."""

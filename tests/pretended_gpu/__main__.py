@@ -38,21 +38,26 @@ def library() -> Path:
         scratch = target.with_suffix(f".{os.getpid()}")
         subprocess.run([*command, str(SOURCE), "-o", str(scratch)], check=True)
         scratch.rename(target)
-    for needed in ("global_deps", "c10", "torch_cpu", "torch"):
-        folder = torch / "lib"
-        name = f"libtorch_{needed}.so" if needed == "global_deps" else f"lib{needed}.so"
-        ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
+    for needed in ("torch_global_deps", "c10", "torch_cpu", "torch"):
+        name = str(torch / "lib" / f"lib{needed}.so")
+        ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
     return target
+
+
+def start() -> None:
+    """Let torch, which is not imported yet, find the device."""
+    device = ctypes.CDLL(str(library()))
+    from tests.pretended_gpu.pretended_cuda import pretend
+
+    pretend(device)
 
 
 def main() -> int:
     os.environ["TORCHDYNAMO_DISABLE"] = "1"  # Triton needs a real one
-    device = ctypes.CDLL(str(library()))  # before torch asks for devices
-    from tests.pretended_gpu.pretended_cuda import pretend
-    from tests.pretended_gpu.traced_lines import TracedLines
-
-    pretend(device)
+    start()
     import pytest
+
+    from tests.pretended_gpu.traced_lines import TracedLines
 
     return pytest.main(sys.argv[1:], plugins=[TracedLines()])
 
