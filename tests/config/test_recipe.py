@@ -63,6 +63,14 @@ def test_no_truth_is_read_from_a_number(name):
         ({"train.workers": 2, "train.engine": "trl"}, "is of train.engine flat"),
         ({"train.workers": 2, "model.quantization": "nf4"}, "take one of the two"),
         ({"model.objective_weights": [0, 0], "model.sharded_over": 1}, "not 0, else"),
+        (
+            {
+                "model.objective_weights": [2.0],
+                "model.sharded_over": 1,
+                "train.engine": "trl",
+            },
+            "objective_weights is of train.engine flat",
+        ),
     ],
 )
 def test_a_shared_base_is_one_that_workers_can_share(changes, said):
