@@ -82,7 +82,8 @@ def _check_stages(recipe: Recipe, run: Folder) -> list[str]:
             ):
                 problems += shard_problems
             problems += _unexpected(run, pairs, plan)
-    if read_adapter(sketched_folder(recipe)).sha256 != Manifest(run).adapter_sha256:
+    adapter = read_adapter(sketched_folder(recipe), recipe.model.task)
+    if adapter.sha256 != Manifest(run).adapter_sha256:
         problems.append("sketches/: adapter_sha256 is of another adapter")
     # Scores of damaged pairs or sketches cannot be checked.
     return problems or [*_check_scores(run, recipe)]

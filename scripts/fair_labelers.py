@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 
 from inflib.config.reward_model import ModelConfig
 from inflib.data.tokenizer import load_tokenizer
-from inflib.model.reward import load_base
+from inflib.model.base_model import load_base
 from inflib.numerics.labeler_model import chosen_odds, error_rates
 from inflib.numerics.labeler_preferences import weights_given_quality
 from inflib.numerics.pooled_harm import pooled_tests, suspicion

@@ -28,7 +28,7 @@ from inflib.data.pairs_folder import PairsFolder
 from inflib.data.row_schema import USED
 from inflib.data.rows import read_file
 from inflib.data.shard_tables import kept_columns, shard_tables
-from inflib.model import reward
+from inflib.model import base_model
 from inflib.scores.score_run import score_run
 from inflib.sketches.binding import bind_sketches
 from inflib.sketches.shard_sketcher import ShardSketcher
@@ -164,7 +164,7 @@ def audit(folder: Path) -> dict[str, list]:
 
 @pytest.fixture
 def in_float64(monkeypatch):
-    monkeypatch.setitem(reward.DTYPES, "float32", torch.float64)
+    monkeypatch.setitem(base_model.DTYPES, "float32", torch.float64)
 
 
 def test_the_scores_are_the_stored_ones(tmp_path, in_float64):
@@ -193,6 +193,6 @@ def test_the_stored_scores_are_worth_comparing():
 if __name__ == "__main__":
     import tempfile
 
-    reward.DTYPES["float32"] = torch.float64
+    base_model.DTYPES["float32"] = torch.float64
     with tempfile.TemporaryDirectory() as scratch:
         STORED.write_text(json.dumps(audit(Path(scratch)), indent=1) + "\n")

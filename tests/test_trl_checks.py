@@ -10,7 +10,7 @@ import inflib
 from inflib.config.recipe import Recipe
 from inflib.config.run_config import bind
 from inflib.data.pairs_folder import PairsFolder
-from inflib.model.reward import load_base
+from inflib.model.base_model import load_base
 from inflib.scores.score_run import score_run
 from inflib.sketches import store
 from inflib.storage.folder import Folder

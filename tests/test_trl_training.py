@@ -11,7 +11,7 @@ import torch
 import trl
 
 import inflib
-from inflib.model.reward import trained_parameters
+from inflib.model.trained_weights import trained_parameters
 from inflib.scores.score_run import score_run
 from inflib.storage.folder import Folder
 from tests.support.files import ROOT, write_jsonl

@@ -11,7 +11,7 @@ from peft import LoraConfig, TaskType, get_peft_model
 from transformers import AutoModelForSequenceClassification, LlamaConfig
 
 from inflib.model.packing import Unit
-from inflib.model.reward import set_dtypes
+from inflib.model.trained_weights import set_dtypes
 
 VOCABULARY = 8192
 

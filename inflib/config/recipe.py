@@ -125,10 +125,25 @@ class Recipe(Frozen):
         others = {
             "model.sharded_over": self.model.sharded_over > 1,
             "model.objective_weights": self.model.objective_weights is not None,
+            "model.margin dpo": self.model.is_language_model,
         }
         for name, asked in others.items():
             if asked and self.train.engine != "flat":
                 raise ValueError(f"{name} is of train.engine flat")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_a_language_model(self) -> "Recipe":
+        if not self.model.is_language_model:
+            return self
+        others = {
+            "model.sharded_over 1": self.model.sharded_over == 1,
+            "train.sketch after": self.train.sketch == "after",
+            "sketch.unit comparison": self.sketch.unit != "response",
+        }
+        for needed, given in others.items():
+            if not given:
+                raise ValueError(f"model.margin {self.model.margin} needs {needed}")
         return self
 
     @model_validator(mode="after")

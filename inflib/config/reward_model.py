@@ -37,6 +37,16 @@ class ModelConfig(Frozen):
     """What the adapter's record of its base must say. same: model.base, by the digest
     of its weights or the last part of its name. any: it is not looked at."""
 
+    margin: Literal["reward", "dpo"] = "reward"
+    """What a label's two responses are compared by. reward: the score of a reward
+    model, as TRL's RewardTrainer trains it. dpo: the implicit reward of a language
+    model, beta * (log pi(y|x) - log ref(y|x)) with the base without the adapter for
+    ref, as TRL's DPOTrainer trains it (docs/models.md)."""
+
+    beta: PositiveFloat = 0.1
+    """DPO's beta: scale of its implicit rewards. Of an adapter, what it was trained
+    with."""
+
     objective_weights: tuple[float, ...] | None = None
     """For a score head with several outputs, one for each objective: the weight of each
     in the reward, which is their weighted sum. null: a head of one output."""
@@ -73,6 +83,16 @@ class ModelConfig(Frozen):
     """Run Python code that comes with the base model on the hub."""
 
     @property
+    def is_language_model(self) -> bool:
+        """Whether it has a language model's head, and no score head."""
+        return self.margin == "dpo"
+
+    @property
+    def task(self) -> str:
+        """PEFT's task_type of its adapter."""
+        return "CAUSAL_LM" if self.is_language_model else "SEQ_CLS"
+
+    @property
     def outputs(self) -> int:
         """Outputs of the score head."""
         return len(self.objective_weights or (1.0,))
@@ -85,6 +105,15 @@ class ModelConfig(Frozen):
         return weights
 
     @model_validator(mode="after")
+    def _is_one_margin(self) -> "ModelConfig":
+        if self.is_language_model and self.objective_weights is not None:
+            raise ValueError(
+                "objective_weights are of a score head: leave them out with margin "
+                f"{self.margin}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _shards_whole_weights(self) -> "ModelConfig":
         if self.sharded_over > 1 and self.quantization is not None:
             raise ValueError(
@@ -95,8 +124,9 @@ class ModelConfig(Frozen):
 
 
 class TrainConfig(Frozen):
-    """Stage 2: LoRA reward model, Bradley-Terry loss (prepare.margin_column adds a
-    margin), with smoothed labels, until the loss of held-out labels is least."""
+    """Stage 2: LoRA reward model, or a language model by DPO (model.margin);
+    Bradley-Terry loss (prepare.margin_column adds a margin), with smoothed labels,
+    until the loss of held-out labels is least."""
 
     epochs: PositiveFloat = 4.0
     """Passes over the training labels that the learning-rate schedule is planned for,
@@ -166,7 +196,8 @@ class TrainConfig(Frozen):
     """LoRA alpha; LoRA's update is scaled by lora_alpha / lora_r."""
 
     lora_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Dropout on LoRA inputs. 0 also turns the base model's own dropout off."""
+    """Dropout on LoRA inputs. 0 also turns the base model's own dropout off. With
+    model.margin dpo there is none, as in TRL."""
 
     target_modules: str | tuple[str, ...] = "all-linear"
     """Modules that get LoRA, as PEFT's target_modules names them."""

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dic
 from torch import nn
 
 from inflib.data.adapter_files import CONFIG, EMBEDDING, WEIGHTS
-from inflib.model.reward import HEADS, set_dtypes
+from inflib.model.base_model import HEADS
+from inflib.model.trained_weights import set_dtypes
 from inflib.storage.folder import Folder
 
 _UNSUPPORTED = {
@@ -35,6 +37,21 @@ _UNSUPPORTED = {
 _INITIAL = ("gaussian", "eva", "olora", "orthogonal", "pissa")
 """Values of init_lora_weights, beside true and false, after which the same base weights
 come back on loading; others changed them in ways that are not in the file."""
+
+MADE = {"SEQ_CLS": "reward model", "CAUSAL_LM": "language model"}
+"""What an adapter is of, by PEFT's task_type."""
+
+_UNSAID = {"CAUSAL_LM": None}
+"""task_type of adapters that do not say it, and may be of that task."""
+
+_OTHER = {
+    "CAUSAL_LM": "; one that was trained by DPO is audited with model.margin dpo",
+    "SEQ_CLS": "; a reward model is audited with model.margin reward",
+}
+"""What to do about an adapter of another task, by its task_type."""
+
+_REFERENCE = "ref"
+"""Folder, beside an adapter, of the one that TRL's DPOTrainer compared it with."""
 
 HEAD = re.compile(rf"\.({'|'.join(HEADS)})\.")
 
@@ -88,11 +105,12 @@ class Adapter:
         }
 
 
-def read_adapter(folder: Folder) -> Adapter:
+def read_adapter(folder: Folder, task: str = "SEQ_CLS") -> Adapter:
     """The adapter in a folder.
 
-    Raises ValueError, saying why its rewards would be wrong, unless the folder holds a
-    LoRA adapter of a reward model with its score head, in safetensors.
+    task: PEFT's task_type, see ModelConfig.task. Raises ValueError, saying why its
+    rewards would be wrong, unless the folder holds a LoRA adapter in safetensors, of a
+    reward model with its score head, or of a language model.
     """
     try:
         config = folder.read_bytes(CONFIG)
@@ -102,10 +120,12 @@ def read_adapter(folder: Folder) -> Adapter:
         fields = dict(json.loads(config))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{folder.url}/{CONFIG}: not a JSON object: {error}") from None
-    if fields.get("peft_type") != "LORA" or fields.get("task_type") != "SEQ_CLS":
+    found = fields.get("task_type")
+    if fields.get("peft_type") != "LORA" or found not in (task, _UNSAID.get(task)):
+        hint = _OTHER.get(str(found), "")
         raise ValueError(
-            f"{folder.url}: peft_type {fields.get('peft_type')}, task_type "
-            f"{fields.get('task_type')}; a LoRA reward model is LORA and SEQ_CLS"
+            f"{folder.url}: peft_type {fields.get('peft_type')}, task_type {found}; "
+            f"a LoRA {MADE[task]} is LORA and {task}{hint}"
         )
     check_settings(folder.url, fields)
     try:
@@ -120,12 +140,34 @@ def read_adapter(folder: Folder) -> Adapter:
             "again"
         ) from None
     names = adapter._header()
-    if not any(map(HEAD.search, names)):
+    if task == "CAUSAL_LM":
+        _check_language_model(folder, names)
+    elif not any(map(HEAD.search, names)):
         raise ValueError(
             f"{folder.url}: it holds no score head, so its rewards would be random; "
             f"save it with modules_to_save naming the head ({' or '.join(HEADS)})"
         )
     return adapter
+
+
+def _check_language_model(folder: Folder, names: Iterable[str]) -> None:
+    """Raise ValueError where implicit rewards of an adapter would be wrong."""
+    for name in names:
+        if ".lm_head." in name:
+            raise ValueError(
+                f"{folder.url}: it trains the language model's head ({name}), whose "
+                "gradients are not computed: train without lm_head in target_modules "
+                "and modules_to_save"
+            )
+    reference = folder / _REFERENCE
+    if reference.exists(WEIGHTS):
+        weights = safetensors.torch.load(reference.read_bytes(WEIGHTS))
+        if any(w.any() for name, w in weights.items() if "lora_B" in name):
+            raise ValueError(
+                f"{reference.url}: DPO's reference was an adapter, not the base alone: "
+                "merge that adapter into the base, and give the merged model as "
+                "model.base (PEFT: merge_and_unload)"
+            )
 
 
 def check_settings(url: str, fields: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ Tables are those of label_ids.labelled_ids. How labels are computed does not cha
 their margins, but for rounding: whether a model takes a flat batch is tried.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,10 +16,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.attention import longest_flat
+from inflib.model.implicit_reward import beta_of
 from inflib.model.label_batches import LabelBatch, label_batches
-from inflib.model.reward import UNUSUAL, computing, rewards_inside
+from inflib.model.packing import Batch
+from inflib.model.reward import (
+    UNUSUAL,
+    computing,
+    rewards_inside,
+    tried_alone,
+    tried_inside,
+)
+from inflib.model.sharded import base_of
 from inflib.numerics.rounding import tolerance
 from inflib.storage.plain_text import first_line
+
+Values = Callable[[nn.Module, Batch], Tensor]
+"""From a batch to a value of each of its sequences."""
 
 _AT_ONCE = 512
 """Labels that are planned together when margins are computed."""
@@ -46,20 +58,24 @@ class LabelReader:
 
         per_pass: labels that fit into memory in padded rows, whatever their length.
         Tries the table's first, last and longest label: where flat batches give
-        other margins than padded rows, these are taken, and said.
+        other margins than padded rows, these are taken, and said. Raises ValueError
+        for a language model that gives a label by itself another margin.
         """
         sides = (table[name] for name in ("chosen_ids", "rejected_ids"))
         lengths = pc.max_element_wise(*map(pc.list_value_length, sides))
         longest = pc.max(lengths).as_py()
         tried = {0, len(table) - 1, pc.index(lengths, longest).as_py()}
+        tried_labels = table.take(sorted(tried))
         config = model.config
         reader = LabelReader(2 * per_pass * longest, longest_flat(config), pad_id)
         rows = LabelReader(reader.token_budget, 0, pad_id)
-        if not reader.longest_flat:
-            return rows
         training = model.training
         model.eval()
-        problem = _differs(model, table.take(sorted(tried)), reader, rows)
+        _check_alone(model, tried_labels, rows)
+        if not reader.longest_flat:
+            model.train(training)
+            return rows
+        problem = _differs(model, tried_labels, reader, rows)
         model.train(training)
         if problem is None:
             return reader
@@ -77,22 +93,24 @@ class LabelReader:
         fields = self.token_budget, self.longest_flat, self.pad_id, self.separable
         return label_batches(labels, *fields)
 
-    def margins(self, model: nn.Module, table: pa.Table) -> Float[Tensor, " n"]:
+    def margins(
+        self, model: nn.Module, table: pa.Table, values: Values = rewards_inside
+    ) -> Float[Tensor, " n"]:
         """r(chosen) - r(rejected) of all labels by the model as it is, float64, on the
-        CPU."""
+        CPU. values: what is r of each sequence."""
         device = next(model.parameters()).device
         found = torch.zeros(len(table), dtype=torch.float64)
         for start in range(0, len(table), _AT_ONCE):
             for batch in self.batches(table.slice(start, _AT_ONCE)):
                 moved = batch.to(device)
                 with torch.no_grad(), computing(model, moved.batch):
-                    margins = moved.margins(rewards_inside(model, moved.batch))
+                    margins = moved.margins(values(model, moved.batch))
                 found[start + batch.rows] = margins.double().cpu()
         for spoilt in torch.nonzero(~found.isfinite())[:, 0].tolist():
             # a response that is not finite makes its neighbours so: zero times infinity
             alone = table.slice(spoilt, 1)
             if len(table) > 1:
-                found[spoilt] = self.margins(model, alone)[0]
+                found[spoilt] = self.margins(model, alone, values)[0]
         return found
 
 
@@ -101,14 +119,41 @@ def _differs(
 ) -> str | None:
     """What is wrong with a model's margins in flat batches; None where they are those
     in padded rows."""
-    expected = rows.margins(model, table)
+    expected = rows.margins(model, table, tried_inside)
     try:
-        margins = flat.margins(model, table)
+        margins = flat.margins(model, table, tried_inside)
     except torch.OutOfMemoryError:
         raise
     except UNUSUAL as error:
         return first_line(error)
-    off = float(((margins - expected).abs() / (1 + expected.abs())).max())
+    return _compared(model, margins, expected)
+
+
+def _check_alone(model: nn.Module, table: pa.Table, rows: LabelReader) -> None:
+    """Raise ValueError where a language model's own logits give other margins: its head
+    does more than its weights and cap say."""
+    if beta_of(base_of(model)) is None:
+        return
+    columns = table.select(["chosen_ids", "rejected_ids"])
+    with torch.no_grad():
+        expected = [
+            float(tried_alone(model, [], row["chosen_ids"]))
+            - float(tried_alone(model, [], row["rejected_ids"]))
+            for row in columns.to_pylist()
+        ]
+    margins = rows.margins(model, table, tried_inside)
+    right = torch.tensor(expected, dtype=torch.float64)
+    if problem := _compared(model, margins, right):
+        raise ValueError(
+            f"{model.config.model_type}: {problem} of those by its own forward: its "
+            "head is of a kind that is not supported, see docs/models.md"
+        )
+
+
+def _compared(
+    model: nn.Module, margins: Float[Tensor, " n"], right: Float[Tensor, " n"]
+) -> str | None:
+    off = float(((margins - right).abs() / (1 + right.abs())).max())
     if off <= tolerance(next(model.parameters()).dtype):
         return None
     return f"margins are off by {off:.2g}"

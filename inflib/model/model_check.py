@@ -22,12 +22,14 @@ from inflib.data.tokenizer import (
 from inflib.data.tokenizer_match import differences
 from inflib.model.adapter import (
     HEAD,
+    MADE,
     Adapter,
     read_adapter,
     resize,
     weights_problem,
 )
-from inflib.model.reward import without_weights
+from inflib.model.base_model import without_weights
+from inflib.model.implicit_reward import check_language_model
 from inflib.storage.plain_text import first_line
 
 _ANY = "set model.adapter_base to any if it is the same model all the same"
@@ -44,7 +46,7 @@ def check_model(model: ModelConfig) -> list[str]:
     if folder is None:
         load_without_weights(model)
         return lines
-    adapter = read_adapter(folder)
+    adapter = read_adapter(folder, model.task)
     if problem := weights_problem(adapter):
         raise ValueError(f"{adapter.url}: {problem}")
     if model.adapter_base == "same" and (other := base_mismatch(model, folder)):
@@ -92,14 +94,17 @@ def _tokenizer_lines(model: ModelConfig) -> Iterator[str]:
 
 
 def load_without_weights(model: ModelConfig) -> nn.Module:
-    """The base with a score head, on torch's device "meta". Raises ValueError for a
-    model that transformers has no such class of."""
+    """What base_model.load_base loads, on torch's device "meta". Raises ValueError for
+    a model that transformers has no such class of."""
     config = load_config(model)
     try:
-        return without_weights(model, config)
+        base = without_weights(model, config)
+        if model.is_language_model:
+            check_language_model(base)
+        return base
     except (ValueError, ImportError) as error:
         raise ValueError(
-            f"model.base {model.base}: no reward model can be made of it: "
+            f"model.base {model.base}: no {MADE[model.task]} can be made of it: "
             f"{first_line(error)}"
         ) from None
 

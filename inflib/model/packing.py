@@ -12,12 +12,15 @@ its reward). Its sequences are its prefix followed by each of its tails.
            attention keeps units and tails apart (inflib.model.attention)
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+
+from inflib.model.response_tokens import ResponseTokens, response_tokens
 
 _DENSE = 4096, 16_384
 """Tokens of a unit above which it is flat only where its prefix is half of it, and not
@@ -92,6 +95,9 @@ class Batch:
 
     num_units: int
 
+    responses: ResponseTokens
+    """Where the tokens of its tails are predicted, for language models."""
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device; host copies need not wait for it."""
 
@@ -112,6 +118,7 @@ class Batch:
             layout,
             last,
             self.num_units,
+            self.responses.to(device),
         )
 
     def token_bounds(self) -> list[int]:
@@ -161,7 +168,17 @@ def _rows(units: Sequence[Unit], pad_id: int) -> Batch:
     input_ids = torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in rows])
     mask = (torch.arange(width) < lengths[:, None]).long()
     last = torch.arange(len(rows)) * width + lengths - 1
-    return Batch(input_ids, mask, None, None, last, len(units))
+    tails = [(len(unit.prefix), len(tail)) for unit in units for tail in unit.tails]
+    starts = [row * width + prefix for row, (prefix, _) in enumerate(tails)]
+    rows_of = itertools.accumulate((len(unit.tails) for unit in units), initial=0)
+    responses = response_tokens(
+        input_ids.flatten(),
+        [row * width for row in rows_of],
+        [start - 1 if n else -1 for start, (n, _) in zip(starts, tails, strict=True)],
+        starts,
+        [length for _, length in tails],
+    )
+    return Batch(input_ids, mask, None, None, last, len(units), responses)
 
 
 def _flat(units: Sequence[Unit]) -> Batch:
@@ -169,6 +186,8 @@ def _flat(units: Sequence[Unit]) -> Batch:
     positions: list[int] = []
     tails: list[int] = []
     last: list[int] = []
+    before: list[int] = []
+    starts: list[int] = []
     bounds = [0]
     for unit in units:
         prefix_length = len(unit.prefix)
@@ -177,6 +196,8 @@ def _flat(units: Sequence[Unit]) -> Batch:
         positions += range(prefix_length)
         tails += [0] * prefix_length
         for number, tail in enumerate(unit.tails, start=1):
+            before.append(end_of_prefix if prefix_length else -1)
+            starts.append(len(ids))
             ids += tail
             positions += range(prefix_length, prefix_length + len(tail))
             tails += [number] * len(tail)
@@ -185,11 +206,14 @@ def _flat(units: Sequence[Unit]) -> Batch:
     counts = torch.tensor(bounds).diff()
     unit_of = torch.repeat_interleave(torch.arange(len(units)), counts)
     layout = Layout(bounds, unit_of, torch.tensor(tails))
+    flattened = torch.tensor(ids)
+    lengths = [len(tail) for unit in units for tail in unit.tails]
     return Batch(
-        torch.tensor([ids]),
+        flattened[None],
         None,
         torch.tensor([positions]),
         layout,
         torch.tensor(last),
         len(units),
+        response_tokens(flattened, bounds, before, starts, lengths),
     )

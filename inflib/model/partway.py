@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from inflib.model.reward import trained_parameters
+from inflib.model.trained_weights import trained_parameters
 
 FOLDER = "kept"
 MOMENTS = "second_moments.safetensors"

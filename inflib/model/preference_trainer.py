@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from inflib.model.label_batches import LabelBatch, wide
 from inflib.model.label_order import TogetherSampler, meeting
 from inflib.model.label_reader import LabelReader
-from inflib.model.reward import cast_input, computing, rewards_inside
+from inflib.model.reward import computing, rewards_inside
 from inflib.model.sharded import until_all_have
+from inflib.model.trained_weights import cast_input
 from inflib.numerics import preference_loss
 from inflib.numerics.label_means import LabelMargins
 

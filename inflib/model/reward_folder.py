@@ -14,8 +14,9 @@ from inflib.data.adapter_files import adapter_at
 from inflib.data.tokenizer import load_tokenizer, resolve_base
 from inflib.data.training_plan import Steps
 from inflib.model.adapter import attach, read_adapter
+from inflib.model.base_model import digest_folder, load_base, place
 from inflib.model.partway import FOLDER, MOMENTS, RECORD, Kept
-from inflib.model.reward import digest_folder, load_base, place, trained_parameters
+from inflib.model.trained_weights import trained_parameters
 from inflib.storage.folder import Folder
 
 _MARGINS = "margins.safetensors"
@@ -133,7 +134,7 @@ def _loaded(
     """(base with the adapter in a folder, tokenizer)."""
     tokenizer = load_tokenizer(recipe.model)
     base = load_base(recipe.model, tokenizer.pad_token_id)
-    model = attach(base, read_adapter(folder))
+    model = attach(base, read_adapter(folder, recipe.model.task))
     return place(model, recipe.model, device), tokenizer
 
 
@@ -143,7 +144,7 @@ def describe_model(recipe: Recipe, folder: Folder | None = None) -> dict[str, An
     folder: of the adapter; default: `adapter_folder`. A base from the Hub is digested
     by name and revision, a local one by its files.
     """
-    adapter = read_adapter(folder or adapter_folder(recipe))
+    adapter = read_adapter(folder or adapter_folder(recipe), recipe.model.task)
     return {
         "adapter_sha256": adapter.sha256,
         "base_sha256": _digest_base(recipe),

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from inflib.model.reward import set_trained, trained_parameters
+from inflib.model.trained_weights import set_trained, trained_parameters
 
 
 class StopAt(TrainerCallback):

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import safetensors.torch
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import TrainerCallback
 
@@ -22,6 +22,7 @@ from inflib.data.adapter_files import CONFIG, WEIGHTS
 from inflib.data.base_match import BASE, describe_base
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_tokenizer
+from inflib.model.base_model import load_base, place
 from inflib.model.device import worker_device
 from inflib.model.label_ids import labelled_ids
 from inflib.model.label_reader import LabelReader
@@ -34,7 +35,7 @@ from inflib.model.preference_trainer import (
     training_rows,
 )
 from inflib.model.quantized import is_quantized
-from inflib.model.reward import load_base, place, set_trained
+from inflib.model.trained_weights import set_trained
 from inflib.storage.folder import Folder
 from inflib.telemetry import Progress
 
@@ -90,11 +91,12 @@ def build_trainer(
     tokenizer = load_tokenizer(recipe.model)
     base = load_base(recipe.model, tokenizer.pad_token_id)
     targets = config.target_modules
+    dropout = 0.0 if recipe.model.is_language_model else config.lora_dropout
     lora = LoraConfig(
-        task_type=TaskType.SEQ_CLS,  # trains and saves the score head as well
+        task_type=recipe.model.task,  # SEQ_CLS trains and saves the head, too
         r=config.lora_r,
         lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
+        lora_dropout=dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
     )
     device = worker_device(config.gpus_per_worker)
@@ -112,7 +114,7 @@ def build_trainer(
         weight_decay=config.weight_decay,
         bf16=config.bf16,
         gradient_checkpointing=config.gradient_checkpointing,
-        disable_dropout=config.lora_dropout == 0,
+        disable_dropout=dropout == 0,
         max_length=None,  # lengths were decided by prepare; TRL would drop pairs
         seed=config.seed,
         data_seed=config.seed,
@@ -128,7 +130,7 @@ def build_trainer(
     )
     model = place(get_peft_model(base, lora), recipe.model, device)
     train_in_float32(model)
-    if config.lora_dropout == 0:
+    if dropout == 0:
         _no_dropout(model)
     reader = LabelReader.of(
         model, plan.labels, config.micro_batch_size, tokenizer.pad_token_id

@@ -41,6 +41,8 @@ def bind_sketches(recipe: Recipe, in_training: bool = False) -> None:
         "unit": config.unit,
         "layers": to_json(_layers(recipe)),
     }
+    if model.is_language_model:
+        fields |= {"margin": model.margin, "beta": model.beta}
     if model.objective_weights is not None:
         fields["objective_weights"] = list(model.objective_weights)
     if in_training:
@@ -58,7 +60,7 @@ def _kept(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def _layers(recipe: Recipe) -> list[Layer]:
-    sizes = read_adapter(sketched_folder(recipe)).sizes
+    sizes = read_adapter(sketched_folder(recipe), recipe.model.task).sizes
     return lay_out(sizes, recipe.sketch.sketch_size, recipe.sketch.by_layer)
 
 
@@ -71,6 +73,8 @@ def _choose_units(recipe: Recipe) -> dict[str, str]:
         unit, why = choose_unit(plan, longest_flat(config) > 0)
         if recipe.sketch.unit != "auto":
             unit, why = recipe.sketch.unit, f"as asked; {why}"
+        elif recipe.model.is_language_model:
+            unit, why = "comparison", "a language model's are"
         units[pairs] = unit
         print(f"sketch: {pairs}: one gradient per {unit}: {why}", flush=True)
     return units

@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.packing import Batch
-from inflib.model.reward import trained, trained_blocks, unit_values
+from inflib.model.reward import read_at, unit_values
+from inflib.model.trained_weights import trained, trained_blocks
 
 Consume = Callable[[str, Float[Tensor, "u d"]], None]
 """Takes a block's name and its gradients: a row per unit, the block's trained
@@ -84,10 +85,10 @@ class UnitGradients:
     """Computes the values of a batch's units and hands over their gradients.
 
     What it assumes of a model is that each block is a linear map, called on each token
-    of the batch, or on the reward tokens alone; once or more often, as where layers
-    share their weights: the gradients of the calls add up. It checks in every batch
-    how often blocks were called, and on how many rows; gradient_check compares with
-    autograd.
+    of the batch, or on those alone that rewards are read at; once or more often, as
+    where layers share their weights: the gradients of the calls add up. It checks in
+    every batch how often blocks were called, and on how many rows; gradient_check
+    compares with autograd.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -108,8 +109,9 @@ class UnitGradients:
         parameters; the order of the blocks is not fixed. Raises ValueError naming a
         block that was not called, or on other rows than the batch's tokens.
         """
-        # The head and the last layer see reward tokens alone.
-        calls = Calls([batch.reward_bounds(), batch.token_bounds()], consume)
+        # The head and the last layer see the tokens alone that rewards are read at.
+        _, bounds = read_at(self.model, batch)
+        calls = Calls([bounds, batch.token_bounds()], consume)
         with self._hooks(calls), torch.enable_grad():
             values = unit_values(self.model, batch)
             values.sum().backward()

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.packing import Unit
-from inflib.model.reward import reward_of, trained, trained_blocks
+from inflib.model.reward import reward_alone
+from inflib.model.trained_weights import trained, trained_blocks
 from inflib.sketches.gradients import Consume
 
 
@@ -32,7 +33,9 @@ class PlainGradients:
             parameter.requires_grad_(True)
         try:
             with torch.enable_grad():
-                rewards = [self._reward(ids) for ids in unit.sequences]
+                rewards = [
+                    reward_alone(self.model, unit.prefix, tail) for tail in unit.tails
+                ]
                 value = rewards[0] - rewards[1] if len(rewards) == 2 else rewards[0]
                 grads = torch.autograd.grad(
                     value, parameters, allow_unused=True, materialize_grads=True
@@ -45,10 +48,3 @@ class PlainGradients:
             of_block, left = left[: len(block)], left[len(block) :]
             consume(name, torch.cat([grad.flatten() for grad in of_block])[None])
         return value.detach()[None]
-
-    def _reward(self, ids: list[int]) -> Tensor:
-        device = next(self.model.parameters()).device
-        tokens = torch.tensor([ids], device=device)
-        mask = torch.ones_like(tokens)
-        outputs = self.model(input_ids=tokens, attention_mask=mask).logits
-        return reward_of(self.model, outputs)[0]

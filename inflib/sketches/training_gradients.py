@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.label_batches import Parts
-from inflib.model.reward import trained, trained_blocks
+from inflib.model.trained_weights import trained, trained_blocks
 from inflib.numerics.rounding import tolerance
 from inflib.sketches.gradients import Calls, Consume, what_trains
 

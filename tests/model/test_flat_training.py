@@ -15,7 +15,7 @@ from inflib.data.label_edits import Edit
 from inflib.model.attention import longest_flat
 from inflib.model.label_reader import LabelReader
 from inflib.model.planned_training import PlannedTraining
-from inflib.model.reward import trained_parameters
+from inflib.model.trained_weights import trained_parameters
 from inflib.model.training import build_trainer, labels_of
 from tests.support.models import (
     DECODERS,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from inflib.model.last_layer import reward_tokens_only
+from inflib.model.last_layer import places_only
 from inflib.model.packing import Unit, pack
 from inflib.model.reward import rewards
 from tests.support.models import DECODERS, build_model, with_lora
@@ -63,5 +63,5 @@ def test_rewards_are_those_of_the_whole_layer(family):
 
 def test_a_model_without_decoder_layers_gets_no_hooks():
     module = torch.nn.Linear(2, 2)
-    with reward_tokens_only(module, torch.tensor([0])):
+    with places_only(module, torch.tensor([0])):
         assert not module._forward_hooks

@@ -14,8 +14,8 @@ from transformers import AddedToken
 from inflib.data.base_match import BASE, describe_base
 from inflib.data.tokenizer import load_tokenizer
 from inflib.model.adapter import attach, read_adapter
+from inflib.model.base_model import load_base
 from inflib.model.model_check import check_model
-from inflib.model.reward import load_base
 from inflib.numerics.layer_bins import lay_out
 from inflib.sketches.gradients import block_sizes
 from inflib.storage.folder import Folder

@@ -6,10 +6,11 @@ import torch
 from inflib.config.reward_model import ModelConfig
 from inflib.data.pairs_folder import PairsFolder
 from inflib.model.adapter import attach, read_adapter
+from inflib.model.base_model import load_base
 from inflib.model.model_check import check_model
 from inflib.model.packing import Unit, pack
 from inflib.model.planned_training import PlannedTraining
-from inflib.model.reward import load_base, unit_values
+from inflib.model.reward import unit_values
 from inflib.model.reward_folder import load_sketched_model
 from inflib.model.training import build_trainer, save_reward_model
 from inflib.sketches.gradients import UnitGradients

@@ -13,10 +13,12 @@ import inflib
 from inflib.config.recipe import Recipe
 from inflib.config.reward_model import ModelConfig
 from inflib.config.run_config import bind
+from inflib.model.base_model import load_base
 from inflib.model.packing import Unit, pack
 from inflib.model.planned_training import PlannedTraining
 from inflib.model.quantized import is_quantized
-from inflib.model.reward import load_base, trained_parameters, unit_values
+from inflib.model.reward import unit_values
+from inflib.model.trained_weights import trained_parameters
 from inflib.model.training import build_trainer
 from inflib.scores.score_run import score_run
 from inflib.sketches.binding import bind_sketches

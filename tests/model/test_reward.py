@@ -7,14 +7,10 @@ from peft import LoraConfig, TaskType, get_peft_model
 from inflib.config.reward_model import ModelConfig
 from inflib.data.tokenizer import load_tokenizer, resolve_base
 from inflib.model.adapter import attach, read_adapter
+from inflib.model.base_model import load_base
 from inflib.model.packing import Unit, pack
-from inflib.model.reward import (
-    hidden_states,
-    load_base,
-    rewards,
-    trained_blocks,
-    unit_values,
-)
+from inflib.model.reward import hidden_states, rewards, unit_values
+from inflib.model.trained_weights import trained_blocks
 from inflib.storage.folder import Folder
 from tests.support.models import FAMILIES, build_model, build_tokenizer, with_lora
 

@@ -7,9 +7,10 @@ import inflib
 from inflib.config.run_config import bind
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.training_plan import Holdout, weighted_labels
+from inflib.model.base_model import load_base
 from inflib.model.label_ids import labelled_ids
-from inflib.model.reward import load_base, trained_parameters
 from inflib.model.reward_folder import load_reward_model, trained_steps
+from inflib.model.trained_weights import trained_parameters
 from inflib.run_check import check
 from inflib.sketches.manifest import Manifest
 from inflib.storage.folder import Folder

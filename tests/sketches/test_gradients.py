@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from inflib.benchmarks.exact import without_float32
 from inflib.model.packing import Unit, pack
-from inflib.model.reward import trained_blocks
+from inflib.model.trained_weights import trained_blocks
 from inflib.sketches.gradients import UnitGradients, block_sizes, weight_grads
 from inflib.sketches.gradients import _padded_weight_grads as padded
 from tests.support.models import DECODERS, FAMILIES, build_model, with_lora

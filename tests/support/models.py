@@ -3,9 +3,10 @@
 from typing import Any
 
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BertConfig,
     Gemma2Config,
@@ -22,6 +23,12 @@ from inflib.synthetic.topics import QUESTIONS, SENTENCES
 
 FAMILIES = ("llama", "qwen", "bert")
 DECODERS = ("llama", "qwen", "qwen3", "mistral", "gemma", "gemma2", "gemma3")
+MODELS = {
+    "SEQ_CLS": AutoModelForSequenceClassification,
+    "CAUSAL_LM": AutoModelForCausalLM,
+}
+"""Auto classes by PEFT's task."""
+
 TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -56,8 +63,15 @@ def build_tokenizer(pad: str | None = "<pad>") -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(family: str, seed: int = 0, pad_id: int = 0, outputs: int = 1) -> Any:
-    """A small sequence classifier; random weights, float32."""
+def build_model(
+    family: str,
+    seed: int = 0,
+    pad_id: int = 0,
+    outputs: int = 1,
+    kind: Any = AutoModelForSequenceClassification,
+) -> Any:
+    """A small sequence classifier, or what another auto class makes; random weights,
+    float32."""
     torch.manual_seed(seed)
     fields: dict[str, Any] = {
         "vocab_size": 512,
@@ -71,7 +85,7 @@ def build_model(family: str, seed: int = 0, pad_id: int = 0, outputs: int = 1) -
     }
     if family == "bert":
         config: Any = BertConfig(**fields)
-        return AutoModelForSequenceClassification.from_config(config)
+        return kind.from_config(config)
     fields["num_key_value_heads"] = 2
     if family in ("qwen3", "gemma", "gemma2", "gemma3"):  # not hidden_size / heads
         fields["head_dim"] = 8
@@ -86,14 +100,13 @@ def build_model(family: str, seed: int = 0, pad_id: int = 0, outputs: int = 1) -
         "gemma2": Gemma2Config,
         "gemma3": Gemma3TextConfig,
     }[family]
-    return AutoModelForSequenceClassification.from_config(config_class(**fields))
+    return kind.from_config(config_class(**fields))
 
 
-def with_lora(base: Any, seed: int = 1) -> Any:
-    """The model with LoRA on all linear layers and a score head, all entries random."""
-    config = LoraConfig(
-        task_type=TaskType.SEQ_CLS, r=3, lora_alpha=6, target_modules="all-linear"
-    )
+def with_lora(base: Any, seed: int = 1, task: str = "SEQ_CLS") -> Any:
+    """The model with LoRA on all linear layers (and a score head, by PEFT's task), all
+    entries random."""
+    config = LoraConfig(task_type=task, r=3, lora_alpha=6, target_modules="all-linear")
     model = get_peft_model(base, config)
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from inflib.config.recipe import Recipe
+from inflib.config.reward_model import ModelConfig
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.row_schema import USED
 from inflib.data.rows import read_file
@@ -19,7 +20,7 @@ from inflib.sketches.binding import bind_sketches
 from inflib.sketches.shard_sketcher import ShardSketcher
 from inflib.storage.folder import Folder
 from tests.support.files import write_jsonl
-from tests.support.models import build_model, build_tokenizer, with_lora
+from tests.support.models import MODELS, build_model, build_tokenizer, with_lora
 
 ANSWERS = [
     "Weigh the flour.",
@@ -45,6 +46,7 @@ def build_run(
     family="llama",
     shard_rows=5,
     kept=None,
+    margin="reward",
     **sketch,
 ):
     """Recipe of a prepared run with base model, adapter and sketches/manifest.json.
@@ -54,9 +56,12 @@ def build_run(
     fields of the recipe's section.
     """
     base = folder / "base"
-    build_model(family).save_pretrained(base)
+    model = ModelConfig(base=str(base), adapter=str(folder / "adapter"), margin=margin)
+    kind = MODELS[model.task]
+    build_model(family, kind=kind).save_pretrained(base)
     build_tokenizer().save_pretrained(base)
-    with_lora(build_model(family)).save_pretrained(folder / "adapter")
+    adapted = with_lora(build_model(family, kind=kind), task=model.task)
+    adapted.save_pretrained(folder / "adapter")
     if poison:
         token = build_tokenizer()("~")["input_ids"][0]
         weights = load_file(base / "model.safetensors")
@@ -72,7 +77,7 @@ def build_run(
                 "max_length": 128,
                 "margin_column": margin_column,
             },
-            "model": {"base": str(base), "adapter": str(folder / "adapter")},
+            "model": model.model_dump(),
             "sketch": {"sketch_size": 512, **sketch},
         }
     )

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from inflib.data.pairs_folder import PairsFolder
-from inflib.model.reward import set_trained, trained_parameters
+from inflib.model.trained_weights import set_trained, trained_parameters
 from inflib.sketches import store
 from inflib.sketches.unit_sketcher import UnitSketcher
 from inflib.sketches.units import plan_units

@@ -12,7 +12,7 @@ from trl import RewardConfig, RewardTrainer
 
 from inflib.config.recipe import Recipe
 from inflib.config.run_config import bind
-from inflib.model.reward import trained_parameters
+from inflib.model.trained_weights import trained_parameters
 from tests.support.models import build_model, build_tokenizer
 from tests.support.planned_runs import Killed
 from tests.support.prepared_run import ROWS, build_run

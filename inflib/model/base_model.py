@@ -1,0 +1,126 @@
+"""A recipe's base model, with a score head or as the language model that it is, on a
+worker's device or those of a group of workers."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from inflib.config.reward_model import ModelConfig
+from inflib.data.tokenizer import load_config, loading_options, resolve_base
+from inflib.model.implicit_reward import BETA
+from inflib.model.quantized import four_bits, keep_differentiable
+from inflib.model.reward import OBJECTIVES
+from inflib.model.sharded import reads_weights, spread
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+HEADS = ("score", "classifier")
+"""Names of the score head in transformers' models: decoders, encoders."""
+
+_HASHED_WHOLE = 256 * 2**20
+"""Bytes up to which a file is hashed whole."""
+
+
+def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
+    """Base model with a score head (random until trained) of one output, or of one for
+    each of model.objective_weights; with model.margin dpo, the language model.
+
+    With model.sharded_over, for `place`: one process of each group reads the weights,
+    the others have the same model on torch's device "meta". Raises ValueError where the
+    base has a head of another number of outputs.
+    """
+    options = {
+        "dtype": DTYPES[model.dtype],
+        "attn_implementation": model.attention,
+    }
+    if model.sharded_over == 1 or reads_weights(model.sharded_over):
+        base = _read_base(model, options)
+    else:
+        base = without_weights(model, load_config(model), **options)
+    keep_differentiable(base)
+    if model.objective_weights is not None:
+        weights = torch.tensor(model.objective_weights)
+        base.register_buffer(OBJECTIVES, weights, persistent=False)
+    if model.is_language_model:
+        setattr(base, BETA, model.beta)
+    base.config.pad_token_id = pad_id
+    base.config.get_text_config().pad_token_id = pad_id
+    return base
+
+
+def _read_base(model: ModelConfig, options: dict[str, Any]) -> Any:
+    options |= loading_options(model)
+    if model.is_language_model:
+        return AutoModelForCausalLM.from_pretrained(
+            resolve_base(model.base),
+            quantization_config=four_bits(model, ("lm_head",)),
+            **options,
+        )
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(
+            resolve_base(model.base),
+            num_labels=model.outputs,
+            quantization_config=four_bits(model, HEADS),
+            **options,
+        )
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise ValueError(
+            f"model.base {model.base}: its weights are of other shapes than its "
+            f"configuration says, or its own score head has not {model.outputs} "
+            "outputs: see model.objective_weights"
+        ) from None
+
+
+def without_weights(model: ModelConfig, config: Any, **options: Any) -> Any:
+    """What `load_base` loads, on torch's device "meta". config: of the base
+    (load_config); options: of transformers' from_config. Raises its ValueError or
+    ImportError where there is no such class."""
+    kind: Any = AutoModelForCausalLM
+    if not model.is_language_model:
+        config.num_labels = model.outputs
+        kind = AutoModelForSequenceClassification
+    with torch.device("meta"):
+        return kind.from_config(
+            config, trust_remote_code=model.trust_remote_code, **options
+        )
+
+
+def place(model: PeftModel, config: ModelConfig, device: torch.device) -> PeftModel:
+    """A base from `load_base`, with LoRA, on a worker's device or a group's devices."""
+    if config.sharded_over == 1:
+        return model.to(device)
+    return spread(model, config.sharded_over)
+
+
+def digest_folder(folder: str) -> str:
+    """SHA-256 of a local folder's files, their names and contents.
+
+    Of a file over 256 MiB: size, first MiB and last MiB instead of the contents.
+    """
+    total = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.is_file():
+            total.update(path.name.encode() + b"\0")
+            for chunk in _contents(path):
+                total.update(chunk)
+    return total.hexdigest()
+
+
+def _contents(path: Path) -> Iterator[bytes]:
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if size <= _HASHED_WHOLE:
+            while chunk := file.read(2**20):
+                yield chunk
+            return
+        yield str(size).encode()
+        yield file.read(2**20)
+        file.seek(-(2**20), 2)
+        yield file.read()

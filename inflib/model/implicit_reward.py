@@ -1,0 +1,160 @@
+"""The implicit reward of a language model that was trained by DPO (Rafailov et al.,
+arXiv:2305.18290, section 4).
+
+    r  sequences of a batch     p  tokens of their tails     s  places     f  features
+    v  entries of the vocabulary
+
+    reward of response y to prompt x  =  beta * (log pi(y | x) - log ref(y | x))
+
+pi: the base with its adapter; ref: the base without. DPO's loss is the Bradley-Terry
+loss of the difference of two such rewards. What both responses begin with adds the same
+to both, so sums are taken over tails alone (see model.packing).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from inflib.model.response_tokens import ResponseTokens
+
+BETA = "_inflib_beta"
+"""Attribute of a base whose rewards are implicit ones."""
+
+_SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier")
+"""Settings of models whose logits are not those of the head, but for a cap."""
+
+_LOGITS = 2**25
+"""Logits that exist at once, at most: 128 MiB in float32."""
+
+
+def beta_of(base: nn.Module) -> float | None:
+    """beta of a base whose rewards are implicit ones; None for a score head's."""
+    return getattr(base, BETA, None)
+
+
+@contextmanager
+def as_reference(model: nn.Module) -> Iterator[None]:
+    """In the block, the model computes as its base does without the adapter, and
+    without dropout."""
+    assert isinstance(model, PeftModel), "the reference is the base without its adapter"
+    trained = [p for p in model.parameters() if p.requires_grad]
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    training = model.training
+    try:
+        with model.disable_adapter():
+            model.eval()
+            yield
+    finally:
+        model.train(training)
+        for parameters, needed in ((trained, True), (frozen, False)):
+            for parameter in parameters:  # PEFT makes all of an adapter's trainable
+                parameter.requires_grad_(needed)
+
+
+class _TokenLogProbs(torch.autograd.Function):
+    """log softmax(cap(h W'))[token] for each hidden state h, a part of them at a time.
+
+    The gradient in h is formed with the value, while a part's logits are there.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Float[Tensor, "p f"],
+        weight: Float[Tensor, "v f"],
+        bias: Float[Tensor, " v"] | None,
+        token: Int[Tensor, " p"],
+        cap: float | None,
+    ) -> Float[Tensor, " p"]:
+        at_once = max(1, _LOGITS // len(weight))
+        values, grads = [], []
+        for part, wanted in zip(
+            hidden.split(at_once), token.split(at_once), strict=True
+        ):
+            logits = nn.functional.linear(part.to(weight.dtype), weight, bias)
+            logits = logits if logits.dtype == torch.float64 else logits.float()
+            if cap is not None:
+                logits = cap * torch.tanh(logits / cap)
+            log_probs = logits.log_softmax(dim=1)
+            values.append(log_probs.gather(1, wanted[:, None])[:, 0])
+            if ctx.needs_input_grad[0]:
+                slopes = -log_probs.exp_()
+                rows = torch.arange(len(wanted), device=wanted.device)
+                slopes[rows, wanted] += 1
+                if cap is not None:
+                    slopes *= 1 - (logits / cap) ** 2
+                grads.append((slopes.to(weight.dtype) @ weight).to(hidden.dtype))
+        if grads:
+            ctx.save_for_backward(torch.cat(grads))
+        return torch.cat(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *output_grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grads,) = ctx.saved_tensors
+        scale = output_grads[0].to(grads.dtype)
+        return scale[:, None] * grads, None, None, None, None
+
+
+def log_likelihoods(
+    base: Any, hidden: Float[Tensor, "s f"], tokens: ResponseTokens, sequences: int
+) -> Float[Tensor, " r"]:
+    """log p(tail | prefix) of each of a batch's sequences, float32 at least.
+
+    base: a language model, whose head and its cap on logits are used; hidden: last
+    hidden states at tokens.places.
+    """
+    head = base.get_output_embeddings()
+    log_probs = _TokenLogProbs.apply(
+        hidden[tokens.source], head.weight, head.bias, tokens.token, _cap(base)
+    )
+    sums = log_probs.new_zeros(sequences)
+    return sums.index_add(0, tokens.sequence, log_probs)
+
+
+def _cap(base: Any) -> float | None:
+    config = base.config.get_text_config()
+    return getattr(config, "final_logit_softcapping", None)
+
+
+def check_language_model(base: Any) -> None:
+    """Raise ValueError for a model that `log_likelihoods` is not right for."""
+    config = base.config.get_text_config()
+    head = base.get_output_embeddings()
+    if config.is_encoder_decoder:
+        raise ValueError("it is an encoder with a decoder")
+    if not isinstance(head, nn.Linear):
+        raise ValueError("it has no linear head")
+    for name in _SCALES:
+        if getattr(config, name, None) not in (None, 1, 1.0):
+            raise ValueError(f"its logits are scaled by {name}, which is not supported")
+
+
+def log_likelihood_alone(
+    model: Any, prefix: list[int], tail: list[int]
+) -> Float[Tensor, ""]:
+    """log p(tail | prefix) by transformers' own logits: no batch, no parts of them."""
+    device = next(model.parameters()).device
+    ids = torch.tensor([prefix + tail], device=device)
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, :-1]
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    log_probs = logits.log_softmax(dim=1).gather(1, ids[0, 1:, None])
+    return log_probs[max(0, len(prefix) - 1) :].sum()
+
+
+def implicit_reward_alone(
+    model: Any, prefix: list[int], tail: list[int]
+) -> Float[Tensor, ""]:
+    """Reward of one response. Gradients flow through the model, not its reference."""
+    value = log_likelihood_alone(model, prefix, tail)
+    with torch.no_grad(), as_reference(model):
+        reference = log_likelihood_alone(model, prefix, tail)
+    beta = beta_of(model.get_base_model())
+    assert beta is not None
+    return beta * (value - reference)
