@@ -41,8 +41,8 @@ come back on loading; others changed them in ways that are not in the file."""
 MADE = {"SEQ_CLS": "reward model", "CAUSAL_LM": "language model"}
 """What an adapter is of, by PEFT's task_type."""
 
-_UNSAID = {"CAUSAL_LM": None}
-"""task_type of adapters that do not say it, and may be of that task."""
+_TAKEN = {"SEQ_CLS": ["SEQ_CLS"], "CAUSAL_LM": ["CAUSAL_LM", None]}
+"""What adapters for a task may say that they are for."""
 
 _OTHER = {
     "CAUSAL_LM": "; one that was trained by DPO is audited with model.margin dpo",
@@ -121,7 +121,7 @@ def read_adapter(folder: Folder, task: str = "SEQ_CLS") -> Adapter:
     except (ValueError, TypeError) as error:
         raise ValueError(f"{folder.url}/{CONFIG}: not a JSON object: {error}") from None
     found = fields.get("task_type")
-    if fields.get("peft_type") != "LORA" or found not in (task, _UNSAID.get(task)):
+    if fields.get("peft_type") != "LORA" or found not in _TAKEN[task]:
         hint = _OTHER.get(str(found), "")
         raise ValueError(
             f"{folder.url}: peft_type {fields.get('peft_type')}, task_type {found}; "

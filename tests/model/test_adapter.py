@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from inflib.model.adapter import attach, read_adapter
 from inflib.storage.folder import Folder
-from tests.support.models import build_model, with_lora
+from tests.support.models import MODELS, build_model, with_lora
 
 
 def test_an_adapter_without_its_score_head_is_refused(tmp_path):
@@ -26,13 +27,49 @@ def test_a_folder_that_is_no_adapter_is_refused(tmp_path):
         read_adapter(Folder(str(tmp_path)))
 
 
-def test_a_causal_lm_adapter_is_refused(tmp_path):
+def language_adapter(folder):
+    """The folder, with a language model's adapter in it."""
+    model = build_model("llama", kind=MODELS["CAUSAL_LM"])
+    with_lora(model, task="CAUSAL_LM").save_pretrained(folder)
+    return Folder(str(folder))
+
+
+def test_an_adapter_of_another_task_is_refused_with_the_option(tmp_path):
+    with pytest.raises(ValueError, match=r"CAUSAL_LM; .* model.margin dpo"):
+        read_adapter(language_adapter(tmp_path))
     with_lora(build_model("llama")).save_pretrained(tmp_path)
-    path = tmp_path / "adapter_config.json"
-    config = json.loads(path.read_text()) | {"task_type": "CAUSAL_LM"}
-    path.write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="CAUSAL_LM"):
-        read_adapter(Folder(str(tmp_path)))
+    with pytest.raises(ValueError, match=r"SEQ_CLS; .* model.margin reward"):
+        read_adapter(Folder(str(tmp_path)), "CAUSAL_LM")
+
+
+def test_an_adapter_without_a_task_may_be_a_language_models(tmp_path):
+    folder = language_adapter(tmp_path)
+    fields = json.loads(folder.read_bytes("adapter_config.json"))
+    folder.write_json("adapter_config.json", fields | {"task_type": None})
+    assert read_adapter(folder, "CAUSAL_LM").sizes
+    with pytest.raises(ValueError, match="task_type None"):
+        read_adapter(folder)
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+def test_an_adapter_that_trains_the_language_models_head_is_refused(tmp_path):
+    model = build_model("llama", kind=MODELS["CAUSAL_LM"])
+    config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["lm_head"])
+    get_peft_model(model, config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="trains the language model's head"):
+        read_adapter(Folder(str(tmp_path)), "CAUSAL_LM")
+
+
+def test_a_reference_that_is_not_the_base_is_refused(tmp_path):
+    """TRL saves the adapter that DPO's reference had beside the trained one."""
+    folder = language_adapter(tmp_path)
+    language_adapter(tmp_path / "ref")
+    with pytest.raises(ValueError, match=r"ref: DPO's reference was an adapter"):
+        read_adapter(folder, "CAUSAL_LM")
+    path = tmp_path / "ref" / "adapter_model.safetensors"
+    zero = {n: w * ("lora_B" not in n) for n, w in load_file(path).items()}
+    save_file(zero, path)
+    assert read_adapter(folder, "CAUSAL_LM").sizes
 
 
 def test_an_adapter_in_a_pickle_is_refused(tmp_path):

@@ -1,0 +1,95 @@
+"""Audits of language models that were trained by DPO, on a real Ray."""
+
+import pytest
+import torch
+from datasets import Dataset
+
+from inflib.files.json_rows import read_json
+from inflib.model.reward_folder import load_reward_model
+from inflib.run_check import check
+from inflib.storage.folder import Folder
+from inflib.synthetic.one_biased_labeler import generate
+from ray_jobs.audit import STAGES
+from ray_jobs.shared.session import run_stages
+from tests.support.audits import influences, tiny_recipe
+from tests.support.models import MODELS, build_model, build_tokenizer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Folder of a small language model."""
+    folder = tmp_path_factory.mktemp("language-model")
+    build_model("llama", kind=MODELS["CAUSAL_LM"]).save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def recipe_of(folder, base, **changes):
+    changes |= {"model__margin": "dpo", "train__learning_rate": 1e-2}
+    return tiny_recipe(folder / "run", folder, base, **changes)
+
+
+def test_a_run_trains_and_audits_a_language_model(ray_session, base, tmp_path):
+    generate(tmp_path, seed=0, num_pairs=60, num_queries=12)
+    recipe = recipe_of(tmp_path, base)
+    run_stages(recipe, STAGES)
+    assert check(recipe) == []
+    metrics = Folder(f"{recipe.run}/reward_model").read_json("metrics.json")
+    assert metrics["queries"]["expert"]["loss"] < torch.tensor(2.0).log()
+    table = influences(recipe)
+    assert len(table) == 60 and table["margin"].to_numpy().any()
+
+
+def test_an_adapter_that_trls_dpo_trainer_wrote_is_audited(ray_session, base, tmp_path):
+    from peft import LoraConfig
+    from trl import DPOConfig, DPOTrainer
+
+    generate(tmp_path, seed=0, num_pairs=40, num_queries=9)
+    with open(tmp_path / "train.jsonl", "rb") as file:
+        rows = [row.fields for row in read_json("train", file)]
+    columns = ("prompt", "chosen", "rejected")
+    trainer = DPOTrainer(
+        model=MODELS["CAUSAL_LM"].from_pretrained(base),
+        args=DPOConfig(
+            output_dir=str(tmp_path / "adapter"),
+            beta=0.5,
+            max_steps=5,
+            learning_rate=1e-2,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            gradient_checkpointing=False,
+        ),
+        train_dataset=Dataset.from_list([{n: row[n] for n in columns} for row in rows]),
+        processing_class=build_tokenizer(),
+        peft_config=LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear"),
+    )
+    trainer.train()
+    trainer.save_model(str(tmp_path / "adapter"))
+    recipe = recipe_of(
+        tmp_path, base, model__adapter=str(tmp_path / "adapter"), model__beta=0.5
+    )
+    run_stages(recipe, STAGES)
+    assert check(recipe) == []
+    model, tokenizer = load_reward_model(recipe, torch.device("cpu"))
+    margins = {row["pair_id"]: row["margin"] for row in influences(recipe).to_pylist()}
+    for row in rows[:5]:
+        values = []
+        for context in (model.disable_adapter(), torch.no_grad()):
+            with context, torch.no_grad():
+                values.append(margin(model, tokenizer, row))
+        expected = 0.5 * (values[1] - values[0])
+        assert margins[row["pair_id"]] == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def margin(model, tokenizer, row):
+    """log p(chosen) - log p(rejected), prompt and all."""
+    sums = []
+    for name in ("chosen", "rejected"):
+        text = row["prompt"] + row[name] + tokenizer.eos_token
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        log_probs = model(input_ids=ids).logits[0, :-1].log_softmax(1)
+        sums.append(log_probs.gather(1, ids[0, 1:, None]).sum())
+    return float(sums[0] - sums[1])
