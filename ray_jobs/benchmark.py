@@ -41,6 +41,12 @@ def command() -> None:
 @click.option("--pairs", default=48, help="Pairs, as long as those of Anthropic HH.")
 @click.option("--dtypes", default="float32,bfloat16", help="Dtypes of the model.")
 @click.option("--bergson", help="Python with the library bergson: adds it to compare.")
+@click.option(
+    "--margin",
+    type=click.Choice(["reward", "dpo"]),
+    default="reward",
+    help="dpo: against TRL's DPO step alone, float32.",
+)
 def gradients(
     target: str,
     repeats: int,
@@ -49,6 +55,7 @@ def gradients(
     pairs: int,
     dtypes: str,
     bergson: str | None,
+    margin: str,
 ) -> None:
     """Pairs per second of the gradient pass and of other ways.
 
@@ -57,9 +64,12 @@ def gradients(
     one and two Ray workers against a plain loop.
     """
     from inflib.benchmarks.gradient_speed import Settings
-    from ray_jobs.benchmarks.gradient_pass import gradient_speed
+    from ray_jobs.benchmarks.gradient_pass import dpo_gradients, gradient_speed
 
     settings = Settings(shape=shape, num_pairs=pairs, repeats=repeats)
+    if margin == "dpo":
+        _write(target, dpo_gradients(settings, threads))
+        return
     _write(target, gradient_speed(settings, threads, dtypes.split(","), bergson))
 
 

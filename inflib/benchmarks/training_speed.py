@@ -78,7 +78,7 @@ class Workload:
             "model": model,
             "args": arguments,
             "train_dataset": _dataset(self.table if ours else self.table.select(names)),
-            "processing_class": _tokenizer(pad_id),
+            "processing_class": plain_tokenizer(pad_id),
         }
         if ours:
             reader = LabelReader.of(model, self.table, BATCH, pad_id)
@@ -234,7 +234,7 @@ def _dataset(table: pa.Table) -> Any:
     return datasets.Dataset(table)
 
 
-def _tokenizer(pad_id: int) -> PreTrainedTokenizerFast:
+def plain_tokenizer(pad_id: int) -> PreTrainedTokenizerFast:
     """One that knows padding alone: the labels are tokens already."""
     vocabulary = {"<pad>": pad_id, "<unk>": pad_id + 1}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))

@@ -8,8 +8,13 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
-from transformers import AutoModelForSequenceClassification, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    LlamaConfig,
+)
 
+from inflib.model.implicit_reward import BETA
 from inflib.model.packing import Unit
 from inflib.model.trained_weights import set_dtypes
 
@@ -101,6 +106,12 @@ SHAPES: dict[str, dict[str, int]] = {
 }
 
 
+_KINDS: dict[str, tuple[TaskType, Any]] = {
+    "reward": (TaskType.SEQ_CLS, AutoModelForSequenceClassification),
+    "dpo": (TaskType.CAUSAL_LM, AutoModelForCausalLM),
+}
+
+
 def hh_pairs(num_pairs: int, seed: int = 0) -> list[Unit]:
     """Comparisons of random tokens, lengths taken evenly from HH_LENGTHS."""
     rng = random.Random(seed)
@@ -132,9 +143,14 @@ def recurring_pairs(num_prompts: int, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def reward_model(
-    shape: str, dtype: torch.dtype, device: str = "cpu", attention: str = "sdpa"
+    shape: str,
+    dtype: torch.dtype,
+    device: str = "cpu",
+    attention: str = "sdpa",
+    margin: str = "reward",
 ) -> Any:
-    """LoRA reward model (r = 16, all seven projections) with random weights."""
+    """LoRA reward model (r = 16, all seven projections) with random weights; with
+    margin dpo a language model."""
     config = LlamaConfig(
         **SHAPES[shape],
         vocab_size=128_256 if shape.startswith("llama3-") else VOCABULARY,
@@ -142,14 +158,13 @@ def reward_model(
         num_labels=1,
         pad_token_id=0,
     )
-    lora = LoraConfig(
-        task_type=TaskType.SEQ_CLS, r=16, lora_alpha=32, target_modules="all-linear"
-    )
+    task, kind = _KINDS[margin]
+    lora = LoraConfig(task_type=task, r=16, lora_alpha=32, target_modules="all-linear")
     with seeded(0):
         with torch.device(device):
-            base = AutoModelForSequenceClassification.from_config(
-                config, dtype=dtype, attn_implementation=attention
-            )
+            base = kind.from_config(config, dtype=dtype, attn_implementation=attention)
+        if margin == "dpo":
+            setattr(base, BETA, 0.1)
         model = get_peft_model(base, lora).to(device)
     generator = torch.Generator(device).manual_seed(1)
     for parameter in model.parameters():

@@ -41,7 +41,10 @@ come back on loading; others changed them in ways that are not in the file."""
 MADE = {"SEQ_CLS": "reward model", "CAUSAL_LM": "language model"}
 """What an adapter is of, by PEFT's task_type."""
 
-_TAKEN = {"SEQ_CLS": ["SEQ_CLS"], "CAUSAL_LM": ["CAUSAL_LM", None]}
+_TAKEN: dict[str, list[str | None]] = {
+    "SEQ_CLS": ["SEQ_CLS"],
+    "CAUSAL_LM": ["CAUSAL_LM", None],
+}
 """What adapters for a task may say that they are for."""
 
 _OTHER = {

@@ -1,9 +1,6 @@
 """A recipe's base model, with a score head or as the language model that it is, on a
 worker's device or those of a group of workers."""
 
-import hashlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +18,6 @@ from inflib.model.sharded import reads_weights, spread
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 HEADS = ("score", "classifier")
 """Names of the score head in transformers' models: decoders, encoders."""
-
-_HASHED_WHOLE = 256 * 2**20
-"""Bytes up to which a file is hashed whole."""
 
 
 def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
@@ -97,30 +91,3 @@ def place(model: PeftModel, config: ModelConfig, device: torch.device) -> PeftMo
     if config.sharded_over == 1:
         return model.to(device)
     return spread(model, config.sharded_over)
-
-
-def digest_folder(folder: str) -> str:
-    """SHA-256 of a local folder's files, their names and contents.
-
-    Of a file over 256 MiB: size, first MiB and last MiB instead of the contents.
-    """
-    total = hashlib.sha256()
-    for path in sorted(Path(folder).iterdir()):
-        if path.is_file():
-            total.update(path.name.encode() + b"\0")
-            for chunk in _contents(path):
-                total.update(chunk)
-    return total.hexdigest()
-
-
-def _contents(path: Path) -> Iterator[bytes]:
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        if size <= _HASHED_WHOLE:
-            while chunk := file.read(2**20):
-                yield chunk
-            return
-        yield str(size).encode()
-        yield file.read(2**20)
-        file.seek(-(2**20), 2)
-        yield file.read()

@@ -8,7 +8,8 @@ arXiv:2305.18290, section 4).
 
 pi: the base with its adapter; ref: the base without. DPO's loss is the Bradley-Terry
 loss of the difference of two such rewards. What both responses begin with adds the same
-to both, so sums are taken over tails alone (see model.packing).
+to both, so sums are taken over tails alone (see model.packing). Differences are taken
+token by token, before sums: both sums are large, and near each other.
 """
 
 from collections.abc import Iterator
@@ -30,7 +31,10 @@ _SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier")
 """Settings of models whose logits are not those of the head, but for a cap."""
 
 _LOGITS = 2**25
-"""Logits that exist at once, at most: 128 MiB in float32."""
+"""Logits that exist at once, at most."""
+
+PART_BYTES = 3 * 4 * _LOGITS
+"""Bytes of a part of the logits with what is made of it, in float32, at most."""
 
 
 def beta_of(base: nn.Module) -> float | None:
@@ -102,20 +106,25 @@ class _TokenLogProbs(torch.autograd.Function):
         return scale[:, None] * grads, None, None, None, None
 
 
-def log_likelihoods(
-    base: Any, hidden: Float[Tensor, "s f"], tokens: ResponseTokens, sequences: int
-) -> Float[Tensor, " r"]:
-    """log p(tail | prefix) of each of a batch's sequences, float32 at least.
+def log_probabilities(
+    base: Any, hidden: Float[Tensor, "s f"], tokens: ResponseTokens
+) -> Float[Tensor, " p"]:
+    """log p of each token of a batch's tails, given those before it; float32 at least.
 
     base: a language model, whose head and its cap on logits are used; hidden: last
     hidden states at tokens.places.
     """
     head = base.get_output_embeddings()
-    log_probs = _TokenLogProbs.apply(
+    return _TokenLogProbs.apply(
         hidden[tokens.source], head.weight, head.bias, tokens.token, _cap(base)
     )
-    sums = log_probs.new_zeros(sequences)
-    return sums.index_add(0, tokens.sequence, log_probs)
+
+
+def by_sequence(
+    values: Float[Tensor, " p"], tokens: ResponseTokens, sequences: int
+) -> Float[Tensor, " r"]:
+    """Sums over the tokens of each sequence's tail."""
+    return values.new_zeros(sequences).index_add(0, tokens.sequence, values)
 
 
 def _cap(base: Any) -> float | None:
@@ -136,25 +145,25 @@ def check_language_model(base: Any) -> None:
             raise ValueError(f"its logits are scaled by {name}, which is not supported")
 
 
-def log_likelihood_alone(
+def log_probabilities_alone(
     model: Any, prefix: list[int], tail: list[int]
-) -> Float[Tensor, ""]:
-    """log p(tail | prefix) by transformers' own logits: no batch, no parts of them."""
+) -> Float[Tensor, " p"]:
+    """The same of one tail, by transformers' own logits: no batch, no parts of them."""
     device = next(model.parameters()).device
     ids = torch.tensor([prefix + tail], device=device)
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, :-1]
     logits = logits if logits.dtype == torch.float64 else logits.float()
     log_probs = logits.log_softmax(dim=1).gather(1, ids[0, 1:, None])
-    return log_probs[max(0, len(prefix) - 1) :].sum()
+    return log_probs[max(0, len(prefix) - 1) :, 0]
 
 
 def implicit_reward_alone(
     model: Any, prefix: list[int], tail: list[int]
 ) -> Float[Tensor, ""]:
     """Reward of one response. Gradients flow through the model, not its reference."""
-    value = log_likelihood_alone(model, prefix, tail)
+    own = log_probabilities_alone(model, prefix, tail)
     with torch.no_grad(), as_reference(model):
-        reference = log_likelihood_alone(model, prefix, tail)
+        reference = log_probabilities_alone(model, prefix, tail)
     beta = beta_of(model.get_base_model())
     assert beta is not None
-    return beta * (value - reference)
+    return beta * (own - reference).sum()

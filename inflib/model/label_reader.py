@@ -145,8 +145,8 @@ def _check_alone(model: nn.Module, table: pa.Table, rows: LabelReader) -> None:
     right = torch.tensor(expected, dtype=torch.float64)
     if problem := _compared(model, margins, right):
         raise ValueError(
-            f"{model.config.model_type}: {problem} of those by its own forward: its "
-            "head is of a kind that is not supported, see docs/models.md"
+            f"{type(base_of(model)).__name__}: {problem} of those by its own forward: "
+            "its head is of a kind that is not supported, see docs/models.md"
         )
 
 

@@ -2,7 +2,7 @@
 implicit ones): batches of tokens to rewards.
 
     u  units of a batch     r  rewards (u, or 2u)     l  layers     f  features
-    o  outputs of the score head     s  places
+    o  outputs of the score head     s  places     p  tokens of responses
 
 The known traps avoided here: padding side, a pad token equal to EOS (the reward would
 be read one token early), dropout left on. Those of an adapter's files: `adapter`.
@@ -20,9 +20,10 @@ from inflib.model.attention import flat_attention
 from inflib.model.implicit_reward import (
     as_reference,
     beta_of,
+    by_sequence,
     implicit_reward_alone,
-    log_likelihood_alone,
-    log_likelihoods,
+    log_probabilities,
+    log_probabilities_alone,
 )
 from inflib.model.last_layer import places_only
 from inflib.model.packing import Batch
@@ -82,10 +83,11 @@ def rewards_inside(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
     base = base_of(model)
     beta = beta_of(base)
     if beta is not None:
-        likelihoods = _likelihoods(base, batch)
+        own = _log_probabilities(base, batch)
         with torch.no_grad(), as_reference(model):
-            reference = _likelihoods(base, batch)
-        return beta * (likelihoods - reference)
+            reference = _log_probabilities(base, batch)
+        ratios = own - reference
+        return beta * by_sequence(ratios, batch.responses, len(batch.last))
     if not hasattr(base, "score"):
         return reward_of(base, base(**_inputs(batch)).logits)
     hidden = _decode(base, batch).last_hidden_state
@@ -98,7 +100,8 @@ def tried_inside(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
     base = base_of(model)
     if beta_of(base) is None:
         return rewards_inside(model, batch)
-    return _likelihoods(base, batch)
+    log_probs = _log_probabilities(base, batch)
+    return by_sequence(log_probs, batch.responses, len(batch.last))
 
 
 def tried_alone(
@@ -107,13 +110,13 @@ def tried_alone(
     """The same of one sequence, by transformers' own forward."""
     if beta_of(base_of(model)) is None:
         return reward_alone(model, prefix, tail)
-    return log_likelihood_alone(model, prefix, tail)
+    return log_probabilities_alone(model, prefix, tail).sum()
 
 
-def _likelihoods(base: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
+def _log_probabilities(base: nn.Module, batch: Batch) -> Float[Tensor, " p"]:
     tokens = batch.responses
     hidden = _decode(base, batch).last_hidden_state.flatten(0, 1)[tokens.places]
-    return log_likelihoods(base, hidden, tokens, len(batch.last))
+    return log_probabilities(base, hidden, tokens)
 
 
 def reward_of(model: nn.Module, outputs: Float[Tensor, "r o"]) -> Float[Tensor, " r"]:

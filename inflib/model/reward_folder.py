@@ -14,9 +14,10 @@ from inflib.data.adapter_files import adapter_at
 from inflib.data.tokenizer import load_tokenizer, resolve_base
 from inflib.data.training_plan import Steps
 from inflib.model.adapter import attach, read_adapter
-from inflib.model.base_model import digest_folder, load_base, place
+from inflib.model.base_model import load_base, place
 from inflib.model.partway import FOLDER, MOMENTS, RECORD, Kept
 from inflib.model.trained_weights import trained_parameters
+from inflib.model.weights_digest import digest_folder
 from inflib.storage.folder import Folder
 
 _MARGINS = "margins.safetensors"

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from inflib.benchmarks.dpo_speed import dpo_speed
 from inflib.benchmarks.gradient_speed import (
     Settings,
     describe,
@@ -52,6 +53,14 @@ def gradient_speed(
     results["orchestration"] = orchestration(settings)
     for key in ("orchestration", "max_rel_err_float64", "max_rel_err_float32"):
         print(f"{key}: {results[key]}")
+    return results
+
+
+def dpo_gradients(settings: Settings, threads: int) -> dict[str, Any]:
+    """Results of dpo_speed.dpo_speed; prints a table."""
+    torch.set_num_threads(threads)
+    results = dpo_speed(settings)
+    show("dpo", results)
     return results
 
 
@@ -152,5 +161,6 @@ def show(dtype: str, rates: dict[str, Any]) -> None:
     for name, value in rates.items():
         if isinstance(value, float):
             console.print(f"{name}: {value:.3g}", highlight=False)
-    ratio = rates["response_mode"]["response_over_comparison"]
-    console.print(f"response mode over pair mode: {ratio:.3g}", highlight=False)
+    if "response_mode" in rates:
+        ratio = rates["response_mode"]["response_over_comparison"]
+        console.print(f"response mode over pair mode: {ratio:.3g}", highlight=False)

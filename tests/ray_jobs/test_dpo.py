@@ -1,13 +1,15 @@
 """Audits of language models that were trained by DPO, on a real Ray."""
 
+import json
+import math
+from typing import Any
+
 import pytest
 import torch
 from datasets import Dataset
 
-from inflib.files.json_rows import read_json
 from inflib.model.reward_folder import load_reward_model
 from inflib.run_check import check
-from inflib.storage.folder import Folder
 from inflib.synthetic.one_biased_labeler import generate
 from ray_jobs.audit import STAGES
 from ray_jobs.shared.session import run_stages
@@ -36,10 +38,9 @@ def test_a_run_trains_and_audits_a_language_model(ray_session, base, tmp_path):
     recipe = recipe_of(tmp_path, base)
     run_stages(recipe, STAGES)
     assert check(recipe) == []
-    metrics = Folder(f"{recipe.run}/reward_model").read_json("metrics.json")
-    assert metrics["queries"]["expert"]["loss"] < torch.tensor(2.0).log()
     table = influences(recipe)
-    assert len(table) == 60 and table["margin"].to_numpy().any()
+    assert len(table) == 77
+    assert table["loss"].to_numpy().mean() < math.log(2) - 0.01
 
 
 def test_an_adapter_that_trls_dpo_trainer_wrote_is_audited(ray_session, base, tmp_path):
@@ -47,8 +48,8 @@ def test_an_adapter_that_trls_dpo_trainer_wrote_is_audited(ray_session, base, tm
     from trl import DPOConfig, DPOTrainer
 
     generate(tmp_path, seed=0, num_pairs=40, num_queries=9)
-    with open(tmp_path / "train.jsonl", "rb") as file:
-        rows = [row.fields for row in read_json("train", file)]
+    with open(tmp_path / "train.jsonl") as file:
+        rows = [json.loads(line) for line in file]
     columns = ("prompt", "chosen", "rejected")
     trainer = DPOTrainer(
         model=MODELS["CAUSAL_LM"].from_pretrained(base),
@@ -73,7 +74,9 @@ def test_an_adapter_that_trls_dpo_trainer_wrote_is_audited(ray_session, base, tm
     )
     run_stages(recipe, STAGES)
     assert check(recipe) == []
-    model, tokenizer = load_reward_model(recipe, torch.device("cpu"))
+    loaded = load_reward_model(recipe, torch.device("cpu"))
+    model: Any = loaded[0].double()
+    tokenizer = loaded[1]
     margins = {row["pair_id"]: row["margin"] for row in influences(recipe).to_pylist()}
     for row in rows[:5]:
         values = []
