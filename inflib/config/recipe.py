@@ -125,7 +125,7 @@ class Recipe(Frozen):
         others = {
             "model.sharded_over": self.model.sharded_over > 1,
             "model.objective_weights": self.model.objective_weights is not None,
-            "model.margin dpo": self.model.is_language_model,
+            f"model.margin {self.model.margin}": self.model.margin != "reward",
         }
         for name, asked in others.items():
             if asked and self.train.engine != "flat":
@@ -133,8 +133,8 @@ class Recipe(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _can_be_a_language_model(self) -> "Recipe":
-        if not self.model.is_language_model:
+    def _can_have_other_margins(self) -> "Recipe":
+        if self.model.margin == "reward":
             return self
         others = {
             "model.sharded_over 1": self.model.sharded_over == 1,

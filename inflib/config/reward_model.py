@@ -1,5 +1,6 @@
 """The reward model of a recipe: which model, and how it is trained."""
 
+import re
 from typing import Any, Literal
 
 from pydantic import (
@@ -13,6 +14,8 @@ from pydantic import (
 )
 
 from inflib.config.base import Frozen
+
+_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 class ModelConfig(Frozen):
@@ -37,11 +40,16 @@ class ModelConfig(Frozen):
     """What the adapter's record of its base must say. same: model.base, by the digest
     of its weights or the last part of its name. any: it is not looked at."""
 
-    margin: Literal["reward", "dpo"] = "reward"
+    margin: str = "reward"
     """What a label's two responses are compared by. reward: the score of a reward
     model, as TRL's RewardTrainer trains it. dpo: the implicit reward of a language
     model, beta * (log pi(y|x) - log ref(y|x)) with the base without the adapter for
-    ref, as TRL's DPOTrainer trains it (docs/models.md)."""
+    ref, as TRL's DPOTrainer trains it. package.module:function: a function of yours
+    that gives each sequence its reward (docs/models.md)."""
+
+    head: Literal["score", "language_model"] | None = None
+    """Class of the model: with a score head, or a language model. null: what the margin
+    needs, and a score head for a function of yours."""
 
     beta: PositiveFloat = 0.1
     """DPO's beta: scale of its implicit rewards. Of an adapter, what it was trained
@@ -85,7 +93,12 @@ class ModelConfig(Frozen):
     @property
     def is_language_model(self) -> bool:
         """Whether it has a language model's head, and no score head."""
-        return self.margin == "dpo"
+        return self.head == "language_model" or self.margin == "dpo"
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether rewards are those of a function of the user's."""
+        return ":" in self.margin
 
     @property
     def task(self) -> str:
@@ -104,13 +117,25 @@ class ModelConfig(Frozen):
             raise ValueError("must have a weight that is not 0, else all rewards are 0")
         return weights
 
+    @field_validator("margin")
+    @classmethod
+    def _is_known(cls, margin: str) -> str:
+        if margin in ("reward", "dpo") or _FUNCTION.fullmatch(margin):
+            return margin
+        raise ValueError(
+            f"must be reward, dpo or package.module:function, not {margin!r}"
+        )
+
     @model_validator(mode="after")
     def _is_one_margin(self) -> "ModelConfig":
-        if self.is_language_model and self.objective_weights is not None:
+        if self.margin != "reward" and self.objective_weights is not None:
             raise ValueError(
-                "objective_weights are of a score head: leave them out with margin "
+                "objective_weights are of margin reward: leave them out with margin "
                 f"{self.margin}"
             )
+        heads = {"reward": "score", "dpo": "language_model"}
+        if self.head not in (None, heads.get(self.margin, self.head)):
+            raise ValueError(f"margin {self.margin} is not of head {self.head}")
         return self
 
     @model_validator(mode="after")

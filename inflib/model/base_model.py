@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from inflib.config.reward_model import ModelConfig
 from inflib.data.tokenizer import load_config, loading_options, resolve_base
+from inflib.model.custom_reward import give_function
 from inflib.model.implicit_reward import BETA
 from inflib.model.quantized import four_bits, keep_differentiable
 from inflib.model.reward import OBJECTIVES
@@ -40,8 +41,10 @@ def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
     if model.objective_weights is not None:
         weights = torch.tensor(model.objective_weights)
         base.register_buffer(OBJECTIVES, weights, persistent=False)
-    if model.is_language_model:
+    if model.margin == "dpo":
         setattr(base, BETA, model.beta)
+    elif model.is_custom:
+        give_function(base, model.margin)
     base.config.pad_token_id = pad_id
     base.config.get_text_config().pad_token_id = pad_id
     return base

@@ -15,13 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from inflib.model.attention import longest_flat
+from inflib.model.custom_reward import check_function, function_of
 from inflib.model.implicit_reward import beta_of
 from inflib.model.label_batches import LabelBatch, label_batches
 from inflib.model.packing import Batch
 from inflib.model.reward import (
     UNUSUAL,
     computing,
+    longest_shared,
     rewards_inside,
     tried_alone,
     tried_inside,
@@ -66,8 +67,8 @@ class LabelReader:
         longest = pc.max(lengths).as_py()
         tried = {0, len(table) - 1, pc.index(lengths, longest).as_py()}
         tried_labels = table.take(sorted(tried))
-        config = model.config
-        reader = LabelReader(2 * per_pass * longest, longest_flat(config), pad_id)
+        check_function(model, pad_id)
+        reader = LabelReader(2 * per_pass * longest, longest_shared(model), pad_id)
         rows = LabelReader(reader.token_budget, 0, pad_id)
         training = model.training
         model.eval()
@@ -132,7 +133,7 @@ def _differs(
 def _check_alone(model: nn.Module, table: pa.Table, rows: LabelReader) -> None:
     """Raise ValueError where a language model's own logits give other margins: its head
     does more than its weights and cap say."""
-    if beta_of(base_of(model)) is None:
+    if beta_of(base_of(model)) is None and function_of(model) is None:
         return
     columns = table.select(["chosen_ids", "rejected_ids"])
     with torch.no_grad():

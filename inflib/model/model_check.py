@@ -29,6 +29,7 @@ from inflib.model.adapter import (
     weights_problem,
 )
 from inflib.model.base_model import without_weights
+from inflib.model.custom_reward import load_function
 from inflib.model.implicit_reward import check_language_model
 from inflib.storage.plain_text import first_line
 
@@ -41,6 +42,8 @@ def check_model(model: ModelConfig) -> list[str]:
     Raises ValueError, in one line, where rewards or gradients would be wrong or could
     not be computed.
     """
+    if model.is_custom:
+        load_function(model.margin)
     lines = [*_tokenizer_lines(model)]
     folder = adapter_at(model)
     if folder is None:
@@ -99,7 +102,7 @@ def load_without_weights(model: ModelConfig) -> nn.Module:
     config = load_config(model)
     try:
         base = without_weights(model, config)
-        if model.is_language_model:
+        if model.margin == "dpo":
             check_language_model(base)
         return base
     except (ValueError, ImportError) as error:

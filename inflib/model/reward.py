@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inflib.model.attention import flat_attention
+from inflib.model.attention import flat_attention, longest_flat
+from inflib.model.custom_reward import custom_rewards, function_of
 from inflib.model.implicit_reward import (
     as_reference,
     beta_of,
@@ -26,7 +27,7 @@ from inflib.model.implicit_reward import (
     log_probabilities_alone,
 )
 from inflib.model.last_layer import places_only
-from inflib.model.packing import Batch
+from inflib.model.packing import Batch, Unit, pack
 from inflib.model.sharded import base_of, turns_of
 
 OBJECTIVES = "objective_weights"
@@ -61,6 +62,9 @@ def computing(
     backward pass that computes layers anew (gradient checkpointing) belongs into the
     block."""
     base = base_of(model)
+    if function_of(base) is not None:  # it calls the model as it likes
+        yield
+        return
     if turns := turns_of(base):
         turns.announce()
     with ExitStack() as stack:
@@ -73,14 +77,16 @@ def computing(
         yield
 
 
-def _is_decoder(base: nn.Module) -> bool:
-    """Whether the last hidden states alone make the rewards."""
-    return hasattr(base, "score") or beta_of(base) is not None
+def _is_decoder(base: Any) -> bool:
+    """Whether it is a decoder with a score head or a language model's."""
+    return hasattr(base, "score") or base.get_output_embeddings() is not None
 
 
 def rewards_inside(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
     """`rewards`, inside a block of `computing`."""
     base = base_of(model)
+    if function_of(base) is not None:
+        return custom_rewards(model, batch)
     beta = beta_of(base)
     if beta is not None:
         own = _log_probabilities(base, batch)
@@ -92,6 +98,11 @@ def rewards_inside(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
         return reward_of(base, base(**_inputs(batch)).logits)
     hidden = _decode(base, batch).last_hidden_state
     return reward_of(base, base.score(hidden.flatten(0, 1)[batch.last]))
+
+
+def longest_shared(model: Any) -> int:
+    """Tokens of the longest sequence that a model takes in a flat batch."""
+    return 0 if function_of(model) is not None else longest_flat(model.config)
 
 
 def tried_inside(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
@@ -130,6 +141,10 @@ def reward_alone(
     model: nn.Module, prefix: list[int], tail: list[int]
 ) -> Float[Tensor, ""]:
     """Reward of one sequence by transformers' own forward: no batch, no shortcuts."""
+    if function_of(model) is not None:
+        device = next(model.parameters()).device
+        unit = Unit(prefix, (tail,))
+        return custom_rewards(model, pack([unit], False, pad_id=0).to(device))[0]
     if beta_of(base_of(model)) is not None:
         return implicit_reward_alone(model, prefix, tail)
     device = next(model.parameters()).device

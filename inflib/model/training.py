@@ -91,7 +91,7 @@ def build_trainer(
     tokenizer = load_tokenizer(recipe.model)
     base = load_base(recipe.model, tokenizer.pad_token_id)
     targets = config.target_modules
-    dropout = 0.0 if recipe.model.is_language_model else config.lora_dropout
+    dropout = 0.0 if recipe.model.margin == "dpo" else config.lora_dropout
     lora = LoraConfig(
         task_type=recipe.model.task,  # SEQ_CLS trains and saves the head, too
         r=config.lora_r,

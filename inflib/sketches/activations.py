@@ -21,10 +21,9 @@ from peft import PeftModel
 
 from inflib.config.recipe import Recipe
 from inflib.data.pairs_folder import PairsFolder, Shard
-from inflib.model.attention import longest_flat
 from inflib.model.device import worker_device
 from inflib.model.packing import pack, plan_batches
-from inflib.model.reward import hidden_states
+from inflib.model.reward import hidden_states, longest_shared
 from inflib.model.reward_folder import describe_model, load_reward_model
 from inflib.sketches.unit_sketcher import CPU_BUDGET
 from inflib.sketches.units import plan_units
@@ -93,7 +92,7 @@ class ActivationReader:
         self.pad_id = tokenizer.pad_token_id
         budget = recipe.sketch.token_budget
         self.budget = CPU_BUDGET if budget == "auto" else budget
-        self.longest_flat = longest_flat(self.model.config)
+        self.longest_flat = longest_shared(self.model)
 
     def __call__(self, pairs: str, shard: Shard) -> int:
         """Write the activations of a pair set's shard; returns the number of layers."""

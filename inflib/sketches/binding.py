@@ -8,6 +8,7 @@ from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_config, load_tokenizer, tokenizer_digest
 from inflib.model.adapter import read_adapter
 from inflib.model.attention import longest_flat
+from inflib.model.custom_reward import function_digest
 from inflib.model.partway import MOMENTS
 from inflib.model.reward_folder import describe_model, read_kept, sketched_folder
 from inflib.numerics.layer_bins import Layer, lay_out, to_json
@@ -41,8 +42,10 @@ def bind_sketches(recipe: Recipe, in_training: bool = False) -> None:
         "unit": config.unit,
         "layers": to_json(_layers(recipe)),
     }
-    if model.is_language_model:
-        fields |= {"margin": model.margin, "beta": model.beta}
+    if model.margin != "reward":
+        fields |= {"margin": model.margin, "beta": model.beta, "task": model.task}
+    if model.is_custom:
+        fields["margin_sha256"] = function_digest(model.margin)
     if model.objective_weights is not None:
         fields["objective_weights"] = list(model.objective_weights)
     if in_training:
@@ -73,8 +76,8 @@ def _choose_units(recipe: Recipe) -> dict[str, str]:
         unit, why = choose_unit(plan, longest_flat(config) > 0)
         if recipe.sketch.unit != "auto":
             unit, why = recipe.sketch.unit, f"as asked; {why}"
-        elif recipe.model.is_language_model:
-            unit, why = "comparison", "a language model's are"
+        elif recipe.model.margin != "reward":
+            unit, why = "comparison", f"those of margin {recipe.model.margin} are"
         units[pairs] = unit
         print(f"sketch: {pairs}: one gradient per {unit}: {why}", flush=True)
     return units

@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from inflib.model.attention import longest_flat
+from inflib.model.custom_reward import check_function
 from inflib.model.packing import Unit, pack, plan_batches, worth_sharing
+from inflib.model.reward import longest_shared
 from inflib.model.sharded import turns_of
 from inflib.numerics.oporp import Oporp
 from inflib.sketches.gradient_check import check_gradients
@@ -53,6 +54,7 @@ class UnitSketcher:
         by name of the parameter."""
         self._scales = scales and scales_by_block(model, scales)
         self.device = next(model.parameters()).device
+        check_function(model, pad_id)
         plain = PlainGradients(model)  # before the model is frozen
         self.gradients = UnitGradients(model)
         self.oporp = Oporp(
@@ -61,7 +63,7 @@ class UnitSketcher:
         self._layer_index = {layer.name: i for i, layer in enumerate(self.oporp.layers)}
         self._pad_id = pad_id
         config: Any = model.config
-        self._longest_flat = longest_flat(config)
+        self._longest_flat = longest_shared(model)
         self._mixes_units = config._attn_implementation == "flex_attention"
         self._plain: PlainGradients | None = None
         self._shares_base = turns_of(model) is not None

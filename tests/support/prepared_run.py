@@ -56,7 +56,8 @@ def build_run(
     fields of the recipe's section.
     """
     base = folder / "base"
-    model = ModelConfig(base=str(base), adapter=str(folder / "adapter"), margin=margin)
+    made = {"base": str(base), "adapter": str(folder / "adapter"), "margin": margin}
+    model = ModelConfig(**made)
     kind = MODELS[model.task]
     build_model(family, kind=kind).save_pretrained(base)
     build_tokenizer().save_pretrained(base)
