@@ -16,8 +16,9 @@ from inflib.config.bias import BiasConfig
 from inflib.config.data import PrepareConfig
 from inflib.config.judge import JudgeConfig
 from inflib.config.oversight import OversightConfig
-from inflib.config.reward_model import ModelConfig, TrainConfig
+from inflib.config.reward_model import ModelConfig
 from inflib.config.score import ExplainConfig, ReportConfig, ScoreConfig, VerifyConfig
+from inflib.config.training import TrainConfig
 
 
 class SketchConfig(Frozen):

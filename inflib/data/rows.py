@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -18,6 +18,7 @@ from inflib.data.input_files import option_of, shape_of
 from inflib.data.label_index import id_with_labeler
 from inflib.data.output_columns import KEPT_AS, is_reserved
 from inflib.data.planting import plant, selected
+from inflib.data.question import Question
 from inflib.data.ratings import Ratings, read_ratings
 from inflib.data.row_schema import (
     BAD,
@@ -41,6 +42,8 @@ from inflib.shapes.pairs import TIED, Pair, to_pairs
 from inflib.shapes.shape import Shape
 from inflib.shapes.split import Render
 
+TokensOf = Callable[[list[Pair]], list[Tokens | str]]
+
 
 def read_file(
     pairs: str,
@@ -62,10 +65,11 @@ def read_file(
     tokenizer = _tokenizer(recipe.model)
     shape = shape or shape_of(source, option_of(pairs), file)
     labels = read_labels(file, shape, source, renderer(tokenizer, date), part)
+    tokens_of = _tokens_of(recipe, tokenizer)
     while chunk := list(islice(labels, 512)):
         rows = [_unused(item, number) for item, number in chunk if not _is_pair(item)]
         usable = [(item, number) for item, number in chunk if isinstance(item, Pair)]
-        rows += _tokenized(usable, file_name, source, recipe.prepare, tokenizer)
+        rows += _tokenized(usable, file_name, source, recipe.prepare, tokens_of)
         for row in rows:
             number = row.pop("number")
             place = place_of(pairs, row["file"], row["file_row"], number)
@@ -124,7 +128,7 @@ def _tokenized(
     file_name: str,
     source: SourceConfig,
     config: PrepareConfig,
-    tokenizer: Any,
+    tokens_of: TokensOf,
 ) -> Iterator[dict[str, Any]]:
     """A row of ROWS, but for its place, for each pair."""
     inside = []
@@ -135,9 +139,7 @@ def _tokenized(
             yield _unused(pair, number_in_row)
     if not inside:
         return
-    tokens = tokenize(
-        [pair for pair, _ in inside], tokenizer, config.max_length, config.append_eos
-    )
+    tokens = tokens_of([pair for pair, _ in inside])
     for (pair, number_in_row), pair_tokens in zip(inside, tokens, strict=True):
         if isinstance(pair_tokens, str):
             yield _unused(pair, number_in_row, pair_tokens)
@@ -155,6 +157,17 @@ def _tokenized(
             yield _unused(pair, number_in_row, row)
         else:
             yield row | {"required_margin": margin, "number": number_in_row}
+
+
+def _tokens_of(recipe: Recipe, tokenizer: Any) -> TokensOf:
+    """Pairs to what the recipe's model computes of them."""
+    config = recipe.prepare
+    if recipe.model.margin == "generative":
+        question = Question(recipe.model)
+        return lambda pairs: question.tokenize(pairs, config.max_length)
+    return lambda pairs: tokenize(
+        pairs, tokenizer, config.max_length, config.append_eos
+    )
 
 
 def _required_margin(
@@ -181,7 +194,7 @@ def _row(
         ratings = all_ratings.rating(pair_id, pair.comparison_id, pair.sign)
         if ratings is None:
             return "no rating of this pair"
-    lengths = len(tokens.tail_a), len(tokens.tail_b)
+    lengths = tokens.lengths
     if source.plant is not None:
         sign, extra["planted"], extra["planted_flip"] = plant(
             source.plant, pair_id, sign, lengths, ratings

@@ -29,6 +29,18 @@ class Tokens:
     marks: tuple[str, ...] = ()
     """What is unusual about the texts, by name."""
 
+    own_lengths: tuple[int, int] | None = None
+    """Tokens of response a and b where tails hold more than them; None: the tails'."""
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Tokens of response a and of response b, without what both begin with."""
+        return self.own_lengths or (len(self.tail_a), len(self.tail_b))
+
+    def with_lengths(self, lengths: tuple[int, int]) -> "Tokens":
+        """The same, of responses of so many tokens."""
+        return replace(self, own_lengths=lengths)
+
     @property
     def length(self) -> int:
         """Tokens of the longer full sequence."""
@@ -61,19 +73,19 @@ def tokenize(
     prompt_ids, _ = encode(tokenizer, prompts, is_chat)
     special = set(tokenizer.all_special_ids)
     pad = tokenizer.pad_token_id
-    packed = [
-        _pack(ids[2 * i], ids[2 * i + 1], prompt_ids[i], special, pad, max_length)
+    found = [
+        packed(ids[2 * i], ids[2 * i + 1], prompt_ids[i], special, pad, max_length)
         for i in range(len(pairs))
     ]
     return [
         replace(tokens, marks=(LITERAL,))
         if isinstance(tokens, Tokens) and (literal[2 * i] or literal[2 * i + 1])
         else tokens
-        for i, tokens in enumerate(packed)
+        for i, tokens in enumerate(found)
     ]
 
 
-def _pack(
+def packed(
     a: list[int] | None,
     b: list[int] | None,
     prompt: list[int] | None,

@@ -9,7 +9,9 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from inflib.config.reward_model import ModelConfig
+from inflib.data.question import Question
 from inflib.data.tokenizer import load_config, loading_options, resolve_base
+from inflib.model.answer_reward import ANSWERS
 from inflib.model.custom_reward import give_function
 from inflib.model.implicit_reward import BETA
 from inflib.model.quantized import four_bits, keep_differentiable
@@ -43,6 +45,8 @@ def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
         base.register_buffer(OBJECTIVES, weights, persistent=False)
     if model.margin == "dpo":
         setattr(base, BETA, model.beta)
+    elif model.margin == "generative":
+        setattr(base, ANSWERS, Question(model).answer_ids)
     elif model.is_custom:
         give_function(base, model.margin)
     base.config.pad_token_id = pad_id

@@ -116,7 +116,7 @@ def log_probabilities(
     """
     head = base.get_output_embeddings()
     return _TokenLogProbs.apply(
-        hidden[tokens.source], head.weight, head.bias, tokens.token, _cap(base)
+        hidden[tokens.source], head.weight, head.bias, tokens.token, cap_of(base)
     )
 
 
@@ -127,7 +127,8 @@ def by_sequence(
     return values.new_zeros(sequences).index_add(0, tokens.sequence, values)
 
 
-def _cap(base: Any) -> float | None:
+def cap_of(base: Any) -> float | None:
+    """The cap on a language model's logits: cap * tanh(logit / cap)."""
     config = base.config.get_text_config()
     return getattr(config, "final_logit_softcapping", None)
 

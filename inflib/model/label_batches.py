@@ -115,15 +115,17 @@ def label_batches(
     longest_flat: int,
     pad_id: int,
     separable: bool = False,
+    pairwise: bool = False,
 ) -> Iterator[LabelBatch]:
     """Batches of at most token_budget tokens, but for a unit that has more by itself.
 
     longest_flat: tokens of the longest sequence that the model takes in a flat batch
     (model.attention); longer ones, and all of an encoder, are rows of like length,
     padded with pad_id. separable: a flat unit has two sequences at most, so that its
-    labels' gradients can be told from those of other comparisons.
+    labels' gradients can be told from those of other comparisons; pairwise: any unit.
     """
-    groups = _groups(labels, token_budget, longest_flat, separable)
+    limits = _Limits(token_budget, longest_flat, separable, pairwise)
+    groups = _groups(labels, limits)
     flat, rows = (
         [group for group in groups if group.flat == is_flat]
         for is_flat in (True, False)
@@ -148,12 +150,21 @@ def _batches(
         yield LabelBatch(pack(planned, flat, pad_id), rows, chosen, rejected)
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """What labels may share a unit, see label_batches."""
+
+    token_budget: int
+    longest_flat: int
+    separable: bool
+    pairwise: bool
+
+
 class _Group:
     """Labels on one prompt that are computed together."""
 
-    def __init__(self, token_budget: int, longest_flat: int, separable: bool) -> None:
-        self._budget, self._longest_flat = token_budget, longest_flat
-        self._separable = separable
+    def __init__(self, limits: _Limits) -> None:
+        self._limits = limits
         self.labels: list[tuple[int, int, int]] = []
         """(place, chosen, rejected), these as places in `_sequences`."""
         self._sequences: dict[tuple[int, ...], int] = {}
@@ -164,18 +175,20 @@ class _Group:
         if not self.labels:
             return True
         new = {tuple(chosen), tuple(rejected)} - self._sequences.keys()
-        prefix = len(_common(self._prefix, _common(chosen, rejected)))
+        prefix = len(common(self._prefix, common(chosen, rejected)))
         lengths = [len(sequence) for sequence in (*self._sequences, *new)]
+        if self._limits.pairwise and len(lengths) > 2:
+            return False
         if self._is_flat(prefix, lengths):
-            if self._separable and len(lengths) > 2:
+            if self._limits.separable and len(lengths) > 2:
                 return False
             tokens = prefix + sum(length - prefix for length in lengths)
-            return not new or tokens <= min(_LONGEST_UNIT, self._budget)
-        return not new or len(lengths) * max(lengths) <= self._budget
+            return not new or tokens <= min(_LONGEST_UNIT, self._limits.token_budget)
+        return not new or len(lengths) * max(lengths) <= self._limits.token_budget
 
     def add(self, place: int, chosen: list[int], rejected: list[int]) -> None:
-        common = _common(chosen, rejected)
-        self._prefix = _common(self._prefix, common) if self.labels else common
+        shared = common(chosen, rejected)
+        self._prefix = common(self._prefix, shared) if self.labels else shared
         sides = [
             self._sequences.setdefault(tuple(ids), len(self._sequences))
             for ids in (chosen, rejected)
@@ -189,7 +202,9 @@ class _Group:
 
     def _is_flat(self, prefix: int, lengths: list[int]) -> bool:
         tokens = prefix + sum(length - prefix for length in lengths)
-        return max(lengths) <= self._longest_flat and worth_sharing(prefix, tokens)
+        return max(lengths) <= self._limits.longest_flat and worth_sharing(
+            prefix, tokens
+        )
 
     @property
     def unit(self) -> Unit:
@@ -202,22 +217,20 @@ class _Group:
         return [(i, start + chosen, start + other) for i, chosen, other in self.labels]
 
 
-def _common(first: list[int], second: list[int]) -> list[int]:
+def common(first: list[int], second: list[int]) -> list[int]:
     """What both lists begin with."""
     length = min(len(first), len(second))
     differs = np.flatnonzero(np.not_equal(first[:length], second[:length]))
     return first[: differs[0] if len(differs) else length]
 
 
-def _groups(
-    labels: Iterable[Labelled], token_budget: int, longest_flat: int, separable: bool
-) -> list[_Group]:
+def _groups(labels: Iterable[Labelled], limits: _Limits) -> list[_Group]:
     groups: list[_Group] = []
     current: dict[int, _Group] = {}
     for place, (chosen, rejected, prompt) in enumerate(labels):
         group = current.get(prompt)
         if group is None or not group.takes(chosen, rejected):
-            group = current[prompt] = _Group(token_budget, longest_flat, separable)
+            group = current[prompt] = _Group(limits)
             groups.append(group)
         group.add(place, chosen, rejected)
     return groups

@@ -16,8 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.custom_reward import check_function, function_of
-from inflib.model.implicit_reward import beta_of
-from inflib.model.label_batches import LabelBatch, label_batches
+from inflib.model.label_batches import LabelBatch, common, label_batches
 from inflib.model.packing import Batch
 from inflib.model.reward import (
     UNUSUAL,
@@ -48,6 +47,9 @@ class LabelReader:
 
     pad_id: int
 
+    pairwise: bool = False
+    """Whether a reward depends on where a comparison's responses begin to differ."""
+
     separable: bool = False
     """Whether each comparison's gradient can be told, see label_batches."""
 
@@ -68,8 +70,9 @@ class LabelReader:
         tried = {0, len(table) - 1, pc.index(lengths, longest).as_py()}
         tried_labels = table.take(sorted(tried))
         check_function(model, pad_id)
-        reader = LabelReader(2 * per_pass * longest, longest_shared(model), pad_id)
-        rows = LabelReader(reader.token_budget, 0, pad_id)
+        budget, custom = 2 * per_pass * longest, function_of(model) is not None
+        reader = LabelReader(budget, longest_shared(model), pad_id, custom)
+        rows = LabelReader(budget, 0, pad_id, custom)
         training = model.training
         model.eval()
         _check_alone(model, tried_labels, rows)
@@ -92,7 +95,7 @@ class LabelReader:
         columns = (table[name] for name in ("chosen_ids", "rejected_ids", "prompt"))
         labels = zip(*(column.to_pylist() for column in columns), strict=True)
         fields = self.token_budget, self.longest_flat, self.pad_id, self.separable
-        return label_batches(labels, *fields)
+        return label_batches(labels, *fields, self.pairwise)
 
     def margins(
         self, model: nn.Module, table: pa.Table, values: Values = rewards_inside
@@ -133,20 +136,24 @@ def _differs(
 def _check_alone(model: nn.Module, table: pa.Table, rows: LabelReader) -> None:
     """Raise ValueError where a language model's own logits give other margins: its head
     does more than its weights and cap say."""
-    if beta_of(base_of(model)) is None and function_of(model) is None:
+    base = base_of(model)
+    if base.get_output_embeddings() is None and function_of(model) is None:
         return
-    columns = table.select(["chosen_ids", "rejected_ids"])
-    with torch.no_grad():
-        expected = [
-            float(tried_alone(model, [], row["chosen_ids"]))
-            - float(tried_alone(model, [], row["rejected_ids"]))
-            for row in columns.to_pylist()
-        ]
+    expected = []
+    for row in table.select(["chosen_ids", "rejected_ids"]).to_pylist():
+        chosen, rejected = row["chosen_ids"], row["rejected_ids"]
+        prefix = common(chosen, rejected)
+        with torch.no_grad():
+            values = [
+                float(tried_alone(model, prefix, ids[len(prefix) :]))
+                for ids in (chosen, rejected)
+            ]
+        expected.append(values[0] - values[1])
     margins = rows.margins(model, table, tried_inside)
     right = torch.tensor(expected, dtype=torch.float64)
     if problem := _compared(model, margins, right):
         raise ValueError(
-            f"{type(base_of(model)).__name__}: {problem} of those by its own forward: "
+            f"{type(base).__name__}: {problem} of those by its own forward: "
             "its head is of a kind that is not supported, see docs/models.md"
         )
 
@@ -154,7 +161,8 @@ def _check_alone(model: nn.Module, table: pa.Table, rows: LabelReader) -> None:
 def _compared(
     model: nn.Module, margins: Float[Tensor, " n"], right: Float[Tensor, " n"]
 ) -> str | None:
-    off = float(((margins - right).abs() / (1 + right.abs())).max())
+    apart = ((margins - right).abs() / (1 + right.abs())).where(right.isfinite(), 0.0)
+    off = float(apart.max())
     if off <= tolerance(next(model.parameters()).dtype):
         return None
     return f"margins are off by {off:.2g}"

@@ -13,6 +13,7 @@ from inflib.data.adapter_files import adapter_at, tokenizer_folder
 from inflib.data.base_match import base_mismatch
 from inflib.data.chat_rendering import is_dated
 from inflib.data.pad_tokens import choose_pad
+from inflib.data.question import Question
 from inflib.data.tokenizer import (
     embedding_rows,
     load_config,
@@ -44,6 +45,8 @@ def check_model(model: ModelConfig) -> list[str]:
     """
     if model.is_custom:
         load_function(model.margin)
+    elif model.margin == "generative":
+        _ = Question(model).answer_ids  # raises
     lines = [*_tokenizer_lines(model)]
     folder = adapter_at(model)
     if folder is None:
@@ -102,7 +105,7 @@ def load_without_weights(model: ModelConfig) -> nn.Module:
     config = load_config(model)
     try:
         base = without_weights(model, config)
-        if model.margin == "dpo":
+        if model.margin in ("dpo", "generative"):
             check_language_model(base)
         return base
     except (ValueError, ImportError) as error:

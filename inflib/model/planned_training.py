@@ -10,7 +10,7 @@ import pyarrow as pa
 from transformers import TrainerCallback
 
 from inflib.config.recipe import Recipe
-from inflib.config.reward_model import TrainConfig
+from inflib.config.training import TrainConfig
 from inflib.data.label_edits import Edits
 from inflib.data.pairs_folder import PairsFolder
 from inflib.data.training_plan import Holdout, Steps, weighted_labels

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from inflib.model.answer_reward import answer_reward_alone, answer_rewards, answers_of
 from inflib.model.attention import flat_attention, longest_flat
 from inflib.model.custom_reward import custom_rewards, function_of
 from inflib.model.implicit_reward import (
@@ -39,8 +40,8 @@ fit."""
 
 
 def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
-    """Reward of each sequence: by the score head at its true last token (encoders: at
-    its first), or by the likelihood of its tail."""
+    """Reward of each sequence: by its head at the true last token (encoders: at the
+    first), or by the likelihood of its tail."""
     with computing(model, batch):
         return rewards_inside(model, batch)
 
@@ -94,10 +95,12 @@ def rewards_inside(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:
             reference = _log_probabilities(base, batch)
         ratios = own - reference
         return beta * by_sequence(ratios, batch.responses, len(batch.last))
-    if not hasattr(base, "score"):
+    if not _is_decoder(base):
         return reward_of(base, base(**_inputs(batch)).logits)
-    hidden = _decode(base, batch).last_hidden_state
-    return reward_of(base, base.score(hidden.flatten(0, 1)[batch.last]))
+    hidden = _decode(base, batch).last_hidden_state.flatten(0, 1)[batch.last]
+    if answers_of(base) is not None:
+        return answer_rewards(base, hidden)
+    return reward_of(base, base.score(hidden))
 
 
 def longest_shared(model: Any) -> int:
@@ -147,6 +150,8 @@ def reward_alone(
         return custom_rewards(model, pack([unit], False, pad_id=0).to(device))[0]
     if beta_of(base_of(model)) is not None:
         return implicit_reward_alone(model, prefix, tail)
+    if answers_of(base_of(model)) is not None:
+        return answer_reward_alone(model, prefix + tail)
     device = next(model.parameters()).device
     tokens = torch.tensor([prefix + tail], device=device)
     outputs = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits

@@ -9,7 +9,7 @@ and steps. Whoever asks for the same training again, `verify` or a benchmark, fi
 import hashlib
 
 from inflib.config.recipe import Recipe
-from inflib.config.reward_model import TrainConfig
+from inflib.config.training import TrainConfig
 from inflib.data.label_edits import Edits
 from inflib.data.training_plan import Steps
 from inflib.scores.influence_folder import digest_of

@@ -44,6 +44,8 @@ def bind_sketches(recipe: Recipe, in_training: bool = False) -> None:
     }
     if model.margin != "reward":
         fields |= {"margin": model.margin, "beta": model.beta, "task": model.task}
+    if model.margin == "generative":
+        fields["answers"] = list(model.answers)
     if model.is_custom:
         fields["margin_sha256"] = function_digest(model.margin)
     if model.objective_weights is not None:

@@ -8,7 +8,7 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from inflib.config.recipe import SketchConfig
-from inflib.config.reward_model import TrainConfig
+from inflib.config.training import TrainConfig
 from inflib.storage.folder import Folder, open_filesystem
 
 

@@ -105,3 +105,13 @@ def test_long_responses_to_a_short_prompt_are_rows():
     batches = list(label_batches([short, long, shared], 20_000, 10_000, 0))
     rows = {tuple(b.rows.tolist()): b.batch.layout is None for b in batches}
     assert rows == {(0, 2): False, (1,): True}
+
+
+def test_pairwise_units_are_of_one_comparison_and_begin_where_it_does():
+    labels = [([1, 2, 3], [1, 2, 4], 0), ([1, 2, 4], [1, 2, 3], 0), ([1, 5], [1, 2], 0)]
+    for longest_flat in (0, 100):
+        batches = list(label_batches(labels, 1000, longest_flat, 0, pairwise=True))
+        tokens = sum(len(batch.batch.last) for batch in batches)
+        assert tokens == 4  # two sequences of two comparisons
+        predicted = [len(batch.batch.responses.token) for batch in batches]
+        assert sum(predicted) == 4  # one token in which each response differs

@@ -94,7 +94,9 @@ def test_a_name_that_is_none_is_refused(tmp_path):
     for margin in ("simpo", "a b:c", ":f", "module:"):
         fields = recipe.model_dump()
         fields["model"]["margin"] = margin
-        with pytest.raises(ValueError, match="must be reward, dpo or package"):
+        with pytest.raises(
+            ValueError, match="must be reward, dpo, generative or package"
+        ):
             Recipe.model_validate(fields)
 
 

