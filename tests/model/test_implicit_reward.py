@@ -27,9 +27,9 @@ UNITS = [
 ]
 FAMILIES = ("llama", "qwen", "gemma", "gemma2", "mistral")
 ROWS = [
-    {"pair_id": f"p{i}", "prompt": f"Question {i}? ", "chosen": a, "rejected": b}
+    {"pair_id": f"p{i}", "prompt": f"Question {i}?", "chosen": a, "rejected": b}
     for i, (a, b) in enumerate(
-        [("Weigh the flour.", "Oil it."), ("Castle.", "Run slowly today."), ("a", "b")]
+        [(" Weigh the flour.", " Oil it."), (" Castle.", " Run slowly."), (" a", " b")]
     )
 ]
 
