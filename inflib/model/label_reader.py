@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.custom_reward import check_function, function_of
+from inflib.model.implicit_reward import beta_of
 from inflib.model.label_batches import LabelBatch, common, label_batches
 from inflib.model.packing import Batch
 from inflib.model.reward import (
@@ -130,7 +131,7 @@ def _differs(
         raise
     except UNUSUAL as error:
         return first_line(error)
-    return _compared(model, margins, expected)
+    return _compared(model, table, margins, expected)
 
 
 def _check_alone(model: nn.Module, table: pa.Table, rows: LabelReader) -> None:
@@ -151,7 +152,7 @@ def _check_alone(model: nn.Module, table: pa.Table, rows: LabelReader) -> None:
         expected.append(values[0] - values[1])
     margins = rows.margins(model, table, tried_inside)
     right = torch.tensor(expected, dtype=torch.float64)
-    if problem := _compared(model, margins, right):
+    if problem := _compared(model, table, margins, right):
         raise ValueError(
             f"{type(base).__name__}: {problem} of those by its own forward: "
             "its head is of a kind that is not supported, see docs/models.md"
@@ -159,8 +160,18 @@ def _check_alone(model: nn.Module, table: pa.Table, rows: LabelReader) -> None:
 
 
 def _compared(
-    model: nn.Module, margins: Float[Tensor, " n"], right: Float[Tensor, " n"]
+    model: nn.Module,
+    table: pa.Table,
+    margins: Float[Tensor, " n"],
+    right: Float[Tensor, " n"],
 ) -> str | None:
+    """What is wrong with margins of a table's labels. Those of log-likelihoods, which
+    are sums over tokens, are compared by token."""
+    if beta_of(base_of(model)) is not None:
+        tokens = torch.zeros_like(right)
+        for side in ("chosen_ids", "rejected_ids"):
+            tokens += torch.tensor(pc.list_value_length(table[side]).to_pylist())
+        margins, right = margins / tokens, right / tokens
     apart = ((margins - right).abs() / (1 + right.abs())).where(right.isfinite(), 0.0)
     off = float(apart.max())
     if off <= tolerance(next(model.parameters()).dtype):

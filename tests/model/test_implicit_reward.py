@@ -11,11 +11,12 @@ from inflib.benchmarks.exact import without_float32
 from inflib.config.recipe import Recipe
 from inflib.model import implicit_reward
 from inflib.model.implicit_reward import BETA, _TokenLogProbs, as_reference
+from inflib.model.label_reader import LabelReader
 from inflib.model.packing import Unit, pack
 from inflib.model.planned_training import PlannedTraining
 from inflib.model.reward import reward_alone, rewards
 from inflib.model.trained_weights import trained_parameters
-from inflib.model.training import build_trainer
+from inflib.model.training import build_trainer, labels_of
 from tests.support.models import MODELS, build_model, build_tokenizer, with_lora
 from tests.support.prepared_run import build_run
 
@@ -155,3 +156,18 @@ def test_a_step_is_trls(tmp_path, family):
     assert found.keys() == right.keys() and total > 1e-3
     for name, grad in right.items():
         assert (found[name] - grad).norm() <= 1e-5 * total, name
+
+
+def test_a_head_that_does_more_than_its_weights_say_is_refused(tmp_path):
+    recipe = build_run(tmp_path, ROWS, margin="dpo")
+    model = language_model("llama")
+    labels = labels_of(recipe, "train")
+    assert LabelReader.of(model, labels, 3, 0).longest_flat
+
+    def scaled(module, args, output):
+        output.logits = 3 * output.logits
+        return output
+
+    model.get_base_model().register_forward_hook(scaled)
+    with pytest.raises(ValueError, match="LlamaForCausalLM: margins are off by"):
+        LabelReader.of(model, labels, 3, 0)
