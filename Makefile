@@ -4,7 +4,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo demo-seeds test test-on-ray test-off-ray test-s3 test-faults \
+.PHONY: setup demo demo-seeds test test-on-ray test-of-models test-of-others test-s3 test-faults \
   test-waiting test-computing \
   test-lowest test-browser test-quantized test-pretended-gpu check bench-gradients bench-scale clean
 
@@ -25,7 +25,7 @@ demo-seeds: setup
 
 # SLOW=1: with the slow ones, and the shapes and types of arguments are checked
 test: setup
-	$(MAKE) --jobs 2 --output-sync=target test-on-ray test-off-ray
+	$(MAKE) --jobs 3 --output-sync=target test-on-ray test-of-models test-of-others
 
 KINDS := not gpu and not s3 and not faults and not browser
 ifndef SLOW
@@ -34,10 +34,15 @@ else
 SHAPES := --jaxtyping-packages=inflib,beartype.beartype
 endif
 
+MODELS := $(addprefix tests/,model sketches benchmarks test_trl_checks.py \
+  test_trl_training.py)
+
 # Ray gives its workers a low priority; tests beside them take one that is lower still
-test-on-ray test-off-ray: setup
-	$(if $(filter test-off-ray,$@),nice -n 19) $(BIN)/python -m pytest -q $(SHAPES) \
-	  -m '$(if $(filter test-off-ray,$@),not )ray and $(KINDS)'
+test-on-ray: setup
+	$(BIN)/python -m pytest -q $(SHAPES) -m 'ray and $(KINDS)'
+test-of-models test-of-others: setup
+	nice -n 19 $(BIN)/python -m pytest -q $(SHAPES) -m 'not ray and $(KINDS)' \
+	  $(if $(filter test-of-models,$@),$(MODELS),$(addprefix --ignore=,$(MODELS)))
 
 # In two halves that run side by side: tests that wait for servers and killed processes,
 # and others, which leave them the processors
