@@ -54,7 +54,12 @@ def check_trainer(trainer: Any, recipe: Recipe) -> None:
     args = trainer.args
     reentrant = (args.gradient_checkpointing_kwargs or {}).get("use_reentrant")
     problem = None
-    if not isinstance(trainer.model, PeftModel):
+    if recipe.model.margin != "reward":
+        problem = (
+            f"model.margin {recipe.model.margin} of {recipe.run}: it follows "
+            "RewardTrainer; audit the adapter afterwards, as model.adapter"
+        )
+    elif not isinstance(trainer.model, PeftModel):
         problem = "a model without LoRA of PEFT: give the trainer a peft_config"
     elif args.n_gpu > 1:
         problem = "one process on several GPUs: start it with `accelerate launch`"

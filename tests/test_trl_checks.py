@@ -44,6 +44,9 @@ def test_trainers_that_cannot_be_followed(tmp_path):
     wider = build_model("bert")
     with pytest.raises(ValueError, match=r"has model_type bert, model\.base of"):
         inflib.sketch_training(reward_trainer(tmp_path / "f", model=wider), recipe.run)
+    dpo = prepared(tmp_path / "dpo", margin="dpo")
+    with pytest.raises(ValueError, match=r"cannot follow model\.margin dpo"):
+        inflib.sketch_training(reward_trainer(tmp_path / "g"), dpo.run)
 
 
 def test_runs_that_have_something_already(tmp_path):
