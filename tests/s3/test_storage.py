@@ -137,7 +137,8 @@ def test_the_command_line_tells_a_wrong_key_in_one_line(s3_bucket, tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
+    line, *more = done.stderr.strip().splitlines()
+    assert not more, done.stderr
     assert line.startswith(f"error: {s3_bucket}/run/")
     assert "check AWS_ACCESS_KEY_ID" in line
     assert "wr0ng" not in line
