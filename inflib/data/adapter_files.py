@@ -13,6 +13,9 @@ from inflib.storage.plain_text import first_line
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
+REFERENCE = "ref"
+"""Folder, beside an adapter, of the one that TRL's DPOTrainer compared it with."""
+
 HUB = "hub:"
 """Prefix of the name of an adapter on the hub; a name alone does where there is no such
 folder."""
@@ -54,7 +57,7 @@ def _fetched(name: str, revision: str | None) -> str:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    patterns = [*(f"*{suffix}" for suffix in _SMALL), WEIGHTS]
+    patterns = [*(f"*{suffix}" for suffix in _SMALL), WEIGHTS, f"{REFERENCE}/{WEIGHTS}"]
     try:
         return snapshot_download(name, revision=revision, allow_patterns=patterns)
     except (OSError, ValueError, HfHubHTTPError) as error:

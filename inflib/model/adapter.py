@@ -18,7 +18,7 @@ import safetensors.torch
 from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from torch import nn
 
-from inflib.data.adapter_files import CONFIG, EMBEDDING, WEIGHTS
+from inflib.data.adapter_files import CONFIG, EMBEDDING, REFERENCE, WEIGHTS
 from inflib.model.base_model import HEADS
 from inflib.model.trained_weights import set_dtypes
 from inflib.storage.folder import Folder
@@ -53,8 +53,8 @@ _OTHER = {
 }
 """What to do about an adapter of another task, by its task_type."""
 
-_REFERENCE = "ref"
-"""Folder, beside an adapter, of the one that TRL's DPOTrainer compared it with."""
+_CHANGES = re.compile(r"lora_(embedding_)?B|^((?!lora_).)*$")
+"""Names of weights that change nothing where they are 0; others of LoRA may be any."""
 
 HEAD = re.compile(rf"\.({'|'.join(HEADS)})\.")
 
@@ -158,14 +158,16 @@ def _check_language_model(folder: Folder, names: Iterable[str]) -> None:
     for name in names:
         if ".lm_head." in name:
             raise ValueError(
-                f"{folder.url}: it trains the language model's head ({name}), whose "
+                f"{folder.url}: it brings the language model's head ({name}), whose "
                 "gradients are not computed: train without lm_head in target_modules "
-                "and modules_to_save"
+                "and modules_to_save; where its vocabulary was resized, save the "
+                "resized base, train on that, and give it as model.base"
             )
-    reference = folder / _REFERENCE
-    if reference.exists(WEIGHTS):
+    reference = folder / REFERENCE
+    if reference.exists(CONFIG):
         weights = safetensors.torch.load(reference.read_bytes(WEIGHTS))
-        if any(w.any() for name, w in weights.items() if "lora_B" in name):
+        changed = (w.any() for name, w in weights.items() if _CHANGES.search(name))
+        if any(changed):
             raise ValueError(
                 f"{reference.url}: DPO's reference was an adapter, not the base alone: "
                 "merge that adapter into the base, and give the merged model as "

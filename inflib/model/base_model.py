@@ -57,11 +57,18 @@ def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
 def _read_base(model: ModelConfig, options: dict[str, Any]) -> Any:
     options |= loading_options(model)
     if model.is_language_model:
-        return AutoModelForCausalLM.from_pretrained(
+        base, found = AutoModelForCausalLM.from_pretrained(
             resolve_base(model.base),
             quantization_config=four_bits(model, ("lm_head",)),
+            output_loading_info=True,
             **options,
         )
+        if missing := sorted(found["missing_keys"]):
+            raise ValueError(
+                f"model.base {model.base}: {missing[0]} is not in its files and would "
+                "be random: give a language model, not a reward model or an encoder"
+            )
+        return base
     try:
         return AutoModelForSequenceClassification.from_pretrained(
             resolve_base(model.base),

@@ -27,7 +27,15 @@ from inflib.model.response_tokens import ResponseTokens
 BETA = "_inflib_beta"
 """Attribute of a base whose rewards are implicit ones."""
 
-_SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier")
+_CAPS = ("final_logit_softcapping", "logits_soft_cap")
+"""Settings of a cap on logits."""
+
+_SCALES = (
+    "logit_scale",
+    "logits_scaling",
+    "lm_head_multiplier",
+    "output_logit_soft_cap",
+)
 """Settings of models whose logits are not those of the head, but for a cap."""
 
 _LOGITS = 2**25
@@ -130,7 +138,8 @@ def by_sequence(
 def cap_of(base: Any) -> float | None:
     """The cap on a language model's logits: cap * tanh(logit / cap)."""
     config = base.config.get_text_config()
-    return getattr(config, "final_logit_softcapping", None)
+    caps = (getattr(config, name, None) for name in _CAPS)
+    return next((cap for cap in caps if cap), None)
 
 
 def check_language_model(base: Any) -> None:

@@ -9,7 +9,9 @@ from torch.nn.functional import linear, logsigmoid
 
 from inflib.benchmarks.exact import without_float32
 from inflib.config.recipe import Recipe
+from inflib.config.reward_model import ModelConfig
 from inflib.model import implicit_reward
+from inflib.model.base_model import load_base
 from inflib.model.implicit_reward import BETA, _TokenLogProbs, as_reference
 from inflib.model.label_reader import LabelReader
 from inflib.model.packing import Unit, pack
@@ -171,3 +173,10 @@ def test_a_head_that_does_more_than_its_weights_say_is_refused(tmp_path):
     model.get_base_model().register_forward_hook(scaled)
     with pytest.raises(ValueError, match="LlamaForCausalLM: margins are off by"):
         LabelReader.of(model, labels, 3, 0)
+
+
+def test_a_base_without_its_head_is_refused(tmp_path):
+    build_model("llama").save_pretrained(tmp_path)  # a reward model's
+    config = ModelConfig(base=str(tmp_path), margin="dpo")
+    with pytest.raises(ValueError, match=r"lm_head\.weight is not in its files"):
+        load_base(config, 0)
