@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from inflib.model.response_tokens import ResponseTokens
+from inflib.numerics.rounding import tolerance
 
 BETA = "_inflib_beta"
 """Attribute of a base whose rewards are implicit ones."""
@@ -37,6 +38,9 @@ _SCALES = (
     "output_logit_soft_cap",
 )
 """Settings of models whose logits are not those of the head, but for a cap."""
+
+_SEEN = 0.1
+"""Share of the tolerance that logits may change by when a later token does."""
 
 _LOGITS = 2**25
 """Logits that exist at once, at most."""
@@ -153,6 +157,35 @@ def check_language_model(base: Any) -> None:
     for name in _SCALES:
         if getattr(config, name, None) not in (None, 1, 1.0):
             raise ValueError(f"its logits are scaled by {name}, which is not supported")
+
+
+def check_predicts(model: Any, pad_id: int) -> None:
+    """Raise ValueError for a language model whose head is adapted, or in which a token
+    sees later ones: its likelihoods are none. Of other models nothing is checked."""
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    head = base.get_output_embeddings()
+    if head is None:
+        return
+    if type(head).__module__.startswith("peft"):
+        raise ValueError(
+            "the adapter is on the language model's head too, whose gradients are not "
+            "computed: leave it out of target_modules and modules_to_save"
+        )
+    device = next(model.parameters()).device
+    first = [1 + i + (1 + i >= pad_id) for i in range(5)]
+    rows = torch.tensor([[*first, first[0]], [*first, first[1]]], device=device)
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        logits = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits
+    model.train(training)
+    before, after = logits[:, :-1].float()
+    apart = float((before - after).norm() / before.norm())
+    if apart > tolerance(logits.dtype) * _SEEN:
+        raise ValueError(
+            f"{type(base).__name__}: its tokens see later ones, so it is no language "
+            "model to be trained by DPO; an encoder is audited with model.margin reward"
+        )
 
 
 def log_probabilities_alone(

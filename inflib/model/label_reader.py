@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.custom_reward import check_function, function_of
-from inflib.model.implicit_reward import beta_of
+from inflib.model.implicit_reward import beta_of, check_predicts
 from inflib.model.label_batches import LabelBatch, common, label_batches
 from inflib.model.packing import Batch
 from inflib.model.reward import (
@@ -71,6 +71,7 @@ class LabelReader:
         tried = {0, len(table) - 1, pc.index(lengths, longest).as_py()}
         tried_labels = table.take(sorted(tried))
         check_function(model, pad_id)
+        check_predicts(model, pad_id)
         budget, custom = 2 * per_pass * longest, function_of(model) is not None
         reader = LabelReader(budget, longest_shared(model), pad_id, custom)
         rows = LabelReader(budget, 0, pad_id, custom)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inflib.model.custom_reward import check_function
+from inflib.model.implicit_reward import check_predicts
 from inflib.model.packing import Unit, pack, plan_batches, worth_sharing
 from inflib.model.reward import longest_shared
 from inflib.model.sharded import turns_of
@@ -55,6 +56,7 @@ class UnitSketcher:
         self._scales = scales and scales_by_block(model, scales)
         self.device = next(model.parameters()).device
         check_function(model, pad_id)
+        check_predicts(model, pad_id)
         plain = PlainGradients(model)  # before the model is frozen
         self.gradients = UnitGradients(model)
         self.oporp = Oporp(

@@ -5,6 +5,7 @@ from tempfile import mkdtemp
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig, get_peft_model
 from torch.nn.functional import linear, logsigmoid
 
 from inflib.benchmarks.exact import without_float32
@@ -12,7 +13,12 @@ from inflib.config.recipe import Recipe
 from inflib.config.reward_model import ModelConfig
 from inflib.model import implicit_reward
 from inflib.model.base_model import load_base
-from inflib.model.implicit_reward import BETA, _TokenLogProbs, as_reference
+from inflib.model.implicit_reward import (
+    BETA,
+    _TokenLogProbs,
+    as_reference,
+    check_predicts,
+)
 from inflib.model.label_reader import LabelReader
 from inflib.model.packing import Unit, pack
 from inflib.model.planned_training import PlannedTraining
@@ -180,3 +186,14 @@ def test_a_base_without_its_head_is_refused(tmp_path):
     config = ModelConfig(base=str(tmp_path), margin="dpo")
     with pytest.raises(ValueError, match=r"lm_head\.weight is not in its files"):
         load_base(config, 0)
+
+
+def test_models_that_predict_nothing_are_refused():
+    encoder = build_model("bert", kind=MODELS["CAUSAL_LM"])
+    setattr(encoder, BETA, 1.0)
+    with pytest.raises(ValueError, match="its tokens see later ones"):
+        check_predicts(with_lora(encoder, task="CAUSAL_LM"), 0)
+    adapted = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "lm_head"])
+    base = build_model("llama", kind=MODELS["CAUSAL_LM"])
+    with pytest.raises(ValueError, match="on the language model's head too"):
+        check_predicts(get_peft_model(base, adapted), 0)
