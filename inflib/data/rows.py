@@ -64,8 +64,9 @@ def read_file(
     source = recipe.prepare.sources[pairs]
     tokenizer = _tokenizer(recipe.model)
     shape = shape or shape_of(source, option_of(pairs), file)
-    labels = read_labels(file, shape, source, renderer(tokenizer, date), part)
-    tokens_of = _tokens_of(recipe, tokenizer)
+    render = renderer(tokenizer, date)
+    labels = read_labels(file, shape, source, render, part)
+    tokens_of = _tokens_of(recipe, tokenizer, render)
     while chunk := list(islice(labels, 512)):
         rows = [_unused(item, number) for item, number in chunk if not _is_pair(item)]
         usable = [(item, number) for item, number in chunk if isinstance(item, Pair)]
@@ -159,11 +160,11 @@ def _tokenized(
             yield row | {"required_margin": margin, "number": number_in_row}
 
 
-def _tokens_of(recipe: Recipe, tokenizer: Any) -> TokensOf:
+def _tokens_of(recipe: Recipe, tokenizer: Any, render: Render) -> TokensOf:
     """Pairs to what the recipe's model computes of them."""
     config = recipe.prepare
     if recipe.model.margin == "generative":
-        question = Question(recipe.model)
+        question = Question(recipe.model, tokenizer, render)
         return lambda pairs: question.tokenize(pairs, config.max_length)
     return lambda pairs: tokenize(
         pairs, tokenizer, config.max_length, config.append_eos

@@ -37,10 +37,6 @@ class Tokens:
         """Tokens of response a and of response b, without what both begin with."""
         return self.own_lengths or (len(self.tail_a), len(self.tail_b))
 
-    def with_lengths(self, lengths: tuple[int, int]) -> "Tokens":
-        """The same, of responses of so many tokens."""
-        return replace(self, own_lengths=lengths)
-
     @property
     def length(self) -> int:
         """Tokens of the longer full sequence."""

@@ -9,8 +9,13 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from inflib.config.reward_model import ModelConfig
-from inflib.data.question import Question
-from inflib.data.tokenizer import load_config, loading_options, resolve_base
+from inflib.data.question import answer_ids
+from inflib.data.tokenizer import (
+    load_config,
+    load_tokenizer,
+    loading_options,
+    resolve_base,
+)
 from inflib.model.answer_reward import ANSWERS
 from inflib.model.custom_reward import give_function
 from inflib.model.implicit_reward import BETA
@@ -46,7 +51,7 @@ def load_base(model: ModelConfig, pad_id: int) -> nn.Module:
     if model.margin == "dpo":
         setattr(base, BETA, model.beta)
     elif model.margin == "generative":
-        setattr(base, ANSWERS, Question(model).answer_ids)
+        setattr(base, ANSWERS, answer_ids(model.answers, load_tokenizer(model)))
     elif model.is_custom:
         give_function(base, model.margin)
     base.config.pad_token_id = pad_id

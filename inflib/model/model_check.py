@@ -11,7 +11,7 @@ from torch import nn
 from inflib.config.reward_model import ModelConfig
 from inflib.data.adapter_files import adapter_at, tokenizer_folder
 from inflib.data.base_match import base_mismatch
-from inflib.data.chat_rendering import is_dated
+from inflib.data.chat_rendering import is_dated, renderer
 from inflib.data.pad_tokens import choose_pad
 from inflib.data.question import Question
 from inflib.data.tokenizer import (
@@ -46,7 +46,8 @@ def check_model(model: ModelConfig) -> list[str]:
     if model.is_custom:
         load_function(model.margin)
     elif model.margin == "generative":
-        _ = Question(model).answer_ids  # raises
+        tokenizer = load_tokenizer(model)
+        Question(model, tokenizer, renderer(tokenizer))  # raises
     lines = [*_tokenizer_lines(model)]
     folder = adapter_at(model)
     if folder is None:
