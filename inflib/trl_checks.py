@@ -14,6 +14,7 @@ from inflib.data.pairs_folder import PairsFolder
 from inflib.data.tokenizer import load_config
 from inflib.model.adapter import read_adapter
 from inflib.model.partway import FOLDER, RECORD
+from inflib.model.trained_weights import evaluating
 from inflib.numerics.layer_bins import lay_out
 from inflib.numerics.rounding import computed_in, tolerance
 from inflib.sketches.during_training import Sequences, TrainingSketcher
@@ -177,12 +178,9 @@ def compare_margins(
     if not found:
         return
     place, sign = found[0]
-    training = model.training
-    model.eval()
     chosen = {n: inputs[n] for n in ("input_ids", "attention_mask")}
-    with torch.no_grad():
+    with evaluating(model), torch.no_grad():
         rewards = model(**chosen).logits.flatten().double()
-    model.train(training)
     first, second = float(rewards[0]), float(rewards[len(labels)])
     margin, size = first - second, abs(first) + abs(second)
     own = sign * float(sketcher.sketched([sketcher.row_at(place)])[0][0])

@@ -7,13 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    LlamaConfig,
-)
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig
 
+from inflib.config.reward_model import ModelConfig
+from inflib.model.base_model import CLASSES
 from inflib.model.implicit_reward import BETA
 from inflib.model.packing import Unit
 from inflib.model.trained_weights import set_dtypes
@@ -106,12 +104,6 @@ SHAPES: dict[str, dict[str, int]] = {
 }
 
 
-_KINDS: dict[str, tuple[TaskType, Any]] = {
-    "reward": (TaskType.SEQ_CLS, AutoModelForSequenceClassification),
-    "dpo": (TaskType.CAUSAL_LM, AutoModelForCausalLM),
-}
-
-
 def hh_pairs(num_pairs: int, seed: int = 0) -> list[Unit]:
     """Comparisons of random tokens, lengths taken evenly from HH_LENGTHS."""
     rng = random.Random(seed)
@@ -158,11 +150,13 @@ def reward_model(
         num_labels=1,
         pad_token_id=0,
     )
-    task, kind = _KINDS[margin]
+    task = ModelConfig(base=shape, margin=margin).task
     lora = LoraConfig(task_type=task, r=16, lora_alpha=32, target_modules="all-linear")
     with seeded(0):
         with torch.device(device):
-            base = kind.from_config(config, dtype=dtype, attn_implementation=attention)
+            base = CLASSES[task].from_config(
+                config, dtype=dtype, attn_implementation=attention
+            )
         if margin == "dpo":
             setattr(base, BETA, 0.1)
         model = get_peft_model(base, lora).to(device)

@@ -165,7 +165,7 @@ def _check_language_model(folder: Folder, names: Iterable[str]) -> None:
             )
     reference = folder / REFERENCE
     if reference.exists(CONFIG):
-        weights = safetensors.torch.load(reference.read_bytes(WEIGHTS))
+        weights = safetensors.torch.load(read_adapter(reference, "CAUSAL_LM").weights)
         changed = (w.any() for name, w in weights.items() if _CHANGES.search(name))
         if any(changed):
             raise ValueError(

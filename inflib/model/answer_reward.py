@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from inflib.model.implicit_reward import cap_of
+from inflib.model.implicit_reward import cap_of, head_logits
 
 ANSWERS = "_inflib_answers"
 """Attribute of a base: token ids of the answers "the first" and "the second"."""
@@ -30,11 +30,7 @@ def answer_rewards(base: Any, hidden: Float[Tensor, "r f"]) -> Float[Tensor, " r
     answers = list(getattr(base, ANSWERS))
     bias = None if head.bias is None else head.bias[answers]
     weight = head.weight[answers]
-    logits = nn.functional.linear(hidden.to(weight.dtype), weight, bias)
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    cap = cap_of(base)
-    if cap is not None:
-        logits = cap * torch.tanh(logits / cap)
+    logits = head_logits(hidden, weight, bias, cap_of(base))
     return (logits[:, 0] - logits[:, 1]) / 2
 
 

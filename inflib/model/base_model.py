@@ -24,6 +24,12 @@ from inflib.model.reward import OBJECTIVES
 from inflib.model.sharded import reads_weights, spread
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CLASSES: dict[str, Any] = {
+    "SEQ_CLS": AutoModelForSequenceClassification,
+    "CAUSAL_LM": AutoModelForCausalLM,
+}
+"""transformers' classes by PEFT's task_type."""
+
 HEADS = ("score", "classifier")
 """Names of the score head in transformers' models: decoders, encoders."""
 
@@ -95,12 +101,10 @@ def without_weights(model: ModelConfig, config: Any, **options: Any) -> Any:
     """What `load_base` loads, on torch's device "meta". config: of the base
     (load_config); options: of transformers' from_config. Raises its ValueError or
     ImportError where there is no such class."""
-    kind: Any = AutoModelForCausalLM
     if not model.is_language_model:
         config.num_labels = model.outputs
-        kind = AutoModelForSequenceClassification
     with torch.device("meta"):
-        return kind.from_config(
+        return CLASSES[model.task].from_config(
             config, trust_remote_code=model.trust_remote_code, **options
         )
 

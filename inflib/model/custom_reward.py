@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from inflib.model.packing import Batch, Unit, pack
 from inflib.model.sharded import base_of
-from inflib.model.trained_weights import trained_parameters
+from inflib.model.trained_weights import evaluating, trained_parameters
 from inflib.numerics.rounding import computed_in, tolerance
 from inflib.storage.plain_text import first_line
 
@@ -96,12 +96,9 @@ def check_function(model: Any, pad_id: int) -> None:
     def rewards(chosen: list[Unit]) -> Tensor:
         return custom_rewards(model, pack(chosen, False, pad_id).to(device))
 
-    training = model.training
-    model.eval()
-    with torch.enable_grad():
+    with evaluating(model), torch.enable_grad():
         together = rewards(units)
         alone = torch.cat([rewards([unit]) for unit in units])
-    model.train(training)
     if not together.isfinite().all():
         raise ValueError(f"model.margin {name}: a reward is {together.tolist()}")
     apart = float(((together - alone).abs() / (1 + alone.abs())).max().detach())
@@ -111,8 +108,6 @@ def check_function(model: Any, pad_id: int) -> None:
             f"(off by {apart:.2g}): padding must not count"
         )
     parameters = [*trained_parameters(model).values()]
-    if not parameters:  # they are frozen once their gradients are formed by hooks
-        return
     grads: tuple[Tensor | None, ...] = (None,)
     if together.requires_grad:
         total = together.sum()

@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from inflib.model.response_tokens import ResponseTokens
-from inflib.numerics.rounding import tolerance
+from inflib.model.sharded import base_of
+from inflib.model.trained_weights import evaluating
+from inflib.numerics.rounding import tolerance, wide
 
 BETA = "_inflib_beta"
 """Attribute of a base whose rewards are implicit ones."""
@@ -59,18 +61,19 @@ def as_reference(model: nn.Module) -> Iterator[None]:
     """In the block, the model computes as its base does without the adapter, and
     without dropout."""
     assert isinstance(model, PeftModel), "the reference is the base without its adapter"
-    trained = [p for p in model.parameters() if p.requires_grad]
-    frozen = [p for p in model.parameters() if not p.requires_grad]
-    training = model.training
-    try:
-        with model.disable_adapter():
-            model.eval()
-            yield
-    finally:
-        model.train(training)
-        for parameters, needed in ((trained, True), (frozen, False)):
-            for parameter in parameters:  # PEFT makes all of an adapter's trainable
-                parameter.requires_grad_(needed)
+    with evaluating(model), model.disable_adapter():  # which makes all of it trainable
+        yield
+
+
+def head_logits(
+    hidden: Float[Tensor, "p f"],
+    weight: Float[Tensor, "v f"],
+    bias: Float[Tensor, " v"] | None,
+    cap: float | None,
+) -> Float[Tensor, "p v"]:
+    """Logits of a language model's head, or of some of its rows; float32 at least."""
+    logits = wide(nn.functional.linear(hidden.to(weight.dtype), weight, bias))
+    return logits if cap is None else cap * torch.tanh(logits / cap)
 
 
 class _TokenLogProbs(torch.autograd.Function):
@@ -93,10 +96,7 @@ class _TokenLogProbs(torch.autograd.Function):
         for part, wanted in zip(
             hidden.split(at_once), token.split(at_once), strict=True
         ):
-            logits = nn.functional.linear(part.to(weight.dtype), weight, bias)
-            logits = logits if logits.dtype == torch.float64 else logits.float()
-            if cap is not None:
-                logits = cap * torch.tanh(logits / cap)
+            logits = head_logits(part, weight, bias, cap)
             log_probs = logits.log_softmax(dim=1)
             values.append(log_probs.gather(1, wanted[:, None])[:, 0])
             if ctx.needs_input_grad[0]:
@@ -147,7 +147,7 @@ def cap_of(base: Any) -> float | None:
 
 
 def check_language_model(base: Any) -> None:
-    """Raise ValueError for a model that `log_likelihoods` is not right for."""
+    """Raise ValueError for a model that `log_probabilities` is not right for."""
     config = base.config.get_text_config()
     head = base.get_output_embeddings()
     if config.is_encoder_decoder:
@@ -162,7 +162,7 @@ def check_language_model(base: Any) -> None:
 def check_predicts(model: Any, pad_id: int) -> None:
     """Raise ValueError for a language model whose head is adapted, or in which a token
     sees later ones: its likelihoods are none. Of other models nothing is checked."""
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    base = base_of(model)
     head = base.get_output_embeddings()
     if head is None:
         return
@@ -174,11 +174,8 @@ def check_predicts(model: Any, pad_id: int) -> None:
     device = next(model.parameters()).device
     first = [1 + i + (1 + i >= pad_id) for i in range(5)]
     rows = torch.tensor([[*first, first[0]], [*first, first[1]]], device=device)
-    training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluating(model), torch.no_grad():
         logits = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits
-    model.train(training)
     before, after = logits[:, :-1].float()
     apart = float((before - after).norm() / before.norm())
     if apart > tolerance(logits.dtype) * _SEEN:
@@ -195,8 +192,7 @@ def log_probabilities_alone(
     device = next(model.parameters()).device
     ids = torch.tensor([prefix + tail], device=device)
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, :-1]
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    log_probs = logits.log_softmax(dim=1).gather(1, ids[0, 1:, None])
+    log_probs = wide(logits).log_softmax(dim=1).gather(1, ids[0, 1:, None])
     return log_probs[max(0, len(prefix) - 1) :, 0]
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inflib.model.packing import Batch, Unit, pack, plan_batches, worth_sharing
+from inflib.numerics.rounding import wide
 
 _LONGEST_UNIT = 1024
 """Tokens up to which labels join a unit: attention within it is of all its tokens."""
@@ -102,11 +103,6 @@ class LabelBatch:
         """The same batch on a device."""
         places = (x.to(device) for x in (self.rows, self.chosen, self.rejected))
         return LabelBatch(self.batch.to(device), *places)
-
-
-def wide(values: Tensor) -> Tensor:
-    """The same in float32, if they have fewer bits."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def label_batches(

@@ -15,12 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from inflib.model.custom_reward import check_function, function_of
-from inflib.model.implicit_reward import beta_of, check_predicts
+from inflib.model.custom_reward import function_of
+from inflib.model.implicit_reward import beta_of
 from inflib.model.label_batches import LabelBatch, common, label_batches
 from inflib.model.packing import Batch
 from inflib.model.reward import (
     UNUSUAL,
+    check_rewards,
     computing,
     longest_shared,
     rewards_inside,
@@ -28,6 +29,7 @@ from inflib.model.reward import (
     tried_inside,
 )
 from inflib.model.sharded import base_of
+from inflib.model.trained_weights import evaluating
 from inflib.numerics.rounding import tolerance
 from inflib.storage.plain_text import first_line
 
@@ -70,19 +72,15 @@ class LabelReader:
         longest = pc.max(lengths).as_py()
         tried = {0, len(table) - 1, pc.index(lengths, longest).as_py()}
         tried_labels = table.take(sorted(tried))
-        check_function(model, pad_id)
-        check_predicts(model, pad_id)
+        check_rewards(model, pad_id)
         budget, custom = 2 * per_pass * longest, function_of(model) is not None
         reader = LabelReader(budget, longest_shared(model), pad_id, custom)
         rows = LabelReader(budget, 0, pad_id, custom)
-        training = model.training
-        model.eval()
-        _check_alone(model, tried_labels, rows)
-        if not reader.longest_flat:
-            model.train(training)
-            return rows
-        problem = _differs(model, tried_labels, reader, rows)
-        model.train(training)
+        with evaluating(model):
+            _check_alone(model, tried_labels, rows)
+            if not reader.longest_flat:
+                return rows
+            problem = _differs(model, tried_labels, reader, rows)
         if problem is None:
             return reader
         print(

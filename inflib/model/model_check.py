@@ -106,7 +106,7 @@ def load_without_weights(model: ModelConfig) -> nn.Module:
     config = load_config(model)
     try:
         base = without_weights(model, config)
-        if model.margin in ("dpo", "generative"):
+        if model.is_language_model and not model.is_custom:
             check_language_model(base)
         return base
     except (ValueError, ImportError) as error:

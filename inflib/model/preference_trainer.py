@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inflib.model.label_batches import LabelBatch, wide
+from inflib.model.label_batches import LabelBatch
 from inflib.model.label_order import TogetherSampler, meeting
 from inflib.model.label_reader import LabelReader
 from inflib.model.reward import computing, rewards_inside
@@ -30,6 +30,7 @@ from inflib.model.sharded import until_all_have
 from inflib.model.trained_weights import cast_input
 from inflib.numerics import preference_loss
 from inflib.numerics.label_means import LabelMargins
+from inflib.numerics.rounding import wide
 
 See = Callable[[Tensor], Tensor]
 

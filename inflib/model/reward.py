@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from inflib.model.answer_reward import answer_reward_alone, answer_rewards, answers_of
 from inflib.model.attention import flat_attention, longest_flat
-from inflib.model.custom_reward import custom_rewards, function_of
+from inflib.model.custom_reward import check_function, custom_rewards, function_of
 from inflib.model.implicit_reward import (
     as_reference,
     beta_of,
     by_sequence,
+    check_predicts,
     implicit_reward_alone,
     log_probabilities,
     log_probabilities_alone,
@@ -37,6 +38,13 @@ OBJECTIVES = "objective_weights"
 UNUSUAL = (ValueError, RuntimeError, IndexError, TypeError, AttributeError)
 """Errors of a model whose code flat batches, hooks or the last layer's shortcut do not
 fit."""
+
+
+def check_rewards(model: nn.Module, pad_id: int) -> None:
+    """Raise ValueError for a model whose rewards cannot be right: a user's function
+    that is wrong, a language model that predicts nothing."""
+    check_function(model, pad_id)
+    check_predicts(model, pad_id)
 
 
 def rewards(model: nn.Module, batch: Batch) -> Float[Tensor, " r"]:

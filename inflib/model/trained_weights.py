@@ -1,5 +1,8 @@
 """The weights of a model that are trained: those of LoRA and of the score head."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
@@ -47,3 +50,19 @@ def set_trained(model: nn.Module, weights: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in trained_parameters(model).items():
             parameter.copy_(weights[name])
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """In the block, the model is in evaluation, and its weights may be frozen or made
+    trainable; then each module and each weight is as it was."""
+    training = {module: module.training for module in model.modules()}
+    required = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, was in training.items():
+            module.training = was
+        for parameter, requires in required.items():
+            parameter.requires_grad_(requires)

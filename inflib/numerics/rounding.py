@@ -20,3 +20,8 @@ def computed_in(values: Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
     return values.dtype
+
+
+def wide(values: Tensor) -> Tensor:
+    """The same in float32, if they have fewer bits."""
+    return values if values.dtype == torch.float64 else values.float()

@@ -22,6 +22,7 @@ from inflib.data.pairs_folder import PairsFolder, Shard
 from inflib.model.label_batches import Parts
 from inflib.model.preference_trainer import See
 from inflib.model.quantized import keep_differentiable
+from inflib.model.trained_weights import evaluating
 from inflib.sketches import store
 from inflib.sketches.binding import bind_sketches
 from inflib.sketches.comparison_lookup import ComparisonLookup
@@ -256,17 +257,8 @@ class PlacedShard:
 
 @contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
-    """In the block, the model is in evaluation, and its weights may be frozen; then all
-    is as it was, random numbers included."""
+    """`evaluating`, and random numbers are as they were, too."""
     device = next(model.parameters()).device
-    training = {module: module.training for module in model.modules()}
-    trained = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval()
-    try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            yield
-    finally:
-        for module, was in training.items():
-            module.training = was
-        for parameter, requires in trained.items():
-            parameter.requires_grad_(requires)
+    drawn = [device] if device.type == "cuda" else []
+    with evaluating(model), torch.random.fork_rng(drawn):
+        yield

@@ -14,10 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from inflib.model.custom_reward import check_function
-from inflib.model.implicit_reward import check_predicts
 from inflib.model.packing import Unit, pack, plan_batches, worth_sharing
-from inflib.model.reward import longest_shared
+from inflib.model.reward import check_rewards, longest_shared
 from inflib.model.sharded import turns_of
 from inflib.numerics.oporp import Oporp
 from inflib.sketches.gradient_check import check_gradients
@@ -55,8 +53,7 @@ class UnitSketcher:
         by name of the parameter."""
         self._scales = scales and scales_by_block(model, scales)
         self.device = next(model.parameters()).device
-        check_function(model, pad_id)
-        check_predicts(model, pad_id)
+        check_rewards(model, pad_id)
         plain = PlainGradients(model)  # before the model is frozen
         self.gradients = UnitGradients(model)
         self.oporp = Oporp(

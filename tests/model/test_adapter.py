@@ -8,8 +8,9 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from inflib.model.adapter import attach, read_adapter
+from inflib.model.base_model import CLASSES
 from inflib.storage.folder import Folder
-from tests.support.models import MODELS, build_model, with_lora
+from tests.support.models import build_model, with_lora
 
 
 def test_an_adapter_without_its_score_head_is_refused(tmp_path):
@@ -29,7 +30,7 @@ def test_a_folder_that_is_no_adapter_is_refused(tmp_path):
 
 def language_adapter(folder):
     """The folder, with a language model's adapter in it."""
-    model = build_model("llama", kind=MODELS["CAUSAL_LM"])
+    model = build_model("llama", kind=CLASSES["CAUSAL_LM"])
     with_lora(model, task="CAUSAL_LM").save_pretrained(folder)
     return Folder(str(folder))
 
@@ -53,7 +54,7 @@ def test_an_adapter_without_a_task_may_be_a_language_models(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
 def test_an_adapter_that_trains_the_language_models_head_is_refused(tmp_path):
-    model = build_model("llama", kind=MODELS["CAUSAL_LM"])
+    model = build_model("llama", kind=CLASSES["CAUSAL_LM"])
     config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["lm_head"])
     get_peft_model(model, config).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="brings the language model's head"):
@@ -70,6 +71,9 @@ def test_a_reference_that_is_not_the_base_is_refused(tmp_path):
     zero = {n: w * ("lora_B" not in n) for n, w in load_file(path).items()}
     save_file(zero, path)
     assert read_adapter(folder, "CAUSAL_LM").sizes
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"ref/adapter_model.safetensors: not a whole"):
+        read_adapter(folder, "CAUSAL_LM")
 
 
 def test_an_adapter_in_a_pickle_is_refused(tmp_path):

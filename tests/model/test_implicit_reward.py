@@ -12,7 +12,7 @@ from inflib.benchmarks.exact import without_float32
 from inflib.config.recipe import Recipe
 from inflib.config.reward_model import ModelConfig
 from inflib.model import implicit_reward
-from inflib.model.base_model import load_base
+from inflib.model.base_model import CLASSES, load_base
 from inflib.model.implicit_reward import (
     BETA,
     _TokenLogProbs,
@@ -25,7 +25,7 @@ from inflib.model.planned_training import PlannedTraining
 from inflib.model.reward import reward_alone, rewards
 from inflib.model.trained_weights import trained_parameters
 from inflib.model.training import build_trainer, labels_of
-from tests.support.models import MODELS, build_model, build_tokenizer, with_lora
+from tests.support.models import build_model, build_tokenizer, with_lora
 from tests.support.prepared_run import build_run
 
 UNITS = [
@@ -44,7 +44,7 @@ ROWS = [
 
 
 def language_model(family, beta=3.0):
-    base = build_model(family, kind=MODELS["CAUSAL_LM"])
+    base = build_model(family, kind=CLASSES["CAUSAL_LM"])
     if family == "gemma2":
         base.config._attn_implementation = "eager"
     setattr(base, BETA, beta)
@@ -86,7 +86,7 @@ def test_a_batchs_margins_are_those_of_responses_alone(family):
 
 def test_the_reference_is_the_base_and_leaves_the_model_as_it_was():
     model = language_model("llama").train()
-    base = build_model("llama", kind=MODELS["CAUSAL_LM"]).eval()
+    base = build_model("llama", kind=CLASSES["CAUSAL_LM"]).eval()
     frozen = next(p for n, p in model.named_parameters() if "lora_A" in n)
     frozen.requires_grad_(False)
     before = {n: p.requires_grad for n, p in model.named_parameters()}
@@ -117,7 +117,7 @@ def trls(recipe, trainer, scratch):
     """TRL's DPOTrainer with the same model, on the texts of ROWS."""
     from trl import DPOConfig, DPOTrainer
 
-    model = MODELS["CAUSAL_LM"].from_pretrained(recipe.model.base)
+    model = CLASSES["CAUSAL_LM"].from_pretrained(recipe.model.base)
     config = DPOConfig(
         output_dir=str(scratch),
         beta=0.1,
@@ -189,11 +189,11 @@ def test_a_base_without_its_head_is_refused(tmp_path):
 
 
 def test_models_that_predict_nothing_are_refused():
-    encoder = build_model("bert", kind=MODELS["CAUSAL_LM"])
+    encoder = build_model("bert", kind=CLASSES["CAUSAL_LM"])
     setattr(encoder, BETA, 1.0)
     with pytest.raises(ValueError, match="its tokens see later ones"):
         check_predicts(with_lora(encoder, task="CAUSAL_LM"), 0)
     adapted = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "lm_head"])
-    base = build_model("llama", kind=MODELS["CAUSAL_LM"])
+    base = build_model("llama", kind=CLASSES["CAUSAL_LM"])
     with pytest.raises(ValueError, match="on the language model's head too"):
         check_predicts(get_peft_model(base, adapted), 0)

@@ -8,13 +8,14 @@ import pytest
 import torch
 from datasets import Dataset
 
+from inflib.model.base_model import CLASSES
 from inflib.model.reward_folder import load_reward_model
 from inflib.run_check import check
 from inflib.synthetic.one_biased_labeler import generate
 from ray_jobs.audit import STAGES
 from ray_jobs.shared.session import run_stages
 from tests.support.audits import influences, tiny_recipe
-from tests.support.models import MODELS, build_model, build_tokenizer
+from tests.support.models import build_model, build_tokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.slow
 def base(tmp_path_factory):
     """Folder of a small language model."""
     folder = tmp_path_factory.mktemp("language-model")
-    build_model("llama", kind=MODELS["CAUSAL_LM"]).save_pretrained(folder)
+    build_model("llama", kind=CLASSES["CAUSAL_LM"]).save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     return str(folder)
 
@@ -60,7 +61,7 @@ def test_an_adapter_that_trls_dpo_trainer_wrote_is_audited(ray_session, base, tm
         rows = [json.loads(line) for line in file]
     columns = ("prompt", "chosen", "rejected")
     trainer = DPOTrainer(
-        model=MODELS["CAUSAL_LM"].from_pretrained(base),
+        model=CLASSES["CAUSAL_LM"].from_pretrained(base),
         args=DPOConfig(
             output_dir=str(tmp_path / "adapter"),
             beta=0.5,

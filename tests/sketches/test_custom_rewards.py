@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from inflib.config.recipe import Recipe
+from inflib.model.base_model import CLASSES
 from inflib.model.custom_reward import give_function, load_function
 from inflib.model.packing import Unit
 from inflib.sketches.binding import bind_sketches
 from inflib.sketches.unit_sketcher import UnitSketcher
-from tests.support.models import MODELS, build_model, with_lora
+from tests.support.autograd_sketches import assert_sketches, by_autograd
+from tests.support.models import build_model, with_lora
 from tests.support.prepared_run import ROWS, build_run, sketched
 
 UNITS = [
@@ -18,7 +20,7 @@ UNITS = [
 
 
 def model_of(function, task="SEQ_CLS", family="llama"):
-    base = build_model(family, kind=MODELS[task])
+    base = build_model(family, kind=CLASSES[task])
     give_function(base, f"tests.support.rewards:{function}")
     return with_lora(base, task=task)
 
@@ -35,31 +37,22 @@ def test_the_score_by_a_function_gives_the_sketches_of_the_score(tmp_path):
         torch.testing.assert_close(sketch, own_sketch, rtol=1e-3, atol=1e-4)
 
 
+def margin(model, unit):
+    means = []
+    for tail in unit.tails:
+        logits = model(input_ids=torch.tensor([unit.prefix + tail])).logits[0]
+        places = range(len(unit.prefix) - 1, len(unit.prefix) + len(tail) - 1)
+        means.append(3 * logits.log_softmax(1)[list(places), tail].mean())
+    return means[0] - means[1]
+
+
 def test_sketches_of_a_language_models_rewards_are_autograds():
     model = model_of("mean_log_probability", "CAUSAL_LM")
-    named = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    margins, rows = [], []
-    for unit in UNITS:
-        means = []
-        for tail in unit.tails:
-            logits = model(input_ids=torch.tensor([unit.prefix + tail])).logits[0]
-            places = range(len(unit.prefix) - 1, len(unit.prefix) + len(tail) - 1)
-            log_probs = logits.log_softmax(1)[list(places), tail]
-            means.append(3 * log_probs.mean())
-        margin = means[0] - means[1]
-        grads = torch.autograd.grad(margin, [*named.values()])
-        margins.append(margin.item())
-        rows.append(dict(zip(named, grads, strict=True)))
-    sketcher = UnitSketcher(model, 0, sketch_size=4096, seed=0)
-    assert sketcher._plain is None
-    found = sketcher(UNITS, 4096)
-    expected = torch.zeros(len(UNITS), 4096)
-    for block in sketcher.gradients.blocks:
-        weights = torch.stack([row[f"{block}.weight"].flatten() for row in rows])
-        sketcher.oporp.add(expected, block, weights)
-    torch.testing.assert_close(found.values.float(), torch.tensor(margins))
-    scale = float(expected.abs().max())
-    torch.testing.assert_close(found.sketches, expected, rtol=1e-3, atol=1e-4 * scale)
+    right = by_autograd(model, UNITS, margin)
+    assert right.sketcher._plain is None
+    found = right.sketcher(UNITS, 4096)
+    torch.testing.assert_close(found.values.float(), right.values)
+    assert_sketches(found, right)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from inflib.model.packing import Unit
-from inflib.sketches.unit_sketcher import UnitSketcher
+from tests.support.autograd_sketches import assert_sketches, by_autograd
 from tests.support.models import build_model
 
 pytestmark = [
@@ -69,43 +69,20 @@ def reward(model, ids):
     return model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits[0, 0]
 
 
-def expected(model, sketcher_of):
-    """(values, sketches, |s|^2) by autograd of all trained parameters at once."""
-    named = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    values, rows = [], []
-    for unit in UNITS:
-        a, b = (reward(model, ids) for ids in unit.sequences)
-        grads = torch.autograd.grad(a - b, [*named.values()], allow_unused=True)
-        values.append(float((a - b).detach()))
-        rows.append(dict(zip(named, grads, strict=True)))
-    sketcher = sketcher_of(model)
-    sketches = torch.zeros(len(UNITS), sketcher.oporp.sketch_size)
-    squares = torch.zeros(len(UNITS))
-    for block in sketcher.gradients.blocks:
-        whole: list[torch.Tensor] = []
-        names = [n for n in named if n.rpartition(".")[0] == block]
-        for row in rows:
-            parts = [
-                torch.zeros_like(named[n]) if row[n] is None else row[n] for n in names
-            ]
-            whole.append(torch.cat([part.flatten() for part in parts]))
-        sketcher.oporp.add(sketches, block, torch.stack(whole))
-        squares += torch.stack(whole).square().sum(1)
-    return torch.tensor(values), sketches, squares, sketcher
+def margin(model, unit):
+    a, b = (reward(model, ids) for ids in unit.sequences)
+    return a - b
 
 
 def check(model):
-    values, sketches, squares, sketcher = expected(
-        model, lambda m: UnitSketcher(m, 0, sketch_size=4096, seed=0)
-    )
-    found = sketcher(UNITS, 4096)
-    torch.testing.assert_close(found.values.float(), values, rtol=1e-4, atol=1e-5)
-    scale = float(sketches.abs().max())
-    torch.testing.assert_close(found.sketches, sketches, rtol=1e-3, atol=1e-4 * scale)
+    right = by_autograd(model, UNITS, margin)
+    found = right.sketcher(UNITS, 4096)
+    torch.testing.assert_close(found.values.float(), right.values, rtol=1e-4, atol=1e-5)
+    assert_sketches(found, right)
     torch.testing.assert_close(
-        found.squares().sum(1).float(), squares, rtol=1e-3, atol=1e-6
+        found.squares().sum(1).float(), right.squares, rtol=1e-3, atol=1e-6
     )
-    return sketcher
+    return right.sketcher
 
 
 @pytest.mark.parametrize("family", CONFIGS)

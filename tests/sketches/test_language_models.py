@@ -4,10 +4,11 @@ import pytest
 import torch
 from transformers import GPT2Config, GPTNeoXConfig, GraniteConfig
 
+from inflib.model.base_model import CLASSES
 from inflib.model.implicit_reward import BETA, check_language_model
 from inflib.model.packing import Unit
-from inflib.sketches.unit_sketcher import UnitSketcher
-from tests.support.models import MODELS, build_model, with_lora
+from tests.support.autograd_sketches import assert_sketches, by_autograd
+from tests.support.models import build_model, with_lora
 
 UNITS = [
     Unit([20, 50, 51], ([52, 53, 60, 7], [90, 7])),
@@ -28,8 +29,15 @@ def log_likelihood(model, prefix, tail):
     return sum(log_probs[len(prefix) - 1 + i, token] for i, token in enumerate(tail))
 
 
+def margin(model, unit):
+    own = [log_likelihood(model, unit.prefix, tail) for tail in unit.tails]
+    with torch.no_grad(), model.disable_adapter():
+        base = [log_likelihood(model, unit.prefix, tail) for tail in unit.tails]
+    return 2 * ((own[0] - base[0]) - (own[1] - base[1]))
+
+
 def language_model(family):
-    kind = MODELS["CAUSAL_LM"]
+    kind = CLASSES["CAUSAL_LM"]
     if family in OTHERS:
         torch.manual_seed(0)
         base = kind.from_config(OTHERS[family])
@@ -44,33 +52,15 @@ def language_model(family):
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False")
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma", "gemma2", *OTHERS])
 def test_sketches_are_those_of_autograd(family):
-    model = language_model(family)
-    named = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    margins, rows = [], []
-    for unit in UNITS:
-        own = [log_likelihood(model, unit.prefix, tail) for tail in unit.tails]
-        grads = torch.autograd.grad(2 * (own[0] - own[1]), [*named.values()])
-        with torch.no_grad(), model.disable_adapter():
-            base = [log_likelihood(model, unit.prefix, tail) for tail in unit.tails]
-        margin = (own[0] - base[0]) - (own[1] - base[1])
-        margins.append(2 * margin.item())
-        rows.append(dict(zip(named, grads, strict=True)))
-    sketcher = UnitSketcher(model, 0, sketch_size=4096, seed=0)
-    assert sketcher._plain is None
-    found = sketcher(UNITS, 4096)
-    expected = torch.zeros(len(UNITS), 4096)
-    for block in sketcher.gradients.blocks:
-        weights = torch.stack([row[f"{block}.weight"].flatten() for row in rows])
-        sketcher.oporp.add(expected, block, weights)
-    torch.testing.assert_close(
-        found.values, torch.tensor(margins).double(), rtol=1e-3, atol=1e-4
-    )
-    scale = float(expected.abs().max())
-    torch.testing.assert_close(found.sketches, expected, rtol=1e-3, atol=1e-4 * scale)
-    assert scale > 1e-3 and max(map(abs, margins)) > 1e-3
+    right = by_autograd(language_model(family), UNITS, margin)
+    assert right.sketcher._plain is None
+    found = right.sketcher(UNITS, 4096)
+    torch.testing.assert_close(found.values.float(), right.values, rtol=1e-3, atol=1e-4)
+    assert_sketches(found, right)
+    assert right.sketches.abs().max() > 1e-3 and right.values.abs().max() > 1e-3
 
 
 def test_a_head_that_scales_its_logits_is_refused():
     config = GraniteConfig(**SIZE, logits_scaling=4.0)
     with pytest.raises(ValueError, match="scaled by logits_scaling"):
-        check_language_model(MODELS["CAUSAL_LM"].from_config(config))
+        check_language_model(CLASSES["CAUSAL_LM"].from_config(config))

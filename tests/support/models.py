@@ -6,7 +6,6 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
-    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BertConfig,
     Gemma2Config,
@@ -23,12 +22,6 @@ from inflib.synthetic.topics import QUESTIONS, SENTENCES
 
 FAMILIES = ("llama", "qwen", "bert")
 DECODERS = ("llama", "qwen", "qwen3", "mistral", "gemma", "gemma2", "gemma3")
-MODELS = {
-    "SEQ_CLS": AutoModelForSequenceClassification,
-    "CAUSAL_LM": AutoModelForCausalLM,
-}
-"""Auto classes by PEFT's task."""
-
 TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"

@@ -14,13 +14,14 @@ from inflib.data.pairs_folder import PairsFolder
 from inflib.data.row_schema import USED
 from inflib.data.rows import read_file
 from inflib.data.shard_tables import shard_tables
+from inflib.model.base_model import CLASSES
 from inflib.scores import score_table
 from inflib.sketches import store
 from inflib.sketches.binding import bind_sketches
 from inflib.sketches.shard_sketcher import ShardSketcher
 from inflib.storage.folder import Folder
 from tests.support.files import write_jsonl
-from tests.support.models import MODELS, build_model, build_tokenizer, with_lora
+from tests.support.models import build_model, build_tokenizer, with_lora
 
 ANSWERS = [
     "Weigh the flour.",
@@ -61,7 +62,7 @@ def build_run(
     base = folder / "base"
     made = {"base": str(base), "adapter": str(folder / "adapter"), "margin": margin}
     model = ModelConfig(**made, **(model or {}))
-    kind = MODELS[model.task]
+    kind = CLASSES[model.task]
     build_model(family, kind=kind).save_pretrained(base)
     tokenizer = build_tokenizer()
     if not chat:
